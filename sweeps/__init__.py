@@ -1,0 +1,1 @@
+"""Which runs to do, and where: recipes (*.yaml), and the machinery that carries them out."""

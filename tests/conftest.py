@@ -1,0 +1,62 @@
+"""Shared by all tests: the two public doors, as functions."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["data.size=8", "trainer.batch_size=32", "debug.max_steps=2", "trainer.epochs=2", "trainer.threads=1"]
+
+
+class Result(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Door = Callable[..., Result]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Door:
+    """`python train.py ARGUMENTS` in this process (which spares importing torch again), with outputs in tmp_path."""
+
+    def call(*arguments: str) -> Result:
+        import train as module
+
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), f"sweep.root={tmp_path / 'outputs'}", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
+        capfd.readouterr()
+        try:
+            code = module.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Result(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Door:
+    """`python ARGUMENTS` as a process of its own, in the repository's folder."""
+
+    def call(*arguments: str, **environment: str) -> Result:
+        environment = {**os.environ, "FINEGRID_CACHE": str(tmp_path / "cache"), **environment}
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The run folders below `root`, sorted."""
+    return sorted(path.parent for path in root.rglob("config.json"))

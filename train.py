@@ -1,0 +1,61 @@
+"""The door: one run, or with -m a sweep of runs.
+
+python train.py model=resnet50 optimizer.lr=1e-4
+python train.py -m model=resnet18,resnet50 seed=0,1,2
+python train.py --help
+
+Exit code: 0 done, 1 a run failed, 2 a mistake in config, data or checkpoint, 130 or 143 interrupted.
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from omegaconf import DictConfig
+
+from sweeps.compose import run_config
+from sweeps.messages import one_line
+
+log = logging.getLogger(__name__)
+
+
+@hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config")
+def train(composed: DictConfig) -> float:
+    """One run; gives its val accuracy in per cent, nan where it has none."""
+    from training.prepare import prepare
+    from training.run import run
+
+    record = run(prepare(run_config(composed)))
+    return float(record["val"]["acc"]) if record.get("val") else float("nan")
+
+
+def main() -> int:
+    """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows tracebacks instead."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        train()
+        return 0
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        train()
+    except KeyboardInterrupt:
+        print("interrupted; the same command again goes on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        code, line = one_line(error)
+        print(line, file=sys.stderr)
+        return code
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    print("terminated; the same command again goes on", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

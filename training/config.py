@@ -1,0 +1,231 @@
+"""What one run is made of: the schema that conf/ is checked against.
+
+A field is part of a run's identity unless its metadata says otherwise (`outside`): paths, threads, the device,
+tracking and launching change where and how fast a run happens, not what comes out. `seed` stands beside the identity.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from training.errors import ConfigError
+
+
+def outside(default: Any) -> Any:
+    """A field with `default` that does not enter the identity."""
+    return field(default=default, metadata={"identity": False})
+
+
+def need(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass
+class ModelConfig:
+    """The network. Every model has the same keys, so that one command line fits all; what doesn't apply is ignored."""
+
+    _target_: str = "training.models.torchvision_model"
+    name: str = ""  # of torchvision's builder
+    drop_path: float | None = None  # stochastic depth, 0..1; null: the builder's own
+    dropout: float | None = None  # before the head, 0..1; null: the builder's own
+    accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the two it has
+    weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask torchvision
+    kwargs: dict[str, Any] = field(default_factory=dict)  # anything else the builder takes
+
+    def __post_init__(self) -> None:
+        own = self._target_ != ModelConfig._target_
+        need(own or bool(self.name), "model=torchvision needs model.name=NAME, one of torchvision's classifiers")
+        for key in ("drop_path", "dropout"):
+            value = getattr(self, key)
+            need(value is None or 0 <= value < 1, f"model.{key}={value}: expected 0 <= {key} < 1")
+
+
+@dataclass
+class WeightsConfig:
+    """Where the initial weights come from."""
+
+    source: Literal["none", "default", "imagenet1k_v1", "imagenet1k_v2", "checkpoint"] = "none"
+    path: str | None = outside(None)  # for `checkpoint`: a .safetensors, a .pth state dict, or a run folder
+
+    def __post_init__(self) -> None:
+        if self.source == "checkpoint":
+            need(bool(self.path), "weights=checkpoint needs weights.path=FILE (.safetensors, .pth or a run folder)")
+        else:
+            need(self.path is None, f"weights.path is only for weights=checkpoint, not for weights={self.source}")
+
+
+@dataclass
+class DataConfig:
+    """The images, their splits, and how they are brought to one size."""
+
+    _target_: str = "training.sources.digits"
+    root: str | None = outside(None)  # folder of images
+    csv: str | None = outside(None)  # a table path,label[,split] instead of class folders
+    kwargs: dict[str, Any] = field(default_factory=dict)  # for a source of your own
+    val_fraction: float = 0.15  # of all images that come without a split
+    test_fraction: float = 0.15
+    split_seed: int = 0
+    size: int = 32  # px, what the network sees
+    resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
+    stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
+    normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
+    on_bad: Literal["raise", "skip"] = "raise"  # what a corrupt image does
+    memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
+
+    def __post_init__(self) -> None:
+        need(8 <= self.size <= 4096, f"data.size={self.size}: expected 8 to 4096 px")
+        for key in ("val_fraction", "test_fraction"):
+            value = getattr(self, key)
+            need(0 < value < 0.9, f"data.{key}={value}: expected a fraction between 0 and 0.9")
+        need(self.val_fraction + self.test_fraction < 0.95, "data.val_fraction + data.test_fraction leave no train set")
+        stored = self.stored_size
+        need(stored is None or self.size <= stored <= 8192, f"data.stored_size={stored}: expected {self.size} to 8192")
+        need(self.memory_gb >= 0, f"data.memory_gb={self.memory_gb}: expected 0 or more")
+
+    @property
+    def stored(self) -> int:
+        """The side of the stored images in px."""
+        if self.stored_size is not None:
+            return self.stored_size
+        return self.size if self.resize == "stretch" else round(self.size / 0.875)
+
+
+@dataclass
+class AugmentConfig:
+    """What happens to a training image, drawn per image and epoch."""
+
+    flip: float = 0.0  # probability of a horizontal flip
+    crop_scale: list[float] | None = None  # random resized crop: least and largest share of the area
+    crop_ratio: list[float] = field(default_factory=lambda: [0.75, 1.3333])  # width / height
+
+    def __post_init__(self) -> None:
+        need(0 <= self.flip <= 1, f"augment.flip={self.flip}: expected a probability")
+        scale = self.crop_scale
+        ok = scale is None or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
+        need(ok, f"augment.crop_scale={scale}: expected [least, largest] with 0 < least <= largest <= 1")
+        ratio = self.crop_ratio
+        ok = len(ratio) == 2 and 0 < ratio[0] <= ratio[1]
+        need(ok, f"augment.crop_ratio={ratio}: expected [least, largest], both above 0")
+
+
+@dataclass
+class OptimizerConfig:
+    """Any torch optimizer."""
+
+    _target_: str = "torch.optim.AdamW"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    decay_norm_and_bias: bool = False  # true: decay every parameter, as torch does
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        need(self.lr > 0, f"optimizer.lr={self.lr}: expected a number above 0")
+        need(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: expected 0 or more")
+
+
+@dataclass
+class SchedulerConfig:
+    """Any torch learning-rate schedule (null: a constant rate), after a linear warm-up."""
+
+    _target_: str | None = None
+    warmup_epochs: float = 0.0
+    interval: Literal["step", "epoch"] = "epoch"  # the unit of kwargs: gamma per epoch or per step, ...
+    kwargs: dict[str, Any] = field(default_factory=dict)  # T_max, total_steps, max_lr fill themselves where left out
+
+    def __post_init__(self) -> None:
+        need(self.warmup_epochs >= 0, f"scheduler.warmup_epochs={self.warmup_epochs}: expected 0 or more")
+
+
+@dataclass
+class TrainerConfig:
+    """The training loop."""
+
+    epochs: int = 6
+    batch_size: int = 64
+    accumulate: int = 1  # batches whose gradients are summed into one step
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    clip_norm: float | None = None  # largest gradient norm; null: no clipping
+    label_smoothing: float = 0.0
+    deterministic: bool = True
+    threads: int | str = outside("auto")  # CPU threads; auto: all cores, shared among the slots of a sweep
+    device: str = outside("auto")  # auto, cpu, mps, cuda, cuda:N
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size", "accumulate"):
+            need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+        need(self.clip_norm is None or self.clip_norm > 0, f"trainer.clip_norm={self.clip_norm}: expected above 0")
+        need(0 <= self.label_smoothing < 1, f"trainer.label_smoothing={self.label_smoothing}: expected 0 to 1")
+        ok = self.threads == "auto" or (isinstance(self.threads, int) and self.threads >= 1)
+        need(ok, f"trainer.threads={self.threads}: expected auto or 1 or more")
+        kind = self.device.partition(":")
+        ok = kind[0] in ("auto", "cpu", "mps", "cuda") and (not kind[1] or kind[2].isdigit())
+        need(ok, f"trainer.device={self.device}: expected auto, cpu, mps, cuda or cuda:N")
+
+
+@dataclass
+class TrackingConfig:
+    """What TensorBoard gets to see."""
+
+    tensorboard: bool = True
+    histograms_every: int = 1  # epochs; 0: none
+    histogram_layers: list[str] = field(default_factory=lambda: ["first", "head"])  # or all, or patterns: layer4.*
+
+    def __post_init__(self) -> None:
+        need(self.histograms_every >= 0, f"tracking.histograms_every={self.histograms_every}: expected 0 or more")
+
+
+@dataclass
+class DebugConfig:
+    """Short cuts for finding mistakes, not for results."""
+
+    overfit_batch: bool = False  # train and validate on one batch
+    max_steps: int | None = None  # optimizer steps an epoch
+
+    def __post_init__(self) -> None:
+        need(self.max_steps is None or self.max_steps >= 1, f"debug.max_steps={self.max_steps}: expected 1 or more")
+
+
+@dataclass
+class SweepConfig:
+    """Where runs go, and what is done with what lies there already."""
+
+    name: str = "runs"
+    root: str = "outputs"
+    stale: Literal["warn", "rerun"] = "warn"  # a finished run of another version of training/
+
+    def __post_init__(self) -> None:
+        ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
+        need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
+
+
+@dataclass
+class RunConfig:
+    """One run."""
+
+    seed: int = outside(0)
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(name="resnet18"))
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata={"identity": False})
+    debug: DebugConfig = field(default_factory=DebugConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig, metadata={"identity": False})
+
+    def __post_init__(self) -> None:
+        need(0 <= self.seed < 2**32, f"seed={self.seed}: expected 0 to 4294967295")
+        warmup = self.scheduler.warmup_epochs
+        ok = warmup < self.trainer.epochs
+        need(
+            ok or not warmup, f"scheduler.warmup_epochs={warmup} leaves nothing of trainer.epochs={self.trainer.epochs}"
+        )
+
+
+def as_dict(config: RunConfig) -> dict[str, Any]:
+    """The config as plain nested dicts, ready for JSON."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,99 @@
+"""On what a run computes: device, precision, threads. Answers without torch wherever that is possible."""
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from training.config import TrainerConfig, need
+
+
+@dataclass(frozen=True)
+class Compute:
+    """`device`: cpu, mps, cuda or cuda:N. `precision`: fp32, bf16 or fp16. `memory_format` as torch spells it."""
+
+    device: str
+    precision: str
+    memory_format: str
+
+
+@cache
+def may_have_gpu() -> bool:
+    """False where no GPU can be, which spares importing torch to find out."""
+    drivers = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/dxg", "/dev/kfd")
+    return platform.system() != "Linux" or any(Path(driver).exists() for driver in drivers)
+
+
+@cache
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself: avx512_bf16 or amx_bf16 on x86, bf16 on Arm."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) is not None
+
+
+def resolve_compute(config: TrainerConfig) -> Compute:
+    """Settle every `auto`. The precision follows from what the processor is, never from a measurement.
+
+    Raises ConfigError when the device that was asked for is not there.
+    """
+    device = _device(config.device)
+    precision: str = config.precision
+    if precision == "auto":
+        precision = _auto_precision(device)
+    need(precision != "fp16" or device.startswith("cuda"), f"trainer.precision=fp16 needs a CUDA device, not {device}")
+    memory_format: str = config.memory_format
+    if memory_format == "auto":
+        memory_format = "contiguous" if device == "mps" else "channels_last"
+    return Compute(device, precision, memory_format)
+
+
+def _device(asked: str) -> str:
+    if asked == "cpu" or (asked == "auto" and not may_have_gpu()):
+        return "cpu"
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if asked == "mps":
+        need(torch.backends.mps.is_available(), "trainer.device=mps: no such device on this machine")
+        return asked
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(asked.partition(":")[2] or 0)
+    need(index < count, f"trainer.device={asked}: this machine has {count or 'no'} CUDA device{'s' * (count > 1)}")
+    return asked
+
+
+def _auto_precision(device: str) -> str:
+    if device == "cpu":
+        return "bf16" if cpu_has_bf16() else "fp32"
+    if device == "mps":
+        return "fp32"
+    import torch
+
+    major = torch.cuda.get_device_capability(device)[0]
+    return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
+
+
+def resolve_threads(asked: int | str) -> int:
+    """The number of CPU threads of a run: `auto` is all cores that this process may use."""
+    if isinstance(asked, int):
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def describe(device: str) -> str:
+    """The device's name, for the record."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()

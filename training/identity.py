@@ -1,0 +1,108 @@
+"""The name of a configuration: a short hash of everything that can change its result, except the seed.
+
+Values at their default in training/config.py are left out, so that a new key leaves old names as they were. (That is
+why a default in that file must never change: conf/ holds the values that people change.)
+"""
+
+import dataclasses
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from training.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a config's `auto`s and names stand for, on this machine and for these images."""
+
+    weights: str  # none, IMAGENET1K_V2, checkpoint:<hash of the file>
+    normalize: str  # none, imagenet, dataset, or the mean and std of a checkpoint
+    precision: str
+    memory_format: str
+    fingerprint: str  # of the images
+    drawn: tuple[str, ...]  # the splits that were drawn, not given
+
+
+def identity(config: RunConfig, facts: Facts) -> str:
+    """Ten hex digits that name this configuration."""
+    content = _changed(config)
+    content["weights"] = facts.weights
+    content.setdefault("data", {}).update(
+        fingerprint=facts.fingerprint, normalize=facts.normalize, stored_size=config.data.stored
+    )
+    content.setdefault("trainer", {}).update(precision=facts.precision, memory_format=facts.memory_format)
+    _drop_what_does_not_apply(content, config, facts)
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _changed(node: Any) -> dict[str, Any]:
+    """The fields of a config that enter the identity and are not at their default."""
+    content: dict[str, Any] = {}
+    for field in dataclasses.fields(node):
+        if not field.metadata.get("identity", True):
+            continue
+        value = getattr(node, field.name)
+        if dataclasses.is_dataclass(value):
+            if inner := _changed(value):
+                content[field.name] = inner
+        elif value != (field.default if field.default_factory is dataclasses.MISSING else field.default_factory()):
+            content[field.name] = value
+    return content
+
+
+def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, facts: Facts) -> None:
+    model = content.get("model", {})
+    for key in {"drop_path", "dropout"} - set(config.model.accepts):
+        model.pop(key, None)
+    data = content["data"]
+    if "val" not in facts.drawn:
+        data.pop("val_fraction", None)
+    if "test" not in facts.drawn:
+        data.pop("test_fraction", None)
+    if not facts.drawn:
+        data.pop("split_seed", None)
+    if config.augment.crop_scale is None:
+        content.get("augment", {}).pop("crop_ratio", None)
+    if config.optimizer.weight_decay == 0:
+        content.get("optimizer", {}).pop("decay_norm_and_bias", None)
+    if config.scheduler._target_ is None:
+        content.get("scheduler", {}).pop("kwargs", None)
+        if not config.scheduler.warmup_epochs:
+            content.pop("scheduler", None)
+    for key in [key for key, value in content.items() if value == {}]:
+        del content[key]
+
+
+def short_name(target: str | None) -> str:
+    """What people call an optimizer or schedule: adamw, onecycle, none."""
+    if target is None:
+        return "none"
+    name = target.rpartition(".")[2]
+    return name.removesuffix("LR").removesuffix("Annealing").lower() or name
+
+
+def slug(config: RunConfig, facts: Facts) -> str:
+    """The readable half of a run folder's name. It starts with the model."""
+    parts = [
+        config.model.name
+        if config.model._target_.startswith("training.")
+        else config.model._target_.rpartition(".")[2],
+        facts.weights.replace(":", "-").lower(),
+        short_name(config.optimizer._target_),
+        f"lr{config.optimizer.lr:g}",
+        short_name(config.scheduler._target_),
+    ]
+    return "-".join(parts)
+
+
+@cache
+def code_version() -> str:
+    """Eight hex digits that change whenever the code of training/ does."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:8]

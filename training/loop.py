@@ -1,0 +1,120 @@
+"""One epoch of training, and evaluation. Nothing here waits for the device before the epoch is over."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from training.config import TrainerConfig
+from training.device import Compute
+from training.metrics import Predictions
+from training.models import logits
+from training.optimize import Schedule, gradient_norm
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Means over the images of an epoch (`acc` in per cent), the mean gradient norm over its steps, and its time."""
+
+    loss: float
+    acc: float
+    grad_norm: float
+    images: int
+    seconds: float
+
+
+@dataclass
+class Trainer:
+    """What an epoch of training works on."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    config: TrainerConfig
+    compute: Compute
+    max_steps: int | None = None
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """The precision that the config asks for."""
+        if self.compute.precision == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.compute.precision == "bf16" else torch.float16
+        return torch.autocast(self.compute.device.partition(":")[0], dtype)
+
+    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object]) -> EpochResult:
+        """Train on `batches` once. `on_batch` is called after each."""
+        started = time.perf_counter()
+        self.model.train()
+        device = self.compute.device
+        loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
+        images = steps = 0
+        for group in grouped(batches, self.config.accumulate):
+            if self.max_steps is not None and steps == self.max_steps:
+                break
+            size = sum(len(labels) for _, labels in group)
+            self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
+            for inputs, labels in group:
+                with self.autocast():
+                    scores = logits(self.model(inputs))
+                    loss = functional.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
+                share = loss * (len(labels) / size)
+                self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
+                loss_sum += loss.detach() * len(labels)
+                correct += (scores.detach().argmax(1) == labels).sum()
+                on_batch()
+            norm_sum += torch.nan_to_num(self._step(), nan=0.0, posinf=0.0)  # fp16 skips steps that overflow
+            images, steps = images + size, steps + 1
+        total = float(loss_sum)  # the one place where the device is waited for
+        seconds = time.perf_counter() - started
+        return EpochResult(total / images, 100 * float(correct) / images, float(norm_sum) / steps, images, seconds)
+
+    def _step(self) -> Tensor:
+        self.scaler.unscale_(self.optimizer)
+        norm = gradient_norm(self.model, self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.after_step()
+        return norm
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+        """Class scores for every image."""
+        self.model.eval()
+        scores, labels = [], []
+        for inputs, wanted in batches:
+            with self.autocast():
+                scores.append(logits(self.model(inputs)).float())
+            labels.append(wanted)
+        all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
+        loss = float(functional.cross_entropy(all_scores, all_labels))
+        return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
+
+
+def grouped(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Batches in groups of `size`; the last may be smaller."""
+    group: list[tuple[Tensor, Tensor]] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def finite(*values: float) -> bool:
+    """Whether no value is infinite or not a number."""
+    return all(math.isfinite(value) for value in values)
+
+
+def reseed(seed: int, epoch: int) -> None:
+    """Set torch's randomness (dropout, stochastic depth) for one epoch, whatever happened before it."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]))

@@ -1,0 +1,213 @@
+"""One run, from a prepared config to its record. Killed at any point and called again, it goes on."""
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from training.config import as_dict
+from training.device import describe
+from training.errors import Diverged
+from training.identity import code_version
+from training.metrics import Predictions, summarize
+from training.prepare import Prepared
+from training.progress import EpochReport
+from training.record import (
+    BEST,
+    CONFIG,
+    RECORD,
+    RESUME,
+    SCHEMA,
+    lock,
+    predictions_file,
+    read_record,
+    write_json,
+    write_whole,
+)  # fmt: skip
+from training.session import Session
+
+log = logging.getLogger(__name__)
+Listener = Callable[[EpochReport], None]
+
+
+def run(prepared: Prepared, on_epoch: Listener | None = None) -> dict[str, Any]:
+    """Train, evaluate, and leave a record in the run folder; gives the record.
+
+    A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
+    the run. Any failure is recorded, then raised. Raises training.record.RunInUse where another process has it.
+    """
+    folder = prepared.folder
+    with lock(folder):
+        if (known := finished(folder, prepared.config.sweep.stale)) is not None:
+            return known
+        (folder / RECORD).unlink(missing_ok=True)
+        started = datetime.now(UTC)
+        about = _about(prepared)
+        write_json(folder / CONFIG, about)
+        log.info("%s: identity %s, seed %d", folder, prepared.identity, prepared.config.seed)
+        try:
+            with contextlib.closing(Session(prepared)) as session:
+                record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
+            write_json(folder / RECORD, record)
+        except Exception as error:
+            _record_failure(folder, about, error)
+            raise
+        (folder / RESUME).unlink(missing_ok=True)
+        return record
+
+
+def finished(folder: Path, stale: str) -> dict[str, Any] | None:
+    """The record of a run that need not be done again. Failed runs, and with stale=rerun those of older code, need."""
+    record = read_record(folder)
+    if record is None or record.get("status") == "failed":
+        return None
+    if record.get("code_version") != code_version():
+        if stale == "rerun":
+            return None
+        log.warning("%s was made by another version of training/; sweep.stale=rerun would repeat it", folder)
+    log.info("%s is finished already: %s", folder, record["status"])
+    return record
+
+
+def _about(prepared: Prepared) -> dict[str, Any]:
+    dataset, facts = prepared.dataset, prepared.facts
+    return {
+        "schema": SCHEMA,
+        "identity": prepared.identity,
+        "seed": prepared.config.seed,
+        "sweep": prepared.config.sweep.name,
+        "config": as_dict(prepared.config),
+        "resolved": {
+            "weights": facts.weights,
+            "normalize": facts.normalize,
+            "precision": facts.precision,
+            "memory_format": facts.memory_format,
+            "device": prepared.compute.device,
+            "device_name": describe(prepared.compute.device),
+        },
+        "data": {
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "n": {name: len(indices) for name, indices in dataset.split.items()},
+            "skipped": list(dataset.skipped),
+        },
+        "code_version": code_version(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+    }
+
+
+def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
+    """What the run came to. Diverging is a result too, not a failure."""
+    try:
+        _train(session, on_epoch)
+        return _finish(session)
+    except Diverged as error:
+        log.warning("diverged: %s", error)
+        failure = {"kind": "diverged", "message": str(error)}
+        return {
+            "status": "diverged",
+            "failure": failure,
+            "params": session.parameter_count,
+            "threads": session.state.threads,
+            "epochs_run": error.epoch,
+        }
+
+
+def _train(session: Session, on_epoch: Listener | None) -> None:
+    """All epochs that are left."""
+    state, epochs = session.state, session.config.trainer.epochs
+    if state.epoch:
+        log.info("going on after epoch %d of %d", state.epoch, epochs)
+    while state.epoch < epochs:
+        row = session.train_one_epoch()
+        left = (epochs - state.epoch) * state.seconds / state.epoch
+        log.info(
+            "epoch %d/%d  train loss %.4f acc %.2f  val loss %.4f acc %.2f  lr %.2e  %.0f images/s  %.0f s left",
+            state.epoch, epochs, row["train_loss"], row["train_acc"], row["val_loss"], row["val_acc"], row["lr"],
+            row["images_per_s"], left,
+        )  # fmt: skip
+        if on_epoch is not None:
+            on_epoch(EpochReport(state.epoch, epochs, row["val_acc"], row["images_per_s"], left))
+
+
+def _finish(session: Session) -> dict[str, Any]:
+    """Look at the test set, once, at the selected epoch, and leave predictions and weights."""
+    state = session.state
+    val, test = session.final_predictions()
+    save_predictions(session.folder, session.prepared, val, test)
+    write_whole(session.folder / BEST, session.best_weights_file())
+    classes = session.prepared.dataset.classes
+    outcome = {
+        "status": "done",
+        "failure": None,
+        "params": session.parameter_count,
+        "threads": state.threads,
+        "epochs_run": state.epoch,
+        "best_epoch": state.best_epoch,
+        "val": summarize(val, classes),
+        "test": summarize(test, classes),
+    }
+    log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
+    session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)
+    return outcome
+
+
+def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: Predictions) -> None:
+    """Write predictions_val.npz and predictions_test.npz: id, label, logits."""
+    dataset = prepared.dataset
+    for split, predictions in (("val", val), ("test", test)):
+        names = [dataset.names[index] for index in dataset.split[split][: len(predictions.labels)]]
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
+        )
+        write_whole(folder / predictions_file(split), buffer.getvalue())
+
+
+def _times(session: Session, started: datetime) -> dict[str, Any]:
+    history = session.state.history
+    seconds = sum(row["seconds"] for row in history)
+    images = sum(row["images_per_s"] * row["seconds"] for row in history)
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "minutes": session.seconds() / 60,
+        "images_per_s": images / seconds if seconds else None,
+        "epoch_seconds": [row["seconds"] for row in history],
+        "host": platform.node(),
+        "process": os.getpid(),
+    }
+
+
+def failure_kind(error: BaseException) -> str:
+    """What a failed run failed of: out_of_memory, disk or exception."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "disk"
+    return "exception"
+
+
+def _record_failure(folder: Path, about: dict[str, Any], error: Exception) -> None:
+    message = f"{type(error).__name__}: {error}"
+    log.exception("the run failed")
+    failure = {"kind": failure_kind(error), "message": message}
+    try:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(folder / RECORD, about | {"status": "failed", "failure": failure, "time": {"finished": now}})
+    except OSError as again:
+        log.error("and its failure can't be recorded: %s", again)

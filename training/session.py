@@ -1,0 +1,215 @@
+"""A run in progress: network, optimizer, batches, and how far it has come."""
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+from dataclasses import asdict
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from training.batches import Batches, Preprocessing
+from training.device import resolve_threads
+from training.errors import Diverged
+from training.identity import code_version
+from training.images import ImageStore
+from training.loop import Trainer, finite, reseed
+from training.metrics import Predictions
+from training.models import build_model, head_prefix
+from training.optimize import Schedule, build_optimizer, learning_rates
+from training.prepare import Prepared
+from training.progress import bar
+from training.record import HISTORY, write_whole
+from training.state import State, copy_weights, load_state, save_state
+from training.tracking import Tracker
+from training.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, read_checkpoint
+
+log = logging.getLogger(__name__)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class Session:
+    """Builds everything a run needs, and takes up a resume state that lies in its folder."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.config, self.folder = prepared, prepared.config, prepared.folder
+        self.opened = time.perf_counter()
+        loaded = load_state(self.folder, code_version())
+        self.state, parts = loaded if loaded else (State(code_version=code_version()), {})
+        self.seconds_before = self.state.seconds
+        self.state.threads = self.state.threads or resolve_threads(self.config.trainer.threads)
+        self._set_torch_up()
+        self.model = self._build_model()
+        store = ImageStore(prepared.dataset, self.config.data)
+        self.preprocessing = self._preprocessing(store)
+        channels_last = prepared.compute.memory_format == "channels_last"
+        device = prepared.compute.device
+        self.batches = Batches(prepared.dataset, store, self.preprocessing, device, channels_last)
+        self.trainer = self._build_trainer()
+        self.parts: dict[str, Any] = {
+            "model": self.model,
+            "optimizer": self.trainer.optimizer,
+            "schedule": self.trainer.schedule,
+            "scaler": self.trainer.scaler,
+        }
+        for name, content in parts.items():
+            self.parts[name].load_state_dict(content)
+        self.tracker = Tracker(self.folder, self.config.tracking, self.model, self.state.epoch + 1)
+
+    def _set_torch_up(self) -> None:
+        deterministic = self.config.trainer.deterministic
+        torch.set_num_threads(self.state.threads)
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not deterministic
+
+    def _build_model(self) -> torch.nn.Module:
+        torch.manual_seed(self.config.seed)
+        model = build_model(self.config.model, len(self.prepared.dataset.classes))
+        weights, head = self.prepared.facts.weights, head_prefix(model)
+        if weights.startswith("checkpoint:"):
+            file = checkpoint_file(self.config.weights.path)
+            load_into(model, read_checkpoint(file)[0], head, str(file))
+        elif weights != "none":
+            load_into(model, fetch_imagenet(self.config.model.name, weights), head, weights)
+        layout = (
+            torch.channels_last if self.prepared.compute.memory_format == "channels_last" else torch.contiguous_format
+        )
+        model.to(memory_format=layout)
+        return model.to(self.prepared.compute.device)
+
+    def _preprocessing(self, store: ImageStore) -> Preprocessing:
+        normalize, weights = self.prepared.facts.normalize, self.prepared.facts.weights
+        mean, std = IMAGENET
+        if normalize == "none":
+            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        elif normalize == "checkpoint":
+            saved = read_checkpoint(checkpoint_file(self.config.weights.path))[1]["preprocessing"]
+            mean, std = saved["mean"], saved["std"]
+        elif normalize == "imagenet" and weights.startswith("IMAGENET"):
+            preset = imagenet_weights(self.config.model.name, weights).transforms()
+            mean, std = preset.mean, preset.std
+        elif normalize == "dataset":
+            mean, std = store.mean_std(self.prepared.dataset.split["train"])
+            std = tuple(max(value, 1e-3) for value in std)  # type: ignore[assignment]
+        return Preprocessing(self.config.data.size, tuple(mean), tuple(std))  # type: ignore[arg-type]
+
+    def _build_trainer(self) -> Trainer:
+        trainer, compute = self.config.trainer, self.prepared.compute
+        optimizer = build_optimizer(self.model, self.config.optimizer)
+        schedule = Schedule(optimizer, self.config.scheduler, trainer.epochs, self.steps_per_epoch)
+        kind = compute.device.partition(":")[0]
+        scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
+        return Trainer(self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps)
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the network learns."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def batch_count(self) -> int:
+        """Batches in an epoch."""
+        size, images = self.config.trainer.batch_size, len(self.prepared.dataset.split["train"])
+        if self.config.debug.overfit_batch:
+            return 1
+        return max(1, images // size) if images % size <= 1 else images // size + 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch."""
+        steps = -(-self.batch_count // self.config.trainer.accumulate)
+        return min(steps, self.config.debug.max_steps or steps)
+
+    def train_one_epoch(self) -> dict[str, float]:
+        """Train, validate, select, and save the resume state. Gives the row of history.csv. Raises Diverged."""
+        started, state, config = time.perf_counter(), self.state, self.config
+        epoch = state.epoch + 1
+        reseed(config.seed, epoch)
+        rates = learning_rates(self.trainer.optimizer)
+        batches = self.batches.train(
+            config.seed, epoch, config.trainer.batch_size, config.augment, config.debug.overfit_batch
+        )
+        with bar(f"epoch {epoch}/{config.trainer.epochs}", self.batch_count) as advance:
+            result = self.trainer.epoch(batches, advance)
+        val = self._evaluate("val")
+        if not finite(result.loss, val.loss):
+            raise Diverged(epoch)
+        self.trainer.schedule.after_epoch(val.loss)
+        row = {
+            "epoch": epoch,
+            "lr": max(rates.values()),
+            "train_loss": result.loss,
+            "train_acc": result.acc,
+            "val_loss": val.loss,
+            "val_acc": val.accuracy,
+            "grad_norm": result.grad_norm,
+            "seconds": result.seconds,
+            "images_per_s": result.images / result.seconds,
+        }
+        if val.accuracy >= state.best_acc:  # the later one on a tie: the longer-trained model
+            state.best_epoch, state.best_acc, state.best_loss = epoch, val.accuracy, val.loss
+            state.best_weights, state.best_logits = copy_weights(self.model), torch.from_numpy(val.logits)
+        state.epoch = epoch
+        state.history.append(row)
+        state.seconds += time.perf_counter() - started
+        save_state(self.folder, state, self.parts)
+        self._write_history()
+        self.tracker.epoch(epoch, _scalars(row, rates))
+        return row
+
+    def _evaluate(self, split: str) -> Predictions:
+        if self.config.debug.overfit_batch:
+            return self.trainer.evaluate(self.batches.evaluate("train", self.config.trainer.batch_size))
+        return self.trainer.evaluate(self.batches.evaluate(split))
+
+    def _write_history(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.state.history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.state.history)
+        write_whole(self.folder / HISTORY, text.getvalue().encode())
+
+    def final_predictions(self) -> tuple[Predictions, Predictions]:
+        """Val and test at the selected epoch. The only place where test images are looked at."""
+        state = self.state
+        assert state.best_logits is not None
+        split = self.prepared.dataset.split["train" if self.config.debug.overfit_batch else "val"]
+        labels = self.prepared.dataset.labels[split[: len(state.best_logits)]]
+        val = Predictions(labels, state.best_logits.numpy(), state.best_loss)
+        self.model.load_state_dict(state.best_weights)
+        return val, self._evaluate("test")
+
+    def best_weights_file(self) -> bytes:
+        """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""
+        data = self.config.data
+        preprocessing = asdict(self.preprocessing) | {"stored_size": data.stored, "resize": data.resize}
+        about = {
+            "model": asdict(self.config.model),
+            "classes": list(self.prepared.dataset.classes),
+            "preprocessing": preprocessing,
+            "identity": self.prepared.identity,
+            "seed": self.config.seed,
+        }
+        weights = {name: tensor.contiguous() for name, tensor in self.state.best_weights.items()}
+        return safetensors.torch.save(weights, {"finegrid": json.dumps(about)})
+
+    def seconds(self) -> float:
+        """Time spent on this run: all epochs, of earlier processes too, and whatever else this process did for it."""
+        return self.seconds_before + time.perf_counter() - self.opened
+
+    def close(self) -> None:
+        """Let go of TensorBoard's file."""
+        self.tracker.close()
+
+
+def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]:
+    scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
+    scalars |= {f"lr/{group}": rate for group, rate in rates.items()}
+    scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
+    return scalars | {"gradient_norm": row["grad_norm"]}

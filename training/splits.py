@@ -1,0 +1,53 @@
+"""Which images train, validate and test, where the data doesn't say: a stratified draw that depends on a seed alone."""
+
+import numpy as np
+
+from training.errors import ConfigError
+
+SPLITS = ("train", "val", "test")
+
+
+def draw(
+    labels: np.ndarray, fractions: dict[str, float], seed: int, classes: tuple[str, ...] | None = None
+) -> dict[str, np.ndarray]:
+    """Split images with `labels` int64 [N] into train and the given `fractions` of them, class by class.
+
+    Returns indices [n] for `train` and each key of `fractions`, ascending. Each class gets its share in every split to
+    within one image, and at least one; a tie in rounding goes to the split that has come off short so far. The order
+    comes from PCG64's raw stream, the one that NumPy promises never to change (NEP 19).
+    Raises ConfigError for a class with fewer images than there are splits (named from `classes`, if given).
+    """
+    if seed < 0:
+        raise ConfigError(f"data.split_seed={seed}: expected 0 or more")
+    names = ("train", *fractions)
+    shares = np.array([1 - sum(fractions.values()), *fractions.values()])
+    owed = np.zeros(len(names))
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < len(names):
+            called = classes[label] if classes else label
+            wanted = f"{', '.join(names[:-1])} and {names[-1]}"
+            raise ConfigError(
+                f"class {called} has {len(members)} image(s) to draw {wanted} from: it needs {len(names)} or more"
+            )
+        exact = np.round(shares * len(members), 9)
+        counts = _round(exact, owed)
+        owed += exact - counts
+        order = np.argsort(np.random.PCG64([seed, int(label)]).random_raw(len(members)), kind="stable")
+        ends = np.cumsum(counts)[:-1]
+        for name, part in zip(names, np.split(members[order], ends), strict=True):
+            parts[name].append(part)
+    return {name: np.sort(np.concatenate(part)) for name, part in parts.items()}
+
+
+def _round(exact: np.ndarray, owed: np.ndarray) -> np.ndarray:
+    """Whole numbers with the sum of `exact`, by largest remainder (a tie goes to the most owed), none of them zero."""
+    counts: np.ndarray = np.floor(exact).astype(np.int64)
+    remainder = np.round(exact - counts, 6)
+    first = np.lexsort((-owed, -remainder))
+    counts[first[: round(exact.sum()) - counts.sum()]] += 1
+    while (counts == 0).any():
+        counts[counts.argmax()] -= 1
+        counts[counts.argmin()] += 1
+    return counts
