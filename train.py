@@ -17,7 +17,9 @@ from types import FrameType
 import hydra
 from omegaconf import DictConfig
 
-from sweeps.compose import run_config
+from sweeps import channel
+from sweeps.arguments import readable
+from sweeps.compose import run_config, set_hydra_defaults
 from sweeps.messages import one_line
 
 log = logging.getLogger(__name__)
@@ -29,18 +31,21 @@ def train(composed: DictConfig) -> float:
     from training.prepare import prepare
     from training.run import run
 
-    record = run(prepare(run_config(composed)))
+    record = run(prepare(run_config(composed)), channel.on_epoch)
     return float(record["val"]["acc"]) if record.get("val") else float("nan")
 
 
 def main() -> int:
     """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows tracebacks instead."""
+    set_hydra_defaults(sweeper="grid", launcher="local")
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        sys.argv[1:] = readable(sys.argv[1:])
         train()
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        sys.argv[1:] = readable(sys.argv[1:])
         train()
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on", file=sys.stderr)

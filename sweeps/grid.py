@@ -1,14 +1,28 @@
-"""The default sweeper: Hydra's basic one, with every job composed and checked before the first begins."""
+"""hydra/sweeper=grid, the default: all combinations of the values that the command line lists.
 
-from dataclasses import dataclass
+Extends Hydra's basic sweeper by `runs:` (a list of small grids), the plan, and an exit code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
+from rich.console import Console
 
-import sweeps.compose  # noqa: F401  (makes the schema known)
+from sweeps.asked import remember
+from sweeps.channel import Answer
+from sweeps.drive import Outcome, drive, settle
+from sweeps.ending import SweepEnded
+from sweeps.local import LocalLauncher
+from sweeps.plan import TO_RUN, Job, Planner, describe, expand, plan_grid, summary
+from sweeps.view import View, show_end
+from training.progress import EpochReport
+from training.record import MULTIRUN
 
 
 @dataclass
@@ -16,29 +30,97 @@ class GridConfig:
     """hydra/sweeper=grid"""
 
     _target_: str = "sweeps.grid.GridSweeper"
-    max_batch_size: int | None = None
+    max_batch_size: int | None = None  # for Hydra's own launchers
     params: dict[str, str] | None = None
+    runs: list[str] = field(default_factory=list)  # override lines, each a small grid
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConfig, provider="finegrid")
 
 
 class GridSweeper(BasicSweeper):
-    """All combinations of the values that the command line lists."""
+    """Plans a grid, and has a launcher carry it out."""
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, runs: list[str]) -> None:
+        super().__init__(max_batch_size, params)
+        self.runs = list(runs)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Check every job, then launch them all. Raises ConfigError before anything is written."""
-        assert self.config is not None and self.hydra_context is not None
-        from sweeps.compose import run_config
-        from training.prepare import prepare
+        """Plan, carry out, show the table. Raises ConfigError before anything is written, SweepEnded after failures."""
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        planner = Planner(self.hydra_context, self.config)
+        jobs = plan_grid(planner, expand(self.runs, [*self._parse_config(), *arguments]))
+        slots = len(self.launcher.slots) if isinstance(self.launcher, LocalLauncher) else 1
+        console = Console()
+        console.print(summary(jobs, slots), markup=False, highlight=False, soft_wrap=True)
+        if jobs[0].run.sweep.plan:
+            for job in jobs:
+                console.print(describe(job), markup=False, highlight=False, soft_wrap=True)
+            return []
+        folder = Path(str(self.config.hydra.sweep.dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / MULTIRUN)
+        remember(folder, jobs)
+        outcome = carry_out(self.launcher, jobs, self.max_batch_size)
+        return end(console, folder, outcome)
 
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        controller = HydraConfig.instance().cfg
-        for batch in self.split_arguments(overrides, self.max_batch_size):
-            for job in batch:
-                composed = self.hydra_context.config_loader.load_sweep_config(self.config, job)
-                HydraConfig.instance().set_config(composed)
-                prepare(run_config(composed))
-        HydraConfig.instance().cfg = controller
-        return super().sweep(arguments)
+
+class Fixed:
+    """A list of jobs as a source for `drive`."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.waiting = [job for job in jobs if job.state in TO_RUN]
+        self.total = len(self.waiting)
+        self.waiting.reverse()
+
+    def next_job(self) -> Job | None:
+        """The next of the list."""
+        return self.waiting.pop() if self.waiting else None
+
+    def beat(self) -> None:
+        """Nobody waits for a sign of life."""
+
+    def on_epoch(self, job: Job, report: EpochReport) -> Answer:
+        """A grid gives nothing up."""
+        return "go"
+
+    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+        """Nothing is learnt."""
+
+    def on_stop(self, job: Job) -> None:
+        """Nothing is lost."""
+
+
+def carry_out(launcher: Any, jobs: Sequence[Job], batch_size: int | None = None) -> Outcome:
+    """Run what is to be run of `jobs`: slot by slot under our launcher, in batches under Hydra's own."""
+    source = Fixed(jobs)
+    if not source.total:
+        return Outcome()
+    if isinstance(launcher, LocalLauncher):
+        with View(source.total) as view:
+            return drive(launcher, source, view, jobs[0].run.sweep.max_hours)
+    outcome = Outcome()
+    todo = source.waiting[::-1]
+    size = batch_size or len(todo)
+    for start in range(0, len(todo), size):
+        batch = todo[start : start + size]
+        returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=start)
+        outcome.results |= dict(zip((job.number for job in batch), returns, strict=True))
+        outcome.failed += [job.folder for job, result in zip(batch, returns, strict=True) if _failed(job, result)]
+    return outcome
+
+
+def _failed(job: Job, result: JobReturn) -> bool:
+    return result.status is not JobStatus.COMPLETED and settle(job, result)["status"] == "failed"
+
+
+def end(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
+    """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
+    show_end(console, folder, outcome.failed)
+    if outcome.stop.reason:
+        line = f"{outcome.stop.reason}; the same command again goes on"
+        if outcome.stop.exit_code or not outcome.failed:
+            raise SweepEnded(outcome.stop.exit_code, line)
+    if outcome.failed:
+        raise SweepEnded(1, f"{len(outcome.failed)} of the runs failed; the same command again tries them once more")
+    return [[outcome.results[number] for number in sorted(outcome.results)]]

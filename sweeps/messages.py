@@ -3,28 +3,42 @@
 import dataclasses
 import difflib
 import re
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from sweeps.arguments import PATHS
+from sweeps.ending import SweepEnded
 from training.config import RunConfig
 from training.errors import ConfigError
 from training.record import RunInUse
 
 MISTAKE, FAILURE = 2, 1  # exit codes
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list, such as [a,b]",
+    dict: "settings, such as {a:1,b:2}",
+    type(None): "null",
+}
 
 
 def one_line(error: BaseException) -> tuple[int, str]:
     """The exit code and the line for `error`."""
+    if isinstance(error, SweepEnded):
+        return error.code, str(error)
     chain = _causes(error)
     for cause in chain:
         if isinstance(cause, ConfigError | RunInUse):
-            return MISTAKE, f"error: {cause}"
-    for cause in chain:
-        if isinstance(cause, OmegaConfBaseException | HydraException):
-            return MISTAKE, f"error: {_plain(chain)}"
-    return FAILURE, f"error: {type(error).__name__}: {_flat(str(error))}"
+            return MISTAKE, f"error: {_flat(str(cause))}"
+    inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
+    if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
+        return MISTAKE, f"error: {_plain(inner)}"
+    return FAILURE, f"error: {type(inner[0]).__name__}: {_flat(str(inner[0]))}"
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -37,32 +51,72 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _plain(chain: list[BaseException]) -> str:
-    """Hydra's and OmegaConf's words, less what only they understand, and with the nearest valid name."""
+    """Hydra's and OmegaConf's words, less what only they understand, and with what would be right."""
     text = "\n".join(str(cause) for cause in chain)
+    if found := re.search(r"Error when parsing index: \d+, string: (.*?) out of \[", text, re.DOTALL):
+        key, _, value = found[1].partition("=")
+        quoted = f"'{key}=\"{value}\"'"
+        return f"{found[1]}: can't be read as KEY=VALUE; text with special characters takes quotes in quotes: {quoted}"
+    if found := re.search(r"Ambiguous value for argument '(.*)'\n|Sweep parameters '(.*)' requires --multirun", text):
+        asked = found[1] or found[2]
+        key, _, value = asked.partition("=")
+        comma = ""
+        if key in PATHS:
+            value = value.replace("'", "")
+            comma = f"; a path with a comma takes quotes in quotes: '{key}=\"{value}\"'"
+        return f"{key}={value}: several values make a sweep, which needs -m: python train.py -m {key}={value}{comma}"
+    if "INTERVAL_SWEEP" in text:
+        return "interval(...) is for a search (hydra/sweeper=optuna); a grid takes values: optimizer.lr=1e-3,1e-4"
     if found := re.search(r"Could not override '([^']+)'", text):
-        return _unknown_key(found[1], chain)
-    if found := re.search(r"full_key: (\S+)", text):
+        nested = re.search(r"full_key: (\S+)", text)
+        return _unknown_key(nested[1] if nested and nested[1].startswith(f"{found[1]}.") else found[1])
+    if found := re.search(r"full_key: ([\w.]+)", text):
         reason = next(str(cause) for cause in chain if "full_key" in str(cause)).splitlines()[0]
-        if "not in" in reason:
-            return _unknown_key(found[1], chain)
-        return f"{found[1]}: {reason}"
+        return _unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text)
     if found := re.search(r"Could not find '([^']+)'\n*.*Available options in '([^']+)':\n((?:\s+\S+\n?)+)", text):
         group, options = found[2], found[3].split()
         asked = found[1].removeprefix(f"{group}/")
-        near = difflib.get_close_matches(asked, options, 1)
+        near = difflib.get_close_matches(asked.lower(), options, 1)
         return f"{group}={asked}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
+    if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
+        return f"{found[1]}={found[2]}: no such choice, and {found[1]} has no others"
     return _flat(str(chain[0]))
 
 
-def _unknown_key(key: str, chain: list[BaseException]) -> str:
-    known = _keys(RunConfig)
-    if re.fullmatch(r"\w+\.kwargs\.\w+", key):
-        return f"{key}: not in the config yet; write +{key}=... to add it"
-    near = difflib.get_close_matches(key, known, 1) or difflib.get_close_matches(
-        key.rpartition(".")[2], [name.rpartition(".")[2] for name in known], 1
-    )
-    near = [name for name in known if name == near[0] or name.endswith(f".{near[0]}")][:1] if near else []
-    return f"{key}: no such key{_did_you_mean(near)}; `python train.py --cfg job` shows all keys"
+def _wrong_type(key: str, reason: str, text: str) -> str:
+    wanted = _expected(key)
+    if given := re.search(rf"Error merging override \+*({re.escape(key)}=.*)", text):
+        return f"{given[1]}: {f'expected {wanted}' if wanted else reason}"
+    if wanted and (value := re.match(r"(?:Value|Invalid value) '(.*)'(?: of type|, expected| is not)", reason)):
+        return f"{key}={value[1]}: expected {wanted}"
+    return f"{key}: {reason}"
+
+
+def _expected(key: str) -> str:
+    """The type of a key in words; nothing for a key that isn't ours."""
+    kind: Any = RunConfig
+    for part in key.split("."):
+        kind = get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    return " or ".join(filter(None, map(_in_words, kinds)))
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(get_args(kind))}"
+    if kind == list[float]:
+        return "a list of numbers, such as [0.5,1.0]"
+    return WORDS.get(kind) or WORDS.get(get_origin(kind), "")
+
+
+def _unknown_key(key: str) -> str:
+    known = [name for name in _keys(RunConfig) if "." in name or "." not in key]
+    last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    near = difflib.get_close_matches(key.lower().replace("/", "."), known, 1)
+    if not near:
+        near = [last[name] for name in difflib.get_close_matches(key.rpartition(".")[2].lower(), last, 1)]
+    shown = "hydra" if key.startswith("hydra.") else "job"
+    return f"{key}: no such key{_did_you_mean(near)}; `python train.py --cfg {shown}` shows all keys"
 
 
 def _keys(kind: Any, prefix: str = "") -> list[str]:
@@ -79,4 +133,4 @@ def _did_you_mean(near: list[str]) -> str:
 
 
 def _flat(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(line.strip() for line in text.splitlines())

@@ -4,9 +4,8 @@ All of it derives from (seed, epoch, index of the image), never from what ran be
 batches alone, in a sweep, or resumed.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from training.config import AugmentConfig
 from training.dataset import Dataset
 from training.images import ImageStore
 
-EVAL_BATCH = 256  # images at once in evaluation: no gradients are kept, so more fit than in training
+EVAL_BATCH = 256  # images at once in evaluation, at most, and at most four times as many as in training
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,19 @@ class Preprocessing:
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] to float32 of the same shape."""
-        mean = torch.tensor(self.mean, device=images.device).mul(255).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).mul(255).view(1, 3, 1, 1)
+        mean, std = to_device(torch.tensor([self.mean, self.std]).mul(255).view(2, 1, 3, 1, 1), images.device)
         return images.float().sub_(mean).div_(std)
 
     def plain(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] to float32 [B, 3, size, size]: the centre, normalized."""
         return self.normalize(centre(images, self.size))
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copies to a GPU go through pinned memory: others would wait for all the work that is queued there."""
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def centre(images: Tensor, size: int) -> Tensor:
@@ -50,29 +55,35 @@ def epoch_table(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).random((count, 6))
 
 
-def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
-    """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size].
+def crop_boxes(draws: np.ndarray, config: AugmentConfig) -> np.ndarray:
+    """Uniform draws [B, 4] to boxes [B, 4]: left, top, width, height, on a scale of 0 to 1.
 
-    The crop is Inception's (Szegedy et al. 2014, arXiv 1409.4842), as in torchvision's RandomResizedCrop: a share of
-    the area and a log-uniform aspect ratio; where that box doesn't fit, its long side is cut to the image.
+    Inception's crop (Szegedy et al. 2014, arXiv 1409.4842), as in torchvision's RandomResizedCrop: a share of the area
+    and a log-uniform aspect ratio. A box longer than the image is made squarer, by no more than it takes to fit.
     """
+    least, largest = config.crop_scale or (1.0, 1.0)
+    area = least + draws[:, 0] * (largest - least)
+    narrowest, widest = np.log(config.crop_ratio)
+    ratio = np.clip(np.exp(narrowest + draws[:, 1] * (widest - narrowest)), area, 1 / area)
+    width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    return np.stack([draws[:, 2] * (1 - width), draws[:, 3] * (1 - height), width, height], axis=1)
+
+
+def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
+    """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size]."""
     if config.crop_scale is None:
         images = preprocessing.plain(images)
         if config.flip:
-            flipped = torch.from_numpy(draws[:, 4] < config.flip).to(images.device)
+            flipped = to_device(torch.from_numpy(draws[:, 4] < config.flip), images.device)
             images = torch.where(flipped[:, None, None, None], images.flip(3), images)
         return images
-    least, largest = config.crop_scale
-    area = least + draws[:, 0] * (largest - least)
-    ratio = np.exp(math.log(config.crop_ratio[0]) + draws[:, 1] * math.log(config.crop_ratio[1] / config.crop_ratio[0]))
-    width, height = np.minimum(np.sqrt(area * ratio), 1), np.minimum(np.sqrt(area / ratio), 1)
+    left, top, width, height = crop_boxes(draws[:, :4], config).T
     mirror = np.where(draws[:, 4] < config.flip, -1.0, 1.0)
     theta = np.zeros((len(draws), 2, 3), dtype=np.float32)
     theta[:, 0, 0], theta[:, 1, 1] = width * mirror, height
-    theta[:, 0, 2] = (2 * draws[:, 2] - 1) * (1 - width)
-    theta[:, 1, 2] = (2 * draws[:, 3] - 1) * (1 - height)
+    theta[:, 0, 2], theta[:, 1, 2] = 2 * left + width - 1, 2 * top + height - 1
     shape = [len(draws), 3, preprocessing.size, preprocessing.size]
-    grid = functional.affine_grid(torch.from_numpy(theta).to(images.device), shape, align_corners=False)
+    grid = functional.affine_grid(to_device(torch.from_numpy(theta), images.device), shape, align_corners=False)
     pixels = preprocessing.normalize(images)
     return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
 
@@ -88,32 +99,35 @@ class Batches:
         self.labels = torch.from_numpy(dataset.labels)
 
     def _images(self, indices: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.store.batch(indices)).to(self.device).permute(0, 3, 1, 2)
+        return to_device(torch.from_numpy(self.store.batch(indices)), self.device).permute(0, 3, 1, 2)
 
-    def train(
-        self, seed: int, epoch: int, batch_size: int, config: AugmentConfig, only_first: bool = False
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """The training set once, in the order of this epoch (`only_first`: one batch, always the same)."""
+    def train(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training set once, in the order of this epoch."""
         indices = self.dataset.split["train"]
         table = epoch_table(seed, epoch, len(indices))
-        order = np.arange(min(batch_size, len(indices))) if only_first else np.argsort(table[:, 5], kind="stable")
-        for rows in split_batches(order, batch_size):
+        for rows in split_batches(np.argsort(table[:, 5], kind="stable"), batch_size):
             chosen = indices[rows]
             images = augment(self._images(chosen), table[rows, :5], config, self.preprocessing)
-            yield images.contiguous(memory_format=self.layout), self.labels[chosen].to(self.device)
+            yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
 
-    def evaluate(self, split: str, first: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """A split in the order of its names, without augmentation (`first`: only so many images)."""
-        indices = self.dataset.split[split][:first]
-        for start in range(0, len(indices), EVAL_BATCH):
-            chosen = indices[start : start + EVAL_BATCH]
+    def evaluate(self, split: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """A split in the order of its names, without augmentation. `batch_size` is the one of training."""
+        indices, size = self.dataset.split[split], min(EVAL_BATCH, 4 * batch_size)
+        for start in range(0, len(indices), size):
+            chosen = indices[start : start + size]
             images = self.preprocessing.plain(self._images(chosen))
-            yield images.contiguous(memory_format=self.layout), self.labels[chosen].to(self.device)
+            yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
 
 
 def split_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Cut an epoch's order into batches. A last batch of one image joins the one before: BatchNorm can't take it."""
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
+
+
+def one_batch(dataset: Dataset, batch_size: int, seed: int) -> Dataset:
+    """For debug.overfit_batch: the same few images to train on and to validate on. The test images stay."""
+    few = np.sort(np.random.default_rng(seed).permutation(dataset.split["train"])[:batch_size])
+    return replace(dataset, split=dataset.split | {"train": few, "val": few})

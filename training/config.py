@@ -5,6 +5,7 @@ tracking and launching change where and how fast a run happens, not what comes o
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -41,6 +42,11 @@ class ModelConfig:
             value = getattr(self, key)
             need(value is None or 0 <= value < 1, f"model.{key}={value}: expected 0 <= {key} < 1")
 
+    @property
+    def called(self) -> str:
+        """What people call it: torchvision's name, or the `_target_` of one of your own."""
+        return self.name if self._target_ == ModelConfig._target_ else self._target_
+
 
 @dataclass
 class WeightsConfig:
@@ -71,7 +77,7 @@ class DataConfig:
     resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
-    on_bad: Literal["raise", "skip"] = "raise"  # what a corrupt image does
+    on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 
     def __post_init__(self) -> None:
@@ -101,12 +107,12 @@ class AugmentConfig:
     crop_ratio: list[float] = field(default_factory=lambda: [0.75, 1.3333])  # width / height
 
     def __post_init__(self) -> None:
-        need(0 <= self.flip <= 1, f"augment.flip={self.flip}: expected a probability")
+        need(0 <= self.flip <= 1, f"augment.flip={self.flip}: expected a probability, 0 to 1")
         scale = self.crop_scale
         ok = scale is None or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
         need(ok, f"augment.crop_scale={scale}: expected [least, largest] with 0 < least <= largest <= 1")
         ratio = self.crop_ratio
-        ok = len(ratio) == 2 and 0 < ratio[0] <= ratio[1]
+        ok = len(ratio) == 2 and 0 < ratio[0] <= ratio[1] < math.inf
         need(ok, f"augment.crop_ratio={ratio}: expected [least, largest], both above 0")
 
 
@@ -121,8 +127,8 @@ class OptimizerConfig:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        need(self.lr > 0, f"optimizer.lr={self.lr}: expected a number above 0")
-        need(self.weight_decay >= 0, f"optimizer.weight_decay={self.weight_decay}: expected 0 or more")
+        need(0 < self.lr < math.inf, f"optimizer.lr={self.lr}: expected a number above 0")
+        need(0 <= self.weight_decay < math.inf, f"optimizer.weight_decay={self.weight_decay}: expected 0 or more")
 
 
 @dataclass
@@ -195,10 +201,14 @@ class SweepConfig:
     name: str = "runs"
     root: str = "outputs"
     stale: Literal["warn", "rerun"] = "warn"  # a finished run of another version of training/
+    impossible: Literal["error", "skip"] = "error"  # in a sweep: weights that a model doesn't have
+    plan: bool = False  # print what a sweep would do, and end
+    max_hours: float | None = None  # of the whole sweep; it ends with the epochs under way
 
     def __post_init__(self) -> None:
         ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
+        need(self.max_hours is None or self.max_hours > 0, f"sweep.max_hours={self.max_hours}: expected above 0")
 
 
 @dataclass

@@ -1,8 +1,12 @@
-"""The two ways in which a run can end badly without a bug being the cause."""
+"""The ways in which a run can end early without a bug being the cause."""
 
 
 class ConfigError(Exception):
     """A user's mistake in config, data or checkpoint: one line says what is wrong, where, and what would be right."""
+
+
+class Impossible(ConfigError):
+    """Choices that are valid each, but not together, such as a model and weights that it doesn't have."""
 
 
 class Diverged(Exception):
@@ -10,4 +14,20 @@ class Diverged(Exception):
 
     def __init__(self, epoch: int) -> None:
         super().__init__(f"the loss is no longer finite in epoch {epoch}")
+        self.epoch = epoch
+
+
+class Pruned(Exception):
+    """The study gave this run up after `epoch`, because others were better by then."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"pruned after epoch {epoch}")
+        self.epoch = epoch
+
+
+class Stopped(BaseException):
+    """The sweep asked the run to stop after `epoch`. It is not over: the same command goes on."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"stopped after epoch {epoch}")
         self.epoch = epoch

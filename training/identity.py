@@ -88,9 +88,7 @@ def short_name(target: str | None) -> str:
 def slug(config: RunConfig, facts: Facts) -> str:
     """The readable half of a run folder's name. It starts with the model."""
     parts = [
-        config.model.name
-        if config.model._target_.startswith("training.")
-        else config.model._target_.rpartition(".")[2],
+        config.model.called.rpartition(".")[2],
         facts.weights.replace(":", "-").lower(),
         short_name(config.optimizer._target_),
         f"lr{config.optimizer.lr:g}",

@@ -1,6 +1,10 @@
-"""One epoch of training, and evaluation. Nothing here waits for the device before the epoch is over."""
+"""One epoch of training, and evaluation. Nothing here waits for the device before the epoch is over.
+
+(Except in fp16: torch's GradScaler looks at every step whether it overflowed.)
+"""
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +25,10 @@ from training.optimize import Schedule, gradient_norm
 
 @dataclass(frozen=True)
 class EpochResult:
-    """Means over the images of an epoch (`acc` in per cent), the mean gradient norm over its steps, and its time."""
+    """Means over the images of an epoch (`acc` in per cent), the mean gradient norm over its steps, and its time.
+
+    `loss` is what is minimized, label smoothing included; both are taken in training mode, before each step.
+    """
 
     loss: float
     acc: float
@@ -56,14 +63,12 @@ class Trainer:
         device = self.compute.device
         loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
         images = steps = 0
-        for group in grouped(batches, self.config.accumulate):
-            if self.max_steps is not None and steps == self.max_steps:
-                break
+        for group in itertools.islice(grouped(batches, self.config.accumulate), self.max_steps):
             size = sum(len(labels) for _, labels in group)
             self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
             for inputs, labels in group:
                 with self.autocast():
-                    scores = logits(self.model(inputs))
+                    scores = logits(self.model(inputs)).float()
                     loss = functional.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
                 share = loss * (len(labels) / size)
                 self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]

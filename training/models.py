@@ -26,25 +26,31 @@ def torchvision_model(
     if name not in known:
         near = difflib.get_close_matches(name, known, 3) or known[:3]
         raise ConfigError(f"model.name={name}: torchvision has no such classifier; near: {', '.join(near)}")
-    if drop_path is not None:
-        kwargs["stochastic_depth_prob"] = drop_path
-    if dropout is not None:
-        kwargs["dropout"] = dropout
+    given = {"drop_path": ("stochastic_depth_prob", drop_path), "dropout": ("dropout", dropout)}
+    kwargs |= {theirs: value for theirs, value in given.values() if value is not None}
+    if name in ("googlenet", "inception_v3"):  # what their ImageNet weights want; and spares a warning
+        kwargs = {"transform_input": True, "init_weights": True} | kwargs
     try:
         model: nn.Module = get_model(name, weights=None, num_classes=num_classes, **kwargs)
-        return model
     except TypeError as error:
+        for key, (theirs, value) in given.items():
+            if value is not None and f"'{theirs}'" in str(error):
+                raise ConfigError(f"model.{key}={value}: {name} has no {key}") from error
         raise ConfigError(f"model.name={name}: {error}") from error
+    return model
 
 
 def locate(target: str, what: str) -> Callable[..., Any]:
     """What a `_target_` names. Raises ConfigError when there is no such thing."""
+    wanted = "expected module.name of a function or class that Python can import from here"
     try:
         found = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{what}._target_={target}: {error}{_nearest(target)}") from error
+        raise ConfigError(f"{what}._target_={target}: {error}{_nearest(target) or f'; {wanted}'}") from error
+    except Exception as error:  # the module's own mistake
+        raise ConfigError(f"{what}._target_={target}: importing it raises {type(error).__name__}: {error}") from error
     if not callable(found):
-        raise ConfigError(f"{what}._target_={target}: that is no function or class")
+        raise ConfigError(f"{what}._target_={target}: {wanted}, found a {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
@@ -63,9 +69,11 @@ def bind(function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> 
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
-        raise ConfigError(
-            f"{what}: {getattr(function, '__name__', function)} refuses these settings: {error}"
-        ) from error
+        called = getattr(function, "__name__", function)
+        takes = ", ".join(name for name in inspect.signature(function).parameters if name != "self")
+        raise ConfigError(f"{what}: {called} refuses these settings: {error}; it takes {takes}") from error
+    except ValueError:  # built-in, so it can't say what it takes
+        return
 
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
@@ -82,7 +90,12 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     if function is torchvision_model:
         arguments["name"] = config.name
     bind(function, "model", **arguments)
-    model = function(**arguments)
+    try:
+        model = function(**arguments)
+    except (ConfigError, MemoryError):
+        raise
+    except Exception as error:
+        raise ConfigError(f"model {config.called} can't be built: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_={config._target_} gave a {type(model).__name__}, not a torch.nn.Module")
     return model

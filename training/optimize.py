@@ -40,6 +40,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     closure = inspect.signature(target.step).parameters.get("closure")  # type: ignore[attr-defined]
     ok = closure is None or closure.default is not inspect.Parameter.empty
     need(ok, f"optimizer._target_={config._target_}: its step needs a closure, which this loop doesn't give")
+    for key in ("lr", "weight_decay"):
+        need(key not in config.kwargs, f"optimizer.kwargs.{key}: set optimizer.{key} instead")
     arguments = dict(config.kwargs, lr=config.lr)
     if "weight_decay" in inspect.signature(target).parameters:
         arguments["weight_decay"] = config.weight_decay
@@ -60,7 +62,7 @@ class Schedule:
 
     T_max, total_steps and total_iters are filled with the length of training and max_lr with the optimizer's rates,
     where a schedule takes them and the config leaves them out. One-cycle (arXiv 1708.07120) warms up by itself:
-    warmup_epochs sets its pct_start.
+    warmup_epochs sets its pct_start; and it cycles the momentum only of optimizers that have one.
     """
 
     def __init__(self, optimizer: Optimizer, config: SchedulerConfig, epochs: int, steps_per_epoch: int) -> None:
@@ -104,9 +106,10 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
     parameters = inspect.signature(target).parameters
     fill: dict[str, Any] = {"T_max": max(1, total - warmup), "total_iters": total - warmup, "total_steps": total}
     fill["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+    fill["cycle_momentum"] = "betas" in optimizer.defaults or bool(optimizer.defaults.get("momentum"))
     own_warmup = "pct_start" in parameters
-    if own_warmup and warmup:
-        fill["pct_start"] = warmup / total
+    if own_warmup and warmup:  # torch reaches the top at step pct_start * total - 1, and has to come down from there
+        fill["pct_start"] = min(warmup + 1, total - 0.5) / total
     arguments = {key: value for key, value in fill.items() if key in parameters} | config.kwargs
     bind(target, "scheduler", optimizer, **arguments)
     plateau = issubclass(target, ReduceLROnPlateau)
@@ -114,7 +117,7 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
     need(not plateau or not warmup, "scheduler: ReduceLROnPlateau takes no warmup_epochs")
     try:
         main: LRScheduler = target(optimizer, **arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         need(False, f"scheduler: {error}")
         raise
     if not warmup or own_warmup:
@@ -128,5 +131,8 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
 
 
 def gradient_norm(model: nn.Module, limit: float | None) -> torch.Tensor:
-    """The norm of all gradients together, before it is clipped to `limit`."""
-    return nn.utils.clip_grad_norm_(model.parameters(), float("inf") if limit is None else limit)
+    """The norm of all gradients together, before they are clipped to `limit`."""
+    norm = nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    if limit is not None:
+        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
+    return norm

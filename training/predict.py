@@ -9,7 +9,10 @@ from the run folder.
 
 import argparse
 import csv
+import io
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,52 +37,50 @@ def load_run(folder: Path, device: str = "auto") -> Trained:
     """The selected network of a run folder, ready to evaluate. Raises ConfigError."""
     from training.device import resolve_compute
     from training.models import build_model
-    from training.weights import checkpoint_file, read_checkpoint
+    from training.weights import checkpoint_file, load_into, read_checkpoint
 
     need(folder.is_dir(), f"{folder}: no such run folder")
     need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
     state, about = read_checkpoint(checkpoint_file(str(folder)))
     need("classes" in about, f"{folder / BEST}: not written by a run (no classes in its metadata)")
-    model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
-    model.load_state_dict(state)
     where = resolve_compute(TrainerConfig(device=device)).device
+    try:
+        model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
+        load_into(model, state, "", str(folder))
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / BEST}: written by another version of finegrid ({error})") from error
     return Trained(model.eval().to(where), about["classes"], about, where)
 
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder, in the order of their names. Raises ConfigError where there is none."""
-    from PIL import Image
+    from training.images import extensions
 
-    endings = Image.registered_extensions()
     need(folder.is_dir(), f"{folder}: no such folder of images")
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings and file.name[0] != ".")
+    images = [file for file in folder.rglob("*") if file.suffix.lower() in extensions() and file.is_file()]
+    files = sorted(file for file in images if not any(part[0] == "." for part in file.relative_to(folder).parts))
     need(bool(files), f"{folder}: no images in it")
     return files
 
 
 def predict(trained: Trained, files: list[Path], batch_size: int = 64) -> list[int]:
-    """The index of the most likely class of each image. Raises ConfigError for an image that can't be read."""
+    """The index of the most likely class of each image. Raises BadImage (an OSError) for one that can't be read."""
     import numpy as np
     import torch
-    from PIL import Image
 
     from training.batches import Preprocessing
-    from training.images import stored
+    from training.images import load_image, stored
     from training.models import logits
 
     about = trained.about["preprocessing"]
     preprocessing = Preprocessing(about["size"], tuple(about["mean"]), tuple(about["std"]))
     data = DataConfig(size=about["size"], stored_size=about["stored_size"], resize=about["resize"])
     labels: list[int] = []
-    with bar("predicting", len(files)) as advance, torch.no_grad():
+    with bar("predicting", len(files)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool, torch.no_grad():
         for start in range(0, len(files), batch_size):
             images = []
-            for file in files[start : start + batch_size]:
-                try:
-                    with Image.open(file) as image:
-                        images.append(stored(image, data))
-                except (OSError, ValueError, SyntaxError) as error:
-                    raise ConfigError(f"{file}: not a readable image: {error}") from error
+            for image in pool.map(lambda file: stored(load_image(file), data), files[start : start + batch_size]):
+                images.append(image)
                 advance()
             pixels = torch.from_numpy(np.stack(images)).to(trained.device).permute(0, 3, 1, 2)
             labels += logits(trained.model(preprocessing.plain(pixels))).argmax(1).tolist()
@@ -88,8 +89,6 @@ def predict(trained: Trained, files: list[Path], batch_size: int = 64) -> list[i
 
 def write_csv(out: Path, files: list[Path], root: Path, labels: list[str]) -> None:
     """The rows ID,label, whole or not at all."""
-    import io
-
     relative = [file.relative_to(root) for file in files]
     short = [path.with_suffix("").as_posix() for path in relative]
     ids = short if len(set(short)) == len(short) else [path.as_posix() for path in relative]
@@ -117,7 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
         indices = predict(trained, files, options.batch_size)
         labels = [trained.classes[index] if options.names else str(index) for index in indices]
         write_csv(options.out, files, options.images, labels)
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{len(files)} predictions in {options.out}")

@@ -4,15 +4,21 @@ The order is by cost: what needs no torch comes first, so that a slip of the pen
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from training.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig
+from training.config import ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, need
 from training.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
+from training.errors import ConfigError
 from training.identity import Facts, identity, slug
 from training.weights import checkpoint_file, resolve_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,12 @@ def prepare(config: RunConfig) -> Prepared:
     """Check a config against the world it will meet. Raises ConfigError."""
     weights = resolve_weights(config.model, config.weights)
     compute = resolve_compute(config.trainer)
+    _check_root(Path(config.sweep.root))
     dataset = open_dataset(config.data)
-    trained_with = _check_parts(
-        _key(config.model), _key(config.optimizer), _key(config.scheduler), config.trainer.epochs,
-        len(dataset.classes), weights, config.weights.path,
-    )  # fmt: skip
+    model_key, classes = _key(config.model), len(dataset.classes)
+    _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
+    batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
+    trained_with = _check_model(model_key, classes, batch, weights, config.weights.path)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
@@ -49,34 +56,91 @@ def prepare(config: RunConfig) -> Prepared:
     return Prepared(config, dataset, compute, facts, name, f"{slug(config, facts)}-{name}/seed={config.seed}")
 
 
-def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig | DataConfig) -> str:
+def _check_root(root: Path) -> None:
+    """Run folders have to find a place."""
+    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    need(there.is_dir(), f"sweep.root={root}: {there} is a file, expected a folder")
+    need(os.access(there, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {there}")
+
+
+def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig) -> str:
     return json.dumps(asdict(part), sort_keys=True)
 
 
+@lru_cache(maxsize=8)
+def _sketch(model_key: str, classes: int) -> "nn.Module":
+    """The network without memory for its numbers, on torch's meta device."""
+    import torch
+
+    from training.models import build_model
+
+    config = ModelConfig(**json.loads(model_key))
+    try:
+        with torch.device("meta"):
+            return build_model(config, classes)
+    except ConfigError:  # or it reads numbers from tensors as it is built, as RegNet does
+        return build_model(config, classes).to("meta")
+
+
 @cache
-def _check_parts(
-    model_key: str, optimizer_key: str, scheduler_key: str, epochs: int, classes: int, weights: str, path: str | None
-) -> str:
-    """Build model, optimizer and schedule without memory (torch's meta device), and hold the weights against them.
+def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int) -> None:
+    """Optimizer and schedule take their settings."""
+    from training.optimize import Schedule, build_optimizer
+
+    model = _sketch(model_key, classes)
+    part = "optimizer"
+    try:
+        optimizer = build_optimizer(model, OptimizerConfig(**json.loads(optimizer_key)))
+        part = "scheduler"
+        Schedule(optimizer, SchedulerConfig(**json.loads(scheduler_key)), epochs, steps_per_epoch=100)
+    except ConfigError:
+        raise
+    except Exception as error:  # what torch makes of nonsense in kwargs
+        raise ConfigError(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+@cache
+def _check_model(model_key: str, classes: int, batch: tuple[int, ...], weights: str, path: str | None) -> str:
+    """The network takes these images and these weights.
 
     Gives the normalization that the weights were trained with: imagenet, checkpoint (it says so itself) or dataset.
     """
-    import torch
+    from training.models import head_prefix
+    from training.weights import imagenet_file, match, read_checkpoint, torchvision_sources
 
-    from training.models import build_model, head_prefix
-    from training.optimize import Schedule, build_optimizer
-    from training.weights import fetch_imagenet, match, read_checkpoint
-
-    model_config = ModelConfig(**json.loads(model_key))
-    with torch.device("meta"):
-        model = build_model(model_config, classes)
-    optimizer = build_optimizer(model, OptimizerConfig(**json.loads(optimizer_key)))
-    Schedule(optimizer, SchedulerConfig(**json.loads(scheduler_key)), epochs, steps_per_epoch=100)
+    config = ModelConfig(**json.loads(model_key))
+    model = _sketch(model_key, classes)
+    if config._target_ == ModelConfig._target_:
+        ok = config.weights is None or config.weights == torchvision_sources(config.name)
+        need(ok, f"model.name={config.name} needs model=torchvision: model=torchvision model.name={config.name}")
+    _check_images(model, config, classes, batch)
     if weights == "none":
         return "dataset"
     if weights.startswith("checkpoint:"):
         state, meta = read_checkpoint(checkpoint_file(path))
         match(model.state_dict(), state, head_prefix(model), f"weights.path={path}")
         return "checkpoint" if "preprocessing" in meta else "dataset"
-    match(model.state_dict(), fetch_imagenet(model_config.name, weights), head_prefix(model), weights)
+    imagenet_file(config.name, weights)
+    trained = _sketch(_key(ModelConfig(name=config.name)), 1000)
+    match(model.state_dict(), trained.state_dict(), head_prefix(model), f"{weights} of {config.name}")
     return "imagenet"
+
+
+def _check_images(model: "nn.Module", config: ModelConfig, classes: int, batch: tuple[int, ...]) -> None:
+    """Images go through, and a score for each class comes out. (Not where a forward pass of your own looks at numbers,
+    which aren't there.)"""
+    import torch
+
+    from training.models import logits
+
+    try:
+        scores = logits(model.train()(torch.empty(batch, device="meta")))
+    except Exception as error:
+        if config._target_ != ModelConfig._target_:
+            return
+        settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
+        raise ConfigError(f"{settings}: {config.name} can't take such images: {error}") from error
+    shape, wanted = list(scores.shape), [batch[0], classes]
+    need(
+        shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}, images and classes"
+    )

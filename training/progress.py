@@ -16,6 +16,7 @@ class EpochReport:
     epoch: int
     epochs: int
     val_acc: float
+    val_loss: float
     images_per_s: float
     seconds_left: float
 

@@ -7,9 +7,10 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 RECORD = "record.json"
 CONFIG = "config.json"
@@ -18,6 +19,7 @@ BEST = "best.safetensors"
 RESUME = "resume.pt"
 LOG = "run.log"
 LOCK = ".lock"
+MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
 SCHEMA = 1
 
 
@@ -30,8 +32,11 @@ def predictions_file(split: str) -> str:
     return f"predictions_{split}.npz"
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader, or a crash at any point, sees the old file or the new one."""
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path` so that a reader, or a crash at any point, sees the old file or the new one.
+
+    Raises OSError with the path in it, and the old file stays.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -40,10 +45,18 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)  # "no space left on device" alone helps nobody
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left. Only for the holder of the folder's lock."""
+    for part in folder.glob(".*.part"):
+        part.unlink()
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -51,28 +64,43 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The dict in a JSON file; {} where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The record in `folder`, or None where the run has not ended (or its record can't be read)."""
-    try:
-        record = json.loads((folder / RECORD).read_text())
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
+    return read_json(folder / RECORD) or None
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold the run folder. The lock is the kernel's: it goes with its owner, however that dies. Raises RunInUse."""
+def lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the run folder. The lock is the kernel's: it goes with its owner, however that dies.
+
+    Raises RunInUse when another process still holds it after `wait_s`.
+    """
+    ends = time.monotonic() + wait_s
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            owner = file.read().strip() or "another process"
-            raise RunInUse(f"{folder} is in use by {owner}") from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
+        while not _locked(file):
+            if time.monotonic() >= ends:
+                file.seek(0)
+                raise RunInUse(f"{folder} is in use by {file.read().strip() or 'another process'}")
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {os.uname().nodename}".encode())
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

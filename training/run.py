@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import numpy as np
 import torch
 import torchvision
 
+from training.batches import one_batch
 from training.config import as_dict
 from training.device import describe
-from training.errors import Diverged
+from training.errors import Diverged, Pruned
 from training.identity import code_version
 from training.metrics import Predictions, summarize
 from training.prepare import Prepared
@@ -31,6 +33,7 @@ from training.record import (
     lock,
     predictions_file,
     read_record,
+    remove_parts,
     write_json,
     write_whole,
 )  # fmt: skip
@@ -46,16 +49,20 @@ def run(prepared: Prepared, on_epoch: Listener | None = None) -> dict[str, Any]:
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
     the run. Any failure is recorded, then raised. Raises training.record.RunInUse where another process has it.
     """
-    folder = prepared.folder
-    with lock(folder):
-        if (known := finished(folder, prepared.config.sweep.stale)) is not None:
+    folder, config = prepared.folder, prepared.config
+    if config.debug.overfit_batch:
+        prepared = replace(prepared, dataset=one_batch(prepared.dataset, config.trainer.batch_size, config.seed))
+    with lock(folder, wait_s=2):  # for the last breath of a run whose sweep was killed
+        remove_parts(folder)
+        if (known := finished(folder, config.sweep.stale)) is not None:
+            (folder / RESUME).unlink(missing_ok=True)  # there if the run was killed right after its record
             return known
         (folder / RECORD).unlink(missing_ok=True)
         started = datetime.now(UTC)
         about = _about(prepared)
-        write_json(folder / CONFIG, about)
-        log.info("%s: identity %s, seed %d", folder, prepared.identity, prepared.config.seed)
+        log.info("%s: identity %s, seed %d", folder, prepared.identity, config.seed)
         try:
+            write_json(folder / CONFIG, about)
             with contextlib.closing(Session(prepared)) as session:
                 record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
             write_json(folder / RECORD, record)
@@ -67,9 +74,9 @@ def run(prepared: Prepared, on_epoch: Listener | None = None) -> dict[str, Any]:
 
 
 def finished(folder: Path, stale: str) -> dict[str, Any] | None:
-    """The record of a run that need not be done again. Failed runs, and with stale=rerun those of older code, need."""
+    """The record of a run that need not be done again. Failed and pruned ones need, with stale=rerun old code's too."""
     record = read_record(folder)
-    if record is None or record.get("status") == "failed":
+    if record is None or record.get("status") not in ("done", "diverged"):
         return None
     if record.get("code_version") != code_version():
         if stale == "rerun":
@@ -112,19 +119,15 @@ def _about(prepared: Prepared) -> dict[str, Any]:
 
 def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
     """What the run came to. Diverging is a result too, not a failure."""
+    common = {"params": session.parameter_count, "threads": session.state.threads}
     try:
         _train(session, on_epoch)
-        return _finish(session)
-    except Diverged as error:
-        log.warning("diverged: %s", error)
-        failure = {"kind": "diverged", "message": str(error)}
-        return {
-            "status": "diverged",
-            "failure": failure,
-            "params": session.parameter_count,
-            "threads": session.state.threads,
-            "epochs_run": error.epoch,
-        }
+        return common | _finish(session)
+    except (Diverged, Pruned) as error:
+        status = type(error).__name__.lower()
+        log.warning("%s: %s", status, error)
+        failure = {"kind": status, "message": str(error)} if status == "diverged" else None
+        return common | {"status": status, "failure": failure, "epochs_run": error.epoch}
 
 
 def _train(session: Session, on_epoch: Listener | None) -> None:
@@ -141,7 +144,7 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
             row["images_per_s"], left,
         )  # fmt: skip
         if on_epoch is not None:
-            on_epoch(EpochReport(state.epoch, epochs, row["val_acc"], row["images_per_s"], left))
+            on_epoch(EpochReport(state.epoch, epochs, row["val_acc"], row["val_loss"], row["images_per_s"], left))
 
 
 def _finish(session: Session) -> dict[str, Any]:
@@ -154,8 +157,6 @@ def _finish(session: Session) -> dict[str, Any]:
     outcome = {
         "status": "done",
         "failure": None,
-        "params": session.parameter_count,
-        "threads": state.threads,
         "epochs_run": state.epoch,
         "best_epoch": state.best_epoch,
         "val": summarize(val, classes),
@@ -170,7 +171,7 @@ def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: P
     """Write predictions_val.npz and predictions_test.npz: id, label, logits."""
     dataset = prepared.dataset
     for split, predictions in (("val", val), ("test", test)):
-        names = [dataset.names[index] for index in dataset.split[split][: len(predictions.labels)]]
+        names = [dataset.names[index] for index in dataset.split[split]]
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
@@ -179,6 +180,7 @@ def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: P
 
 
 def _times(session: Session, started: datetime) -> dict[str, Any]:
+    """`minutes`: all that was spent on the run, in earlier processes too. The rest: training alone, not validation."""
     history = session.state.history
     seconds = sum(row["seconds"] for row in history)
     images = sum(row["images_per_s"] * row["seconds"] for row in history)
@@ -203,9 +205,9 @@ def failure_kind(error: BaseException) -> str:
 
 
 def _record_failure(folder: Path, about: dict[str, Any], error: Exception) -> None:
-    message = f"{type(error).__name__}: {error}"
-    log.exception("the run failed")
-    failure = {"kind": failure_kind(error), "message": message}
+    kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
+    log.error("the run failed (%s): %s", kind, message, exc_info=error if kind == "exception" else None)
+    failure = {"kind": kind, "message": message}
     try:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         write_json(folder / RECORD, about | {"status": "failed", "failure": failure, "time": {"finished": now}})

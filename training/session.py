@@ -12,7 +12,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from training.batches import Batches, Preprocessing
+from training.batches import Batches, Preprocessing, split_batches
 from training.device import resolve_threads
 from training.errors import Diverged
 from training.identity import code_version
@@ -115,10 +115,7 @@ class Session:
     @property
     def batch_count(self) -> int:
         """Batches in an epoch."""
-        size, images = self.config.trainer.batch_size, len(self.prepared.dataset.split["train"])
-        if self.config.debug.overfit_batch:
-            return 1
-        return max(1, images // size) if images % size <= 1 else images // size + 1
+        return len(split_batches(self.prepared.dataset.split["train"], self.config.trainer.batch_size))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -132,10 +129,9 @@ class Session:
         epoch = state.epoch + 1
         reseed(config.seed, epoch)
         rates = learning_rates(self.trainer.optimizer)
-        batches = self.batches.train(
-            config.seed, epoch, config.trainer.batch_size, config.augment, config.debug.overfit_batch
-        )
-        with bar(f"epoch {epoch}/{config.trainer.epochs}", self.batch_count) as advance:
+        batches = self.batches.train(config.seed, epoch, config.trainer.batch_size, config.augment)
+        total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
+        with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
             result = self.trainer.epoch(batches, advance)
         val = self._evaluate("val")
         if not finite(result.loss, val.loss):
@@ -143,7 +139,7 @@ class Session:
         self.trainer.schedule.after_epoch(val.loss)
         row = {
             "epoch": epoch,
-            "lr": max(rates.values()),
+            "lr": max(rates.values()),  # at the epoch's first step
             "train_loss": result.loss,
             "train_acc": result.acc,
             "val_loss": val.loss,
@@ -158,15 +154,13 @@ class Session:
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
-        save_state(self.folder, state, self.parts)
         self._write_history()
         self.tracker.epoch(epoch, _scalars(row, rates))
+        save_state(self.folder, state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
     def _evaluate(self, split: str) -> Predictions:
-        if self.config.debug.overfit_batch:
-            return self.trainer.evaluate(self.batches.evaluate("train", self.config.trainer.batch_size))
-        return self.trainer.evaluate(self.batches.evaluate(split))
+        return self.trainer.evaluate(self.batches.evaluate(split, self.config.trainer.batch_size))
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -179,9 +173,8 @@ class Session:
         """Val and test at the selected epoch. The only place where test images are looked at."""
         state = self.state
         assert state.best_logits is not None
-        split = self.prepared.dataset.split["train" if self.config.debug.overfit_batch else "val"]
-        labels = self.prepared.dataset.labels[split[: len(state.best_logits)]]
-        val = Predictions(labels, state.best_logits.numpy(), state.best_loss)
+        dataset = self.prepared.dataset
+        val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.model.load_state_dict(state.best_weights)
         return val, self._evaluate("test")
 

@@ -5,6 +5,7 @@ One of your own: write such a function in a module that Python finds, and name i
 
 import inspect
 import pkgutil
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,15 +53,28 @@ def from_config(config: DataConfig) -> Source:
         function = pkgutil.resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"data._target_={target}: {error}; expected module.function, importable from here") from error
+    except Exception as error:  # the module itself doesn't run
+        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
     try:
         inspect.signature(function).bind(config)
     except (TypeError, ValueError) as error:
         wanted = "a function that takes the data config and returns a training.sources.Source"
         raise ConfigError(f"data._target_={target}: {error}; expected {wanted}") from error
-    source = function(config)
+    try:
+        source = function(config)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
     if not isinstance(source, Source):
         raise ConfigError(f"data._target_={target} returned {type(source).__name__}, expected training.sources.Source")
     return source
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong in somebody else's code, and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
 
 
 def digits(config: DataConfig) -> Source:

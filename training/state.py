@@ -1,6 +1,7 @@
 """The resume state: everything that a killed run needs to go on as if nothing had happened."""
 
 import io
+import logging
 import pickle
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from training.record import RESUME, write_whole
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -33,17 +36,24 @@ def save_state(folder: Path, state: State, parts: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     content = {item.name: getattr(state, item.name) for item in fields(state)}
     torch.save({"state": content, "parts": {name: part.state_dict() for name, part in parts.items()}}, buffer)
-    write_whole(folder / RESUME, buffer.getvalue())
+    write_whole(folder / RESUME, buffer.getbuffer())
 
 
 def load_state(folder: Path, code_version: str) -> tuple[State, dict[str, Any]] | None:
     """What save_state wrote; None where there is nothing, it can't be read, or other code wrote it."""
-    try:
-        content = torch.load(folder / RESUME, map_location="cpu", weights_only=True)
-        state = State(**content["state"])
-    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError):
+    file = folder / RESUME
+    if not file.exists():
         return None
-    return (state, content["parts"]) if state.code_version == code_version else None
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        state = State(**content["state"])
+    except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError, EOFError) as error:
+        log.warning("%s can't be read, so the run starts over: %s", file, error)
+        return None
+    if state.code_version != code_version:
+        log.warning("%s was written by another version of training/, so the run starts over", file)
+        return None
+    return state, content["parts"]
 
 
 def copy_weights(model: torch.nn.Module) -> dict[str, Tensor]:

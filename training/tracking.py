@@ -1,15 +1,19 @@
 """What TensorBoard gets to see, in the run's own folder."""
 
 import fnmatch
+import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from training.config import RunConfig, TrackingConfig
 from training.models import head_prefix
+
+log = logging.getLogger(__name__)
 
 
 class Tracker:
@@ -32,8 +36,9 @@ class Tracker:
             for name, parameter in self.model.named_parameters():
                 if name in self.layers:
                     self.writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
-                    if parameter.grad is not None:
-                        self.writer.add_histogram(f"gradients/{name}", parameter.grad, epoch)
+                    gradient = parameter.grad  # not finite where fp16 skipped the last step; no histogram can show that
+                    if gradient is not None and bool(torch.isfinite(gradient).all()):
+                        self.writer.add_histogram(f"gradients/{name}", gradient, epoch)
         self.writer.flush()
 
     def end(self, config: RunConfig, weights: str, val_acc: float, test_acc: float) -> None:
@@ -74,5 +79,8 @@ def chosen_layers(model: nn.Module, patterns: list[str]) -> set[str]:
             layer = owner[names[0]] if pattern == "first" else head_prefix(model)
             chosen.update(name for name in names if owner[name] == layer)
         else:
-            chosen.update(name for name in names if fnmatch.fnmatchcase(name, pattern))
+            matching = fnmatch.filter(names, pattern)
+            chosen.update(matching)
+            if not matching:
+                log.warning("tracking.histogram_layers: %s fits no parameter, such as %s", pattern, names[-1])
     return chosen

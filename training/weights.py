@@ -1,16 +1,20 @@
 """Where initial weights come from: nowhere, ImageNet, or a checkpoint. No code is ever unpickled."""
 
 import hashlib
+import http.client
 import json
 import logging
+import os
 import pickle
+import sys
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import ModelConfig, WeightsConfig, need
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.record import BEST
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 StateDict = dict[str, "torch.Tensor"]
+AUXILIARY_HEADS = ("aux1.fc2.", "aux2.fc2.", "AuxLogits.fc.")  # of GoogLeNet and Inception v3
 
 
 def resolve_weights(model: ModelConfig, weights: WeightsConfig) -> str:
@@ -29,20 +34,23 @@ def resolve_weights(model: ModelConfig, weights: WeightsConfig) -> str:
         path = checkpoint_file(weights.path)
         stat = path.stat()
         return f"checkpoint:{_file_hash(path, stat.st_size, stat.st_mtime_ns)[:8]}"
-    available = model.weights if model.weights is not None else _torchvision_sources(model)
+    available = model.weights if model.weights is not None else torchvision_sources(model.name)
     name = available[-1] if weights.source == "default" and available else weights.source
     valid = ["none", *(["default"] if available else []), *available, "checkpoint"]
-    message = f"weights={weights.source}: {model.name} has no such weights; choose from {', '.join(valid)}"
-    need(name in available, message)
+    message = f"weights={weights.source}: {model.called} has no such weights; choose from {', '.join(valid)}"
+    if name not in available:
+        raise Impossible(message)
     return name.upper()
 
 
-def _torchvision_sources(model: ModelConfig) -> list[str]:
-    from torchvision.models import get_model_weights, list_models
+@cache
+def torchvision_sources(name: str) -> list[str]:
+    """The weight sources that torchvision has for one of its classifiers, its default last; none for other names."""
+    import torchvision
 
-    if model.name not in list_models():
+    if name not in torchvision.models.list_models(module=torchvision.models):
         return []
-    enum = get_model_weights(model.name)
+    enum = torchvision.models.get_model_weights(name)
     names = [member.name.lower() for member in enum]
     default = enum["DEFAULT"].name.lower()
     return [name for name in names if name != default] + [default]
@@ -50,7 +58,7 @@ def _torchvision_sources(model: ModelConfig) -> list[str]:
 
 def checkpoint_file(path: str | None) -> Path:
     """The file that weights.path means; a run folder means the best weights in it. Raises ConfigError."""
-    file = Path(path or "").expanduser()
+    file = Path(os.path.expanduser(path or ""))  # noqa: PTH111 (Path's own raises for ~name without such a user)
     if file.is_dir():
         need((file / BEST).is_file(), f"weights.path={path}: no {BEST} in this folder; is it a finished run's?")
         file = file / BEST
@@ -62,8 +70,11 @@ def checkpoint_file(path: str | None) -> Path:
 
 @cache
 def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or 'not readable').lower()}") from error
 
 
 def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
@@ -80,15 +91,17 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
             with safetensors.safe_open(path, framework="pt") as file:
                 meta = json.loads((file.metadata() or {}).get("finegrid", "{}"))
                 return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
-        except (safetensors.SafetensorError, ValueError) as error:
+        except (safetensors.SafetensorError, ValueError, OSError) as error:
             raise ConfigError(f"weights.path={path}: not a readable safetensors file: {error}") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about TorchScript, which the error says too
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         message = "it is damaged, or a pickle that would run code when loaded; save the model's state_dict() instead"
         raise ConfigError(f"weights.path={path}: refused: {message}") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ConfigError(f"weights.path={path}: not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damaged files make the unpickler raise almost anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"weights.path={path}: not a readable checkpoint: {reason}") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -98,7 +111,10 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
         and all(isinstance(value, torch.Tensor) for value in content.values())
     )
     need(ok, f"weights.path={path}: expected a state dict, names to tensors")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}, meta
+    wrapped = ("_orig_mod.", "module.")  # by torch.compile, by DataParallel
+    for prefix in (*wrapped, *wrapped[:1]):
+        content = {str(name).removeprefix(prefix): tensor for name, tensor in content.items()}
+    return content, meta
 
 
 def imagenet_weights(name: str, resolved: str) -> "WeightsEnum":
@@ -111,26 +127,39 @@ def imagenet_weights(name: str, resolved: str) -> "WeightsEnum":
         raise ConfigError(f"weights={resolved.lower()}: torchvision has no such weights for {name}") from error
 
 
-def fetch_imagenet(name: str, resolved: str) -> StateDict:
-    """ImageNet weights from torch's hub cache (TORCH_HOME), downloaded if need be, checked against their hash.
+def imagenet_file(name: str, resolved: str) -> Path:
+    """The file of these weights in torch's hub cache (TORCH_HOME), downloaded if need be, checked against its hash.
 
     Raises ConfigError that says which file to put where.
     """
     import torch
 
-    entry = imagenet_weights(name, resolved)
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+    url = imagenet_weights(name, resolved).url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    wanted = file.stem.rpartition("-")[2]  # the first digits of its hash
     if file.is_file():
-        wanted = file.stem.rpartition("-")[2]
         stat = file.stat()
         ok = _file_hash(file, stat.st_size, stat.st_mtime_ns).startswith(wanted)
-        need(ok, f"{file}: not the file that {entry.url} names (its hash differs); remove it or download it again")
-        return read_checkpoint(file)[0]
+        need(ok, f"{file}: not the file that {url} names (its hash differs); remove it or download it again")
+        return file
+    log.info("downloading %s to %s", url, file)
     try:
-        return dict(entry.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError) as error:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), wanted, progress=sys.stderr.isatty())
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
         message = f"weights={resolved.lower()}: can't download them for {name} ({error})"
-        raise ConfigError(f"{message}; put {entry.url} at {file}") from error
+        raise ConfigError(f"{message}; put {url} at {file}") from error
+    return file
+
+
+def fetch_imagenet(name: str, resolved: str) -> StateDict:
+    """ImageNet weights by today's names of tensors, which torchvision's builder knows. Raises ConfigError."""
+    from torchvision.models import get_model
+
+    read_checkpoint(imagenet_file(name, resolved))  # refuses code, which torchvision would unpickle
+    arguments = {"aux_logits": True} if name == "googlenet" else {}
+    with warnings.catch_warnings(action="ignore"):  # that GoogLeNet's second heads were not trained
+        return dict(get_model(name, weights=imagenet_weights(name, resolved), **arguments).state_dict())
 
 
 @dataclass(frozen=True)
@@ -144,9 +173,15 @@ class Loaded:
 
 def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
     """Which tensors fit. All but the head's have to. Raises ConfigError for another architecture."""
-    taken = [name for name, tensor in own.items() if name in state and state[name].shape == tensor.shape]
-    fresh = [name for name in own if name not in set(taken)]
-    body = [name for name in fresh if not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")]
+    fits = {name: name in state and state[name].shape == tensor.shape for name, tensor in own.items()}
+    heads = (f"{head}.", *AUXILIARY_HEADS)
+    for prefix in heads:  # the whole of a head, or nothing of it
+        layer = [name for name in own if name.startswith(prefix)]
+        if not all(fits[name] for name in layer):
+            fits.update(dict.fromkeys(layer, False))
+    taken = [name for name, fit in fits.items() if fit]
+    fresh = [name for name, fit in fits.items() if not fit]
+    body = [name for name in fresh if not name.startswith(heads) and not name.endswith("num_batches_tracked")]
     if body:
         name = body[0]
         found = f"has shape {list(state[name].shape)} there" if name in state else "is missing there"
@@ -158,11 +193,13 @@ def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
 
 def load_into(model: "torch.nn.Module", state: StateDict, head: str, source: str) -> Loaded:
     """Copy what fits into `model`; a head of another size keeps its random start. Logs what was taken and what not."""
-    loaded = match(model.state_dict(), state, head, source)
-    model.load_state_dict({name: state[name] for name in loaded.taken}, strict=False)
-    log.info("%s: %d tensors taken", source, len(loaded.taken))
-    if loaded.fresh:
-        log.info("%s: fresh: %s", source, ", ".join(loaded.fresh))
+    own = model.state_dict()
+    loaded = match(own, state, head, source)
+    own.update({name: state[name] for name in loaded.taken})
+    model.load_state_dict(own)
+    total = len(loaded.taken) + len(loaded.fresh)
+    but = f", all but {', '.join(loaded.fresh)}, which start fresh" if loaded.fresh else ""
+    log.info("%s: took %d of %d tensors%s", source, len(loaded.taken), total, but)
     if loaded.unused:
-        log.info("%s: not used: %s", source, ", ".join(loaded.unused))
+        log.info("%s: left unused: %s", source, ", ".join(loaded.unused))
     return loaded

@@ -1,0 +1,164 @@
+"""From override lines to checked jobs: composed, named, sorted into what is to be done and what not. Starts nothing.
+
+Both sweepers plan with this, so it holds under any launcher.
+"""
+
+import itertools
+import shlex
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from sweeps.compose import run_config
+from training.config import RunConfig
+from training.errors import ConfigError, Impossible
+from training.identity import code_version
+from training.prepare import Prepared, prepare
+from training.record import RESUME, read_record
+
+State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
+TO_RUN = ("new", "resume", "again")
+WORDS = {
+    "new": "new",
+    "resume": "to resume",
+    "again": "failed before and tried again",
+    "done": "done",
+    "duplicate": "the same as another",
+    "impossible": "impossible",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep, composed and checked. An impossible one has no `prepared`, and says why."""
+
+    number: int
+    overrides: tuple[str, ...]
+    config: DictConfig  # with its hydra node
+    run: RunConfig
+    prepared: Prepared | None
+    state: State
+    why: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        assert self.prepared is not None
+        return self.prepared.folder
+
+
+def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
+    """All override lists of a grid: each line of `runs` is a small grid, times `arguments`, which win over it.
+
+    Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values.
+    """
+    parser = OverridesParser.create()
+    jobs: list[list[str]] = []
+    for line in runs or [""]:
+        overrides = parser.parse_overrides([*shlex.split(line), *arguments])
+        jobs += list(itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+    return jobs
+
+
+class Planner:
+    """Composes the jobs of one sweep."""
+
+    def __init__(self, context: HydraContext, config: DictConfig) -> None:
+        self.context, self.config = context, config
+
+    def job(self, number: int, overrides: Sequence[str]) -> Job:
+        """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
+        composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(composed):
+            composed.hydra.job.id = str(number)
+            composed.hydra.job.num = number
+        before = HydraConfig.instance().cfg
+        HydraConfig.instance().set_config(composed)
+        try:
+            run = run_config(composed)
+        finally:
+            HydraConfig.instance().cfg = before
+        try:
+            prepared = prepare(run)
+        except Impossible as error:
+            return Job(number, tuple(overrides), composed, run, None, "impossible", str(error))
+        return Job(number, tuple(overrides), composed, run, prepared, state_of(prepared))
+
+
+def state_of(prepared: Prepared) -> State:
+    """What lies in the run folder: a result, a beginning, a failure, nothing."""
+    folder = prepared.folder
+    record = read_record(folder)
+    if record is not None and record.get("status") in ("done", "diverged"):
+        current = record.get("code_version") == code_version()
+        return "new" if prepared.config.sweep.stale == "rerun" and not current else "done"
+    if record is not None and record.get("status") == "failed":
+        return "again"
+    return "resume" if (folder / RESUME).exists() else "new"
+
+
+def plan_grid(planner: Planner, override_lists: Iterable[Sequence[str]]) -> list[Job]:
+    """All jobs of a grid. Raises ConfigError, for an impossible one too unless sweep.impossible=skip."""
+    jobs: list[Job] = []
+    seen: dict[str, int] = {}
+    for number, overrides in enumerate(override_lists):
+        job = planner.job(number, overrides)
+        if job.state == "impossible" and job.run.sweep.impossible == "error":
+            line = " ".join(overrides)
+            raise ConfigError(f"{job.why} (in `{line}`; sweep.impossible=skip leaves such runs out)")
+        if job.prepared is not None and (first := seen.setdefault(job.prepared.subfolder, number)) != number:
+            job = replace(job, state="duplicate", why=f"#{first}")
+        jobs.append(job)
+    return jobs
+
+
+def summary(jobs: Sequence[Job], slots: int) -> str:
+    """The plan in one line: how many of each, and how long it will take where that is known."""
+    counts = Counter[str](job.state for job in jobs)
+    parts = [f"{counts[state]} {word}" for state, word in WORDS.items() if counts[state]]
+    line = f"plan: {len(jobs)} run{'s' * (len(jobs) != 1)}: {', '.join(parts)}"
+    todo = [job for job in jobs if job.state in TO_RUN]
+    if not todo:
+        return line
+    minutes = [estimate_minutes(job) for job in todo]
+    known = [value for value in minutes if value is not None]
+    if not known:
+        return line
+    total = (sum(known) + statistics.mean(known) * (len(todo) - len(known))) / slots
+    return f"{line}; about {format_minutes(total)}"
+
+
+def estimate_minutes(job: Job) -> float | None:
+    """From finished runs of the same model in this sweep's folder: their time an epoch, times the epochs wanted."""
+    sweep = job.folder.parents[1]
+    rates = []
+    for file in sweep.glob(f"{job.run.model.name}-*/seed=*/record.json"):
+        record = read_record(file.parent)
+        if record is not None and record.get("status") == "done" and record["time"].get("minutes"):
+            rates.append(record["time"]["minutes"] / record["epochs_run"])
+    return statistics.median(rates) * job.run.trainer.epochs if rates else None
+
+
+def format_minutes(minutes: float) -> str:
+    """2 s, 3 min, 1 h 20 min."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
+
+
+def describe(job: Job) -> str:
+    """A line for `sweep.plan=true`."""
+    why = f" ({job.why})" if job.why else ""
+    where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
+    return f"  #{job.number:<3} {WORDS[job.state]}{why}: {' '.join(job.overrides)}{where}"

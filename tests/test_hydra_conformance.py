@@ -1,0 +1,20 @@
+"""Hydra's own suites for launchers, against ours."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.plugins import Plugins
+from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+
+Plugins.instance()
+
+
+@pytest.mark.parametrize("launcher_name, overrides", [("local", [])])
+class TestLocalLauncher(LauncherTestSuite):
+    """In one process with the controller's tests."""
+
+
+@pytest.mark.parametrize("task_launcher_cfg, extra_flags", [({}, ["-m", "hydra/launcher=local"])])
+class TestLocalLauncherIntegration(IntegrationTestSuite):
+    """Whole programs."""
