@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sweeps import channel
@@ -23,6 +25,7 @@ from sweeps.compose import run_config, set_hydra_defaults
 from sweeps.messages import one_line
 
 log = logging.getLogger(__name__)
+failures: list[Exception] = []
 
 
 @hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config")
@@ -31,7 +34,13 @@ def train(composed: DictConfig) -> float:
     from training.prepare import prepare
     from training.run import run
 
-    record = run(prepare(run_config(composed)), channel.on_epoch)
+    try:
+        record = run(prepare(run_config(composed)), channel.on_epoch)
+    except Exception as error:
+        if HydraConfig.get().mode != RunMode.RUN:
+            raise
+        failures.append(error)  # Hydra would print the overrides before it raised
+        return float("nan")
     return float(record["val"]["acc"]) if record.get("val") else float("nan")
 
 
@@ -44,9 +53,12 @@ def main() -> int:
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)
+    failures.clear()
     try:
         sys.argv[1:] = readable(sys.argv[1:])
         train()
+        if failures:
+            raise failures[0]
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on", file=sys.stderr)
         return 130
@@ -54,6 +66,8 @@ def main() -> int:
         code, line = one_line(error)
         print(line, file=sys.stderr)
         return code
+    finally:
+        del os.environ["HYDRA_FULL_ERROR"]
     return 0
 
 

@@ -32,7 +32,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         import train as module
 
         monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), f"sweep.root={tmp_path / 'outputs'}", *arguments])
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main sets it, and the next test must not find it
         monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
         capfd.readouterr()
         try:

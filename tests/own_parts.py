@@ -29,7 +29,7 @@ class Tiny(nn.Module):
         if self.training:
             self.calls += 1
             if self.calls == self.at and self.stop.is_file():
-                self._happen(self.stop.read_text())
+                self._happen(self.stop.read_text().strip())
         features = self.norm(self.first(images)).relu()
         features = features + self.drop_path(self.branch(features).relu())
         return self.head(self.dropout(nn.functional.adaptive_avg_pool2d(features, 2).flatten(1)))

@@ -1,7 +1,5 @@
 """Hydra's own suites for launchers, against ours."""
 
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra.core.plugins import Plugins

@@ -29,8 +29,8 @@ class ModelConfig:
 
     _target_: str = "training.models.torchvision_model"
     name: str = ""  # of torchvision's builder
-    drop_path: float | None = None  # stochastic depth, 0..1; null: the builder's own
-    dropout: float | None = None  # before the head, 0..1; null: the builder's own
+    drop_path: float | None = None  # stochastic depth of the last block, 0..1; null: the builder's own
+    dropout: float | None = None  # 0..1; null: the builder's own
     accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the two it has
     weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask torchvision
     kwargs: dict[str, Any] = field(default_factory=dict)  # anything else the builder takes

@@ -10,6 +10,7 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models import get_model, list_models
+from torchvision.ops import StochasticDepth
 
 from training.config import ModelConfig
 from training.errors import ConfigError
@@ -20,24 +21,36 @@ def torchvision_model(
 ) -> nn.Module:
     """One of torchvision's classifiers, untrained.
 
-    `drop_path` is its stochastic_depth_prob (Huang et al. 2016, arXiv 1603.09382), `dropout` the one before its head.
+    `drop_path` is the stochastic depth of the last block (Huang et al. 2016, arXiv 1603.09382), those before it have
+    less; `dropout` is the builder's own: in Swin's blocks, before EfficientNet's head.
     """
     known = list_models(module=torchvision.models)
     if name not in known:
         near = difflib.get_close_matches(name, known, 3) or known[:3]
         raise ConfigError(f"model.name={name}: torchvision has no such classifier; near: {', '.join(near)}")
-    given = {"drop_path": ("stochastic_depth_prob", drop_path), "dropout": ("dropout", dropout)}
-    kwargs |= {theirs: value for theirs, value in given.values() if value is not None}
+    if dropout is not None:
+        kwargs["dropout"] = dropout
     if name in ("googlenet", "inception_v3"):  # what their ImageNet weights want; and spares a warning
         kwargs = {"transform_input": True, "init_weights": True} | kwargs
     try:
         model: nn.Module = get_model(name, weights=None, num_classes=num_classes, **kwargs)
     except TypeError as error:
-        for key, (theirs, value) in given.items():
-            if value is not None and f"'{theirs}'" in str(error):
-                raise ConfigError(f"model.{key}={value}: {name} has no {key}") from error
+        if dropout is not None and "'dropout'" in str(error):
+            raise ConfigError(f"model.dropout={dropout}: {name} has no dropout") from error
         raise ConfigError(f"model.name={name}: {error}") from error
+    if drop_path is not None:
+        _set_drop_path(model, name, drop_path)
     return model
+
+
+def _set_drop_path(model: nn.Module, name: str, drop_path: float) -> None:
+    """Scale the stochastic depth of all blocks. (Swin's builders take no other than their own.)"""
+    layers = [layer for layer in model.modules() if isinstance(layer, StochasticDepth)]
+    largest = max((layer.p for layer in layers), default=0)
+    if not largest:
+        raise ConfigError(f"model.drop_path={drop_path}: {name} has no drop_path")
+    for layer in layers:
+        layer.p *= drop_path / largest
 
 
 def locate(target: str, what: str) -> Callable[..., Any]:

@@ -45,9 +45,10 @@ def prepare(config: RunConfig) -> Prepared:
     _check_root(Path(config.sweep.root))
     dataset = open_dataset(config.data)
     model_key, classes = _key(config.model), len(dataset.classes)
-    _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
-    trained_with = _check_model(model_key, classes, batch, weights, config.weights.path)
+    _check_images(model_key, classes, batch)
+    _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
+    trained_with = _check_weights(model_key, classes, weights, config.weights.path)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
@@ -67,14 +68,18 @@ def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig) -> str:
     return json.dumps(asdict(part), sort_keys=True)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _sketch(model_key: str, classes: int) -> "nn.Module":
     """The network without memory for its numbers, on torch's meta device."""
     import torch
 
     from training.models import build_model
+    from training.weights import torchvision_sources
 
     config = ModelConfig(**json.loads(model_key))
+    if config._target_ == ModelConfig._target_ and config.weights is not None:
+        ok = config.weights == torchvision_sources(config.name)
+        need(ok, f"model.name={config.name} needs model=torchvision: model=torchvision model.name={config.name}")
     try:
         with torch.device("meta"):
             return build_model(config, classes)
@@ -100,20 +105,16 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
 
 
 @cache
-def _check_model(model_key: str, classes: int, batch: tuple[int, ...], weights: str, path: str | None) -> str:
-    """The network takes these images and these weights.
+def _check_weights(model_key: str, classes: int, weights: str, path: str | None) -> str:
+    """The network takes these weights.
 
     Gives the normalization that the weights were trained with: imagenet, checkpoint (it says so itself) or dataset.
     """
     from training.models import head_prefix
-    from training.weights import imagenet_file, match, read_checkpoint, torchvision_sources
+    from training.weights import imagenet_file, match, read_checkpoint
 
     config = ModelConfig(**json.loads(model_key))
     model = _sketch(model_key, classes)
-    if config._target_ == ModelConfig._target_:
-        ok = config.weights is None or config.weights == torchvision_sources(config.name)
-        need(ok, f"model.name={config.name} needs model=torchvision: model=torchvision model.name={config.name}")
-    _check_images(model, config, classes, batch)
     if weights == "none":
         return "dataset"
     if weights.startswith("checkpoint:"):
@@ -126,13 +127,15 @@ def _check_model(model_key: str, classes: int, batch: tuple[int, ...], weights: 
     return "imagenet"
 
 
-def _check_images(model: "nn.Module", config: ModelConfig, classes: int, batch: tuple[int, ...]) -> None:
+@cache
+def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
     """Images go through, and a score for each class comes out. (Not where a forward pass of your own looks at numbers,
     which aren't there.)"""
     import torch
 
     from training.models import logits
 
+    config, model = ModelConfig(**json.loads(model_key)), _sketch(model_key, classes)
     try:
         scores = logits(model.train()(torch.empty(batch, device="meta")))
     except Exception as error:
@@ -141,6 +144,4 @@ def _check_images(model: "nn.Module", config: ModelConfig, classes: int, batch: 
         settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
         raise ConfigError(f"{settings}: {config.name} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
-    need(
-        shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}, images and classes"
-    )
+    need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")

@@ -185,8 +185,8 @@ def _times(session: Session, started: datetime) -> dict[str, Any]:
     seconds = sum(row["seconds"] for row in history)
     images = sum(row["images_per_s"] * row["seconds"] for row in history)
     return {
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "minutes": session.seconds() / 60,
         "images_per_s": images / seconds if seconds else None,
         "epoch_seconds": [row["seconds"] for row in history],
@@ -209,7 +209,7 @@ def _record_failure(folder: Path, about: dict[str, Any], error: Exception) -> No
     log.error("the run failed (%s): %s", kind, message, exc_info=error if kind == "exception" else None)
     failure = {"kind": kind, "message": message}
     try:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         write_json(folder / RECORD, about | {"status": "failed", "failure": failure, "time": {"finished": now}})
     except OSError as again:
         log.error("and its failure can't be recorded: %s", again)

@@ -172,7 +172,7 @@ class Loaded:
 
 
 def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
-    """Which tensors fit. All but the head's have to. Raises ConfigError for another architecture."""
+    """Which tensors fit. All have to, but for the head's and what lies beside the network. Raises ConfigError."""
     fits = {name: name in state and state[name].shape == tensor.shape for name, tensor in own.items()}
     heads = (f"{head}.", *AUXILIARY_HEADS)
     for prefix in heads:  # the whole of a head, or nothing of it
@@ -188,7 +188,13 @@ def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
         wanted = f"{name} {list(own[name].shape)} {found}"
         message = f"{len(own) - len(fresh)} of {len(own)} tensors fit this model; {wanted}"
         raise ConfigError(f"{source}: a checkpoint of another architecture: {message}")
-    return Loaded(taken, fresh, sorted(set(state) - set(taken)))
+    unused = sorted(set(state) - set(taken))
+    parts = {name.partition(".")[0] for name in own}  # a projection beside them may be left out, a layer in them not
+    more = [name for name in unused if name not in own and name.partition(".")[0] in parts]
+    if more := [name for name in more if not name.startswith(heads)]:
+        message = f"{len(more)} of its tensors have no place in this model, the first is {more[0]}"
+        raise ConfigError(f"{source}: a checkpoint of another architecture: {message}")
+    return Loaded(taken, fresh, unused)
 
 
 def load_into(model: "torch.nn.Module", state: StateDict, head: str, source: str) -> Loaded:
