@@ -1,6 +1,5 @@
 """Hydra's own suites for launchers, against ours."""
 
-
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
