@@ -7,7 +7,8 @@ from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, Launche
 Plugins.instance()
 
 
-@pytest.mark.parametrize("launcher_name, overrides", [("local", [])])
+# The sweeper is named, since train.py makes another the default for the whole process
+@pytest.mark.parametrize("launcher_name, overrides", [("local", ["hydra/sweeper=basic"])])
 class TestLocalLauncher(LauncherTestSuite):
     """In one process with the controller's tests."""
 
