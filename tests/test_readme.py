@@ -1,0 +1,57 @@
+"""Every command of the README works, in the order in which they stand there."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import QUICK, ROOT
+from digit_images import write_digits
+
+SLOW = {"make demo", ".venv/bin/python train.py -m model=resnet18,resnet50 sweep.name=demo"}  # .ci/run has them
+
+
+def commands() -> list[str]:
+    """The lines of the bash blocks."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    for name in re.findall(r"`((?:docs|conf|training|sweeps|analysis)/[\w./]+)`|\((docs/[\w.]+)\)", text):
+        assert (ROOT / "".join(name)).exists(), name
+
+
+def test_slow_commands_are_run_by_ci() -> None:
+    assert set(commands()) >= SLOW
+    assert "make demo" in (ROOT / ".ci" / "run").read_text()
+    assert "train.py -m model=resnet18,resnet50 sweep.name=demo" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.timeout(400)
+def test_commands(tmp_path: Path) -> None:
+    """With a few real images, and with fewer steps where a command trains."""
+    write_digits(tmp_path / "photos", range(2), 12, 4, 4)
+    shutil.copytree(tmp_path / "photos" / "test" / "0", tmp_path / "unlabelled")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FINEGRID_CACHE": str(tmp_path / "cache")}
+    ran = 0
+    for command in commands():
+        if command in SLOW or "outputs/demo" in command:
+            continue
+        words = shlex.split(command)
+        assert words[0] == ".venv/bin/python"
+        if "train.py" in words and "-m" in words and "sweep.plan=true" not in words:
+            words += QUICK
+        words = [sys.executable, *(str(ROOT / word) if word == "train.py" else word for word in words[1:])]
+        words = [str(*tmp_path.glob(word)) if "*" in word else word for word in words]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        ran += 1
+    assert ran >= 7
+    assert (tmp_path / "ID_result.csv").read_text().count("\n") == 5
