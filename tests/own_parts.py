@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
@@ -68,3 +69,16 @@ def watched(config: DataConfig) -> Source:
 
     names = tuple(f"{index:02}" for index in range(len(splits)))
     return Source(("even", "odd"), names, np.arange(len(splits)) % 2, splits, load)
+
+
+class Curious(nn.Module):
+    """Looks at the numbers in its tensors, as they are made and as they pass."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.rates = [rate.item() for rate in torch.linspace(0.1, 0.2, 2)]
+        self.head = nn.Linear(3, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        colours = images.mean((2, 3))
+        return self.head(colours * self.rates[colours.sum().item() > 0])

@@ -80,6 +80,8 @@ def test_killed_run_ends_as_an_unbroken_one(held: subprocess.Popen[str], train: 
 def test_interrupted_run_keeps_its_last_epoch(
     held: subprocess.Popen[str], tmp_path: Path, number: int, code: int, said: str
 ) -> None:
+    about = json.loads((only_run(tmp_path / "outputs") / "config.json").read_text())
+    assert about["config"]["trainer"]["epochs"] == 4 and "status" not in about
     held.send_signal(number)
     err = held.communicate(timeout=60)[1]
     assert held.returncode == code
@@ -309,8 +311,3 @@ def test_full_disk(train: Door, tmp_path: Path) -> None:
         assert outcome(folder) == outcome(unbroken)
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)  # the log is still open
-
-
-def test_config_of_a_run_in_progress_is_there(held: subprocess.Popen[str], tmp_path: Path) -> None:
-    about = json.loads((only_run(tmp_path / "outputs") / "config.json").read_text())
-    assert about["config"]["trainer"]["epochs"] == 4 and "status" not in about

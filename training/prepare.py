@@ -48,7 +48,7 @@ def prepare(config: RunConfig) -> Prepared:
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
-    trained_with = _check_weights(model_key, classes, weights, config.weights.path)
+    trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
@@ -105,8 +105,8 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
 
 
 @cache
-def _check_weights(model_key: str, classes: int, weights: str, path: str | None) -> str:
-    """The network takes these weights.
+def _check_weights(model_key: str, classes: int, weights: str, path: str | None, download: bool) -> str:
+    """The network takes these weights, and they are there (but a plan needs no download).
 
     Gives the normalization that the weights were trained with: imagenet, checkpoint (it says so itself) or dataset.
     """
@@ -121,7 +121,8 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None)
         state, meta = read_checkpoint(checkpoint_file(path))
         match(model.state_dict(), state, head_prefix(model), f"weights.path={path}")
         return "checkpoint" if "preprocessing" in meta else "dataset"
-    imagenet_file(config.name, weights)
+    if download:
+        imagenet_file(config.name, weights)
     trained = _sketch(_key(ModelConfig(name=config.name)), 1000)
     match(model.state_dict(), trained.state_dict(), head_prefix(model), f"{weights} of {config.name}")
     return "imagenet"

@@ -180,7 +180,7 @@ def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: P
 
 
 def _times(session: Session, started: datetime) -> dict[str, Any]:
-    """`minutes`: all that was spent on the run, in earlier processes too. The rest: training alone, not validation."""
+    """`minutes`: all of this process, and the epochs of earlier ones. The rest: training alone, not validation."""
     history = session.state.history
     seconds = sum(row["seconds"] for row in history)
     images = sum(row["images_per_s"] * row["seconds"] for row in history)
