@@ -56,7 +56,7 @@ def test_killed_run_ends_as_an_unbroken_one(held: subprocess.Popen[str], train: 
     second = train(*arguments)
     assert second.code == 2
     in_use = f"error: {folder} is in use by process {held.pid} on {os.uname().nodename}"
-    assert second.err.splitlines()[-1] == in_use and "Traceback" not in second.out + second.err
+    assert second.err == f"{in_use}\n" and "Traceback" not in second.out
 
     held.kill()
     held.wait()
@@ -98,7 +98,7 @@ def test_broken_run_is_recorded_and_goes_on_later(train: Door, tmp_path: Path) -
     (tmp_path / "stop").write_text("break")
     broken = train(*arguments)
     assert broken.code == 1
-    assert broken.err.splitlines()[-1] == "error: RuntimeError: broken on purpose"
+    assert broken.err == "error: RuntimeError: broken on purpose\n"
     assert "Traceback" in broken.out, "a bug is shown with its place"
     (folder,) = (tmp_path / "outputs" / "runs").glob("*/*")
     record = record_of(folder)
@@ -261,8 +261,8 @@ WIDE = "+model.kwargs.width=64"  # a resume state of some 650 kB
 def no_space_is_told(result: tuple[int, str, str], folder: Path) -> None:
     code, out, err = result
     assert code == 1
-    assert f"'{folder / 'resume.pt'}'" in err.splitlines()[-1]
-    assert "Traceback" not in out + err
+    assert err.count("\n") == 1 and f"'{folder / 'resume.pt'}'" in err
+    assert "Traceback" not in out
     record = record_of(folder)
     assert (record["status"], record["failure"]["kind"]) == ("failed", "disk")
     assert not list(folder.glob(".*.part"))

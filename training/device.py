@@ -80,10 +80,13 @@ def _auto_precision(device: str) -> str:
 
 
 def resolve_threads(asked: int | str) -> int:
-    """The number of CPU threads of a run: `auto` is all cores that this process may use."""
+    """The number of CPU threads of a run: `auto` is all cores that this process may use. In a sweep its slot says how
+    many that are, in OMP_NUM_THREADS."""
     if isinstance(asked, int):
         return asked
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(int(limit), cores) if limit.isdigit() and int(limit) else cores
 
 
 def describe(device: str) -> str:

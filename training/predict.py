@@ -37,7 +37,7 @@ def load_run(folder: Path, device: str = "auto") -> Trained:
     """The selected network of a run folder, ready to evaluate. Raises ConfigError."""
     from training.device import resolve_compute
     from training.models import build_model
-    from training.weights import checkpoint_file, load_into, read_checkpoint
+    from training.weights import checkpoint_file, match, put, read_checkpoint
 
     need(folder.is_dir(), f"{folder}: no such run folder")
     need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
@@ -46,7 +46,8 @@ def load_run(folder: Path, device: str = "auto") -> Trained:
     where = resolve_compute(TrainerConfig(device=device)).device
     try:
         model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
-        load_into(model, state, "", str(folder))
+        fits = match(model.state_dict(), state, "", str(folder))
+        put(model, {name: state[name] for name in fits.taken})
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{folder / BEST}: written by another version of finegrid ({error})") from error
     return Trained(model.eval().to(where), about["classes"], about, where)

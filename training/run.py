@@ -69,7 +69,8 @@ def run(prepared: Prepared, on_epoch: Listener | None = None) -> dict[str, Any]:
         except Exception as error:
             _record_failure(folder, about, error)
             raise
-        (folder / RESUME).unlink(missing_ok=True)
+        if record["status"] != "pruned":  # a grid may ask for the rest of that one
+            (folder / RESUME).unlink(missing_ok=True)
         return record
 
 

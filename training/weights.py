@@ -197,12 +197,17 @@ def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
     return Loaded(taken, fresh, unused)
 
 
+def put(model: "torch.nn.Module", tensors: StateDict) -> None:
+    """Copy tensors into `model`. (Its own state dict says of which version the names are, which MNASNet wants.)"""
+    content = model.state_dict()
+    content.update(tensors)
+    model.load_state_dict(content)
+
+
 def load_into(model: "torch.nn.Module", state: StateDict, head: str, source: str) -> Loaded:
     """Copy what fits into `model`; a head of another size keeps its random start. Logs what was taken and what not."""
-    own = model.state_dict()
-    loaded = match(own, state, head, source)
-    own.update({name: state[name] for name in loaded.taken})
-    model.load_state_dict(own)
+    loaded = match(model.state_dict(), state, head, source)
+    put(model, {name: state[name] for name in loaded.taken})
     total = len(loaded.taken) + len(loaded.fresh)
     but = f", all but {', '.join(loaded.fresh)}, which start fresh" if loaded.fresh else ""
     log.info("%s: took %d of %d tensors%s", source, len(loaded.taken), total, but)
