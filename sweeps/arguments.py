@@ -18,7 +18,8 @@ from training.errors import ConfigError
 
 PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
-GROUPS = tuple(field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type))
+PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
+GROUPS = {*PARTS, "sweeps"} - {"sweep"}
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
@@ -30,8 +31,9 @@ def readable(arguments: Sequence[str]) -> list[str]:
     if sum(modes) > 1:
         raise ConfigError("only one of -m, --cfg, --info and -sc at a time")
     if not options.shell_completion:
+        single = not any(modes[1:]) and not options.help and not options.hydra_help
         for override in options.overrides:
-            _check(override)
+            _check(override, single)
     overrides = set(options.overrides)
     return [quote_path(argument) if argument in overrides else argument for argument in arguments]
 
@@ -47,12 +49,16 @@ def quote_path(override: str) -> str:
     return f"{key}={','.join(QuotedString(part, Quote.single).with_quotes() for part in parts)}"
 
 
-def _check(override: str) -> None:
+def _check(override: str, single: bool) -> None:
     key, equals, value = override.partition("=")
     if not key or (not equals and not override.startswith("~")):
         raise ConfigError(f"{override}: expected KEY=VALUE without spaces, such as model=resnet18")
     if value.endswith(","):
         raise ConfigError(f"{override}: a value is missing after the comma; write {key}=a,b without spaces")
+    if key.startswith("+") and key.lstrip("+") in GROUPS:
+        raise ConfigError(f"{override}: write it without the +, there is a choice already")
+    if single and ((key == "sweeps" and value != "null") or override.lower() == "sweep.plan=true"):
+        raise ConfigError(f"{override}: is for a sweep, which needs -m: python train.py -m {override}")
     if key in GROUPS and value.startswith("["):
         some = value.strip("[]")
         raise ConfigError(f"{override}: takes one choice; all of them, one after the other: -m {key}={some}")

@@ -110,13 +110,20 @@ def _in_words(kind: Any) -> str:
 
 
 def _unknown_key(key: str) -> str:
-    known = [name for name in _keys(RunConfig) if "." in name or "." not in key]
-    last = {name.rpartition(".")[2]: name for name in reversed(known)}
-    near = difflib.get_close_matches(key.lower().replace("/", "."), known, 1)
-    if not near:
-        near = [last[name] for name in difflib.get_close_matches(key.rpartition(".")[2].lower(), last, 1)]
-    shown = "hydra" if key.startswith("hydra.") else "job"
-    return f"{key}: no such key{_did_you_mean(near)}; `python train.py --cfg {shown}` shows all keys"
+    """The same word in another group, a similar one in the same, a similar one anywhere: in this order."""
+    group, _, word = key.lower().replace("/", ".").rpartition(".")
+    known = _keys(RunConfig)
+    words = {name.rpartition(".")[2]: name for name in reversed(known)}
+    beside = {name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == group}
+    near = [words[word]] if word in words else []
+    has_kwargs = group in ("model", "optimizer", "scheduler")
+    for among in (beside, {} if has_kwargs else words):
+        near = near or [among[name] for name in difflib.get_close_matches(word, among, 1)]
+    hint = _did_you_mean(near)
+    if has_kwargs and not near:
+        hint = f"; if it is a setting of torch's own: {group}.kwargs.{word}"
+    shown = "hydra" if group.startswith("hydra") else "job"
+    return f"{key}: no such key{hint}; `python train.py --cfg {shown}` shows all keys"
 
 
 def _keys(kind: Any, prefix: str = "") -> list[str]:

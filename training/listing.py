@@ -33,7 +33,7 @@ class Listed(NamedTuple):
 
 def existing(given: str, key: str, folder: bool = True) -> Path:
     """The path given for config key `key`, or ConfigError that says how far it exists and what lies there."""
-    path = Path(given).expanduser().resolve()
+    path = Path(os.path.expanduser(given)).resolve()  # noqa: PTH111 (Path's own raises for ~name without such a user)
     if path.is_dir() if folder else path.is_file():
         return path
     if path.exists():

@@ -26,7 +26,7 @@ from training.progress import bar
 from training.record import HISTORY, write_whole
 from training.state import State, copy_weights, load_state, save_state
 from training.tracking import Tracker
-from training.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, read_checkpoint
+from training.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 
 log = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -175,7 +175,7 @@ class Session:
         assert state.best_logits is not None
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
-        self.model.load_state_dict(state.best_weights)
+        put(self.model, state.best_weights)
         return val, self._evaluate("test")
 
     def best_weights_file(self) -> bytes:
