@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test chaos cluster gpu bench check format clean
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# Slow tests, by their marker: kills at random, Ray or Slurm, a CUDA device, accuracy over seeds
+chaos cluster gpu bench: install
+	$(BIN)/python -m pytest -m $@
 
 check: install
 	$(BIN)/ruff check .
