@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from training.record import CONFIG, HISTORY, RECORD, SCHEMA
+from training.record import ASKED, CONFIG, HISTORY, RECORD, SCHEMA, read_json
 
 ROOT = "outputs"
 STATUSES = ("done", "pruned", "diverged", "failed", "unfinished", "unreadable")  # the last two are never in a record
@@ -91,11 +91,16 @@ def load(*folders: str | Path) -> pd.DataFrame:
         for run in here:
             found.setdefault(run.resolve(), run)
     records = [read(run) for run in found.values()]
+    names = {sweep: read_json(sweep / ASKED).get("asked") for sweep in {run.parent.parent for run in found}}
     columns = {
         name: pd.Series([typed(dig(record, where), dtype) for record in records], dtype=dtype)
         for name, (where, dtype) in FIELDS.items()
     }
     frame = pd.DataFrame(columns)
+    frame["weights"] = [
+        joined(name, names[run.parent.parent], f"{run.parent.name}/{run.name}")
+        for name, run in zip(frame["weights"], found, strict=True)
+    ]
     for name in ("optimizer", "scheduler"):  # classes, told by the last part of their path
         frame[name] = frame[name].str.replace(r".*\.", "", regex=True)
     frame["optimizer"] = frame["optimizer"].str.lower()
@@ -206,6 +211,13 @@ def progress(path: Path) -> tuple[int, dict[str, float]]:
     if not sum(seconds):
         return len(seconds), {}
     return len(seconds), {"minutes": sum(seconds) / 60, "images_per_s": sum(images) / sum(seconds)}
+
+
+def joined(name: Any, asked: Any, run: str) -> str | None:
+    """The name that a run's weights have in its record, and those under which its sweep was asked for them."""
+    others = asked.get(run) if isinstance(asked, dict) else None
+    names = {name, *(others if isinstance(others, list) else [])}
+    return "+".join(sorted(one for one in names if isinstance(one, str))) or None
 
 
 def dig(record: Any, where: str) -> Any:

@@ -116,7 +116,7 @@ def names(runs: pd.DataFrame) -> "pd.Series[str]":
     """The weights as asked for each identity; one that was asked for under several names has them all."""
     asked: dict[str, set[str]] = {}
     for key, name in zip(keys(runs), runs["weights"], strict=True):
-        asked.setdefault(key, set()).update([name] if isinstance(name, str) else [])
+        asked.setdefault(key, set()).update(name.split("+") if isinstance(name, str) else [])
     return pd.Series({key: "+".join(sorted(some)) or None for key, some in asked.items()}, dtype="str")
 
 

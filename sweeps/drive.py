@@ -3,22 +3,20 @@
 It holds nothing that a restart could not read back from the run folders.
 """
 
-import contextlib
-import signal
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 
 from sweeps.channel import Answer
-from sweeps.local import Died, Event, LocalLauncher
+from sweeps.ending import Stop, heed_signals
+from sweeps.local import Event, Handle, LocalLauncher
 from sweeps.plan import Job
+from sweeps.settle import detail, in_use, settle
 from sweeps.view import View
 from training.progress import EpochReport
-from training.record import CONFIG, LOG, RECORD, read_json, read_record, write_json
+from training.record import RunInUse
 
 
 class Source(Protocol):
@@ -26,9 +24,6 @@ class Source(Protocol):
 
     def next_job(self) -> Job | None:
         """The next job for a free slot, or None where there is none at present."""
-
-    def beat(self) -> None:
-        """Called about twice a second."""
 
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
         """An epoch of a job is over. May it go on?"""
@@ -41,21 +36,6 @@ class Source(Protocol):
 
 
 @dataclass
-class Stop:
-    """Who wants the sweep to end, and how soon. First Ctrl-C: after the epochs under way. Second, or SIGTERM: see
-    `deadline`, a time.monotonic()."""
-
-    reason: str = ""
-    exit_code: int = 0
-    deadline: float = float("inf")
-
-    def ask(self, reason: str, exit_code: int, within_s: float = float("inf")) -> None:
-        """Stop for this reason."""
-        self.reason, self.exit_code = self.reason or reason, self.exit_code or exit_code
-        self.deadline = min(self.deadline, time.monotonic() + within_s)
-
-
-@dataclass
 class Outcome:
     """How a sweep ended: the folders of its failed runs, Hydra's results by job number, and whether it was stopped."""
 
@@ -64,34 +44,51 @@ class Outcome:
     stop: Stop = field(default_factory=Stop)
 
 
-def drive(launcher: LocalLauncher, source: Source, view: View, max_hours: float | None) -> Outcome:
+def drive(launcher: LocalLauncher, source: Source, view: View, outcome: Outcome) -> None:
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
-    outcome = Outcome()
+    stop = outcome.stop
     jobs: dict[int, Job] = {}
-    ends = time.monotonic() + 3600 * max_hours if max_hours is not None else float("inf")
-    with _signals(outcome.stop, launcher.grace_s, view):
+    aside: list[Job] = []  # in use by another process
+
+    def end(handles: list[Handle]) -> None:
+        for handle in handles:
+            launcher.cancel(handle)
+            view.left(handle.number)
+            source.on_stop(jobs[handle.number])
+
+    with heed_signals(stop, launcher.grace_s, view.say):
         try:
-            while True:
-                source.beat()
-                if time.monotonic() > ends and not outcome.stop.reason:
-                    outcome.stop.ask(f"sweep.max_hours={max_hours:g} are over", 0)
-                    view.say(f"{outcome.stop.reason}; the epochs under way are finished")
-                while not outcome.stop.reason and launcher.free_slot() is not None:
-                    job = source.next_job()
+            while not stop.is_due:
+                while not stop.over() and launcher.free_slot() is not None:
+                    job = source.next_job() or _take_free(aside)
                     if job is None:
                         break
                     jobs[job.number] = job
                     launcher.submit(job.number, job.config, job.folder)
-                if not launcher.running or time.monotonic() > outcome.stop.deadline:
+                if stop.reason:
+                    end([handle for handle in launcher.running if not handle.begun])  # nothing is lost
+                if not launcher.running and (stop.reason or not aside):
                     break
-                for event in launcher.wait_any(0.5):
-                    _heed(event, jobs[event.handle.number], launcher, source, view, outcome)
+                for event in launcher.wait_any(0.5, retry=not stop.over()):
+                    job = jobs[event.handle.number]
+                    if event.result is not None and isinstance(event.result._return_value, RunInUse):
+                        aside.append(job)
+                        view.left(job.number)
+                        view.say(f"#{job.number} waits: {event.result._return_value}")
+                    else:
+                        _heed(event, job, launcher, source, view, outcome)
         finally:
-            for handle in list(launcher.running):
-                launcher.cancel(handle)
-                view.left(handle.number)
-                source.on_stop(jobs[handle.number])
-    return outcome
+            end(list(launcher.running))
+            for job in aside:
+                source.on_stop(job)
+
+
+def _take_free(aside: list[Job]) -> Job | None:
+    for job in aside:
+        if not in_use(job.folder):
+            aside.remove(job)
+            return job
+    return None
 
 
 def _heed(event: Event, job: Job, launcher: LocalLauncher, source: Source, view: View, outcome: Outcome) -> None:
@@ -106,7 +103,7 @@ def _heed(event: Event, job: Job, launcher: LocalLauncher, source: Source, view:
     elif event.report is not None:
         view.epoch(handle, event.report)
         answer = source.on_epoch(job, event.report)
-        launcher.answer(handle, "stop" if outcome.stop.reason and answer == "go" else answer)
+        launcher.answer(handle, "stop" if outcome.stop.over() and answer == "go" else answer)
     elif event.result is not None:
         outcome.results[job.number] = event.result
         record = settle(job, event.result)
@@ -114,55 +111,3 @@ def _heed(event: Event, job: Job, launcher: LocalLauncher, source: Source, view:
             outcome.failed.append(job.folder)
         view.ended(job.number, job.folder, record["status"], detail(record))
         source.on_end(job, record)
-
-
-def settle(job: Job, result: JobReturn) -> dict[str, Any]:
-    """The record of a job that ended; written here where its process could not."""
-    record = read_record(job.folder)
-    if record is not None and not isinstance(result._return_value, Died):
-        return record
-    error = result._return_value
-    kind = error.kind if isinstance(error, Died) else "exception"
-    message = str(error) if result.status is JobStatus.FAILED else "it left no record"
-    log = job.folder / LOG
-    tail = log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
-    failure = {"kind": kind, "message": message, "log": tail}
-    record = read_json(job.folder / CONFIG) | {"status": "failed", "failure": failure, "time": {}}
-    with contextlib.suppress(OSError):  # a full disk, say; the failure is told all the same
-        write_json(job.folder / RECORD, record)
-    return record
-
-
-def detail(record: dict[str, Any]) -> str:
-    """What is said about a run in one line when it ends."""
-    if record.get("val") and record.get("test"):
-        return f"val acc {record['val']['acc']:.2f}, test acc {record['test']['acc']:.2f}"
-    failure = record.get("failure") or {}
-    return f"{failure.get('kind')}: {failure.get('message')}" if failure else ""
-
-
-class _signals:
-    """Ctrl-C once: finish the epochs under way. Twice: now. SIGTERM: finish them, but within `grace_s`."""
-
-    def __init__(self, stop: Stop, grace_s: float, view: View) -> None:
-        self.stop, self.grace_s, self.view = stop, grace_s, view
-
-    def __enter__(self) -> None:
-        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        signal.signal(signal.SIGINT, self._interrupt)
-        signal.signal(signal.SIGTERM, self._terminate)
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.exit_code:
-            self.stop.ask("interrupted", 130, within_s=0)
-        else:
-            self.stop.ask("interrupted", 130)
-            self.view.say("interrupted: the epochs under way are finished and saved; Ctrl-C again stops now")
-
-    def _terminate(self, number: int, frame: FrameType | None) -> None:
-        self.stop.ask("terminated", 143, within_s=self.grace_s)
-        self.view.say(f"terminated: all runs stop within {self.grace_s:g} s")

@@ -10,16 +10,17 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 from rich.console import Console
 
 from sweeps.asked import remember
 from sweeps.channel import Answer
-from sweeps.drive import Outcome, drive, settle
-from sweeps.ending import SweepEnded
+from sweeps.drive import Outcome, drive
+from sweeps.ending import Stop, SweepEnded
 from sweeps.local import LocalLauncher
 from sweeps.plan import TO_RUN, Job, Planner, describe, expand, plan_grid, summary
+from sweeps.settle import settle
 from sweeps.view import View, show_end
 from training.progress import EpochReport
 from training.record import MULTIRUN
@@ -61,7 +62,8 @@ class GridSweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
         remember(folder, jobs)
-        outcome = carry_out(self.launcher, jobs, self.max_batch_size)
+        outcome = Outcome(stop=Stop(max_hours=jobs[0].run.sweep.max_hours))
+        carry_out(self.launcher, jobs, outcome, self.max_batch_size)
         return end(console, folder, outcome)
 
 
@@ -77,9 +79,6 @@ class Fixed:
         """The next of the list."""
         return self.waiting.pop() if self.waiting else None
 
-    def beat(self) -> None:
-        """Nobody waits for a sign of life."""
-
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
         """A grid gives nothing up."""
         return "go"
@@ -91,36 +90,39 @@ class Fixed:
         """Nothing is lost."""
 
 
-def carry_out(launcher: Any, jobs: Sequence[Job], batch_size: int | None = None) -> Outcome:
+def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
     """Run what is to be run of `jobs`: slot by slot under our launcher, in batches under Hydra's own."""
     source = Fixed(jobs)
     if not source.total:
-        return Outcome()
+        return
     if isinstance(launcher, LocalLauncher):
         with View(source.total) as view:
-            return drive(launcher, source, view, jobs[0].run.sweep.max_hours)
-    outcome = Outcome()
+            drive(launcher, source, view, outcome)
+        return
     todo = source.waiting[::-1]
     size = batch_size or len(todo)
     for start in range(0, len(todo), size):
-        batch = todo[start : start + size]
-        returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=start)
-        outcome.results |= dict(zip((job.number for job in batch), returns, strict=True))
-        outcome.failed += [job.folder for job, result in zip(batch, returns, strict=True) if _failed(job, result)]
-    return outcome
+        if not outcome.stop.over():
+            launch_batch(launcher, todo[start : start + size], outcome)
 
 
-def _failed(job: Job, result: JobReturn) -> bool:
-    return result.status is not JobStatus.COMPLETED and settle(job, result)["status"] == "failed"
+def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
+    """Run a batch under a launcher of Hydra's own; gives the records."""
+    returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
+    records = []
+    for job, result in zip(batch, returns, strict=True):
+        outcome.results[job.number] = result
+        records.append(settle(job, result))
+        if records[-1]["status"] == "failed":
+            outcome.failed.append(job.folder)
+    return records
 
 
 def end(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
     """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
     show_end(console, folder, outcome.failed)
-    if outcome.stop.reason:
-        line = f"{outcome.stop.reason}; the same command again goes on"
-        if outcome.stop.exit_code or not outcome.failed:
-            raise SweepEnded(outcome.stop.exit_code, line)
+    if outcome.stop.reason and (outcome.stop.exit_code or not outcome.failed):
+        raise outcome.stop.ended()
     if outcome.failed:
         raise SweepEnded(1, f"{len(outcome.failed)} of the runs failed; the same command again tries them once more")
     return [[outcome.results[number] for number in sorted(outcome.results)]]

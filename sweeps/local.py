@@ -4,12 +4,16 @@ A launcher knows processes and devices, no hyperparameters: `submit` a job to a 
 `answer` a run that reports an epoch, `cancel` one. Hydra's own `launch(batch)` is made of these.
 """
 
+import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -25,8 +29,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sweeps.channel import Answer
+from sweeps.ending import Stop, heed_signals
 from sweeps.slots import Slot, find_slots
-from sweeps.worker import PRELOAD, Payload
+from sweeps.worker import SIGNALS, Payload, Program
 from sweeps.worker import main as worker_main
 from training.config import need
 from training.progress import EpochReport
@@ -45,6 +50,9 @@ class LocalConfig:
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all
 
+
+SERVER_DIED = 255  # multiprocessing's exit code for a process whose fork server is gone
+PATIENCE_S = 10.0  # for a run that has told its end but doesn't go
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="finegrid")
 
@@ -73,6 +81,7 @@ class Handle:
     lifeline: Connection
     started: float = field(default_factory=time.monotonic)
     attempt: int = 0
+    begun: bool = False
     timed_out: bool = False
 
 
@@ -100,6 +109,7 @@ class LocalLauncher(Launcher):
     ) -> None:
         need(retries >= 0, f"hydra.launcher.retries={retries}: expected 0 or more")
         need(timeout_minutes is None or timeout_minutes > 0, "hydra.launcher.timeout_minutes: expected above 0")
+        need(grace_s >= 0, f"hydra.launcher.grace_s={grace_s}: expected 0 or more")
         self.slots_asked = (slots, slots_per_gpu, devices)
         self.retries, self.grace_s = retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
@@ -108,28 +118,34 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what to run, and find the slots. No process starts yet."""
-        self.context, self.task_function, self.config = hydra_context, task_function, config
+        self.context, self.config = hydra_context, config
+        self.program = cloudpickle.dumps(Program(hydra_context, task_function, Singleton.get_state()))
         self.slots = find_slots(*self.slots_asked)
         self.server = multiprocessing.get_context("forkserver")
-        self.server.set_forkserver_preload(PRELOAD)
+        self.server.set_forkserver_preload(preload(ours="trainer" in config))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Hydra's interface: run a batch of jobs, give their results in order."""
+        """Hydra's interface: run a batch of jobs, give their results in order. Raises SweepEnded when stopped."""
         waiting = [self.compose(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
         waiting.reverse()
         results: dict[int, JobReturn] = {}
-        try:
-            while waiting or self.running:
-                while waiting and self.free_slot() is not None:
-                    config = waiting.pop()
-                    self.submit(config.hydra.job.num, config, output_folder(config))
-                for event in self.wait_any(1.0):
-                    if event.kind == "epoch":
-                        self.answer(event.handle, "go")
-                    elif event.result is not None:
-                        results[event.handle.number] = event.result
-        finally:
-            self.close()
+        stop = Stop()
+        with heed_signals(stop, self.grace_s, print):
+            try:
+                while ((waiting and not stop.reason) or self.running) and not stop.is_due:
+                    while waiting and self.free_slot() is not None and not stop.reason:
+                        config = waiting.pop()
+                        self.submit(config.hydra.job.num, config, output_folder(config))
+                    for event in self.wait_any(0.5, retry=not stop.reason):
+                        if event.kind == "epoch":
+                            self.answer(event.handle, "stop" if stop.reason else "go")
+                        elif event.result is not None:
+                            results[event.handle.number] = event.result
+            finally:
+                for handle in list(self.running):
+                    self.cancel(handle)
+        if len(results) < len(job_overrides):
+            raise stop.ended()
         return [results[number] for number in sorted(results)]
 
     def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -152,21 +168,34 @@ class LocalLauncher(Launcher):
         return self._start(number, config, folder, slot, 0)
 
     def _start(self, number: int, config: DictConfig, folder: Path, slot: Slot, attempt: int) -> Handle:
-        environment = slot.environment()
-        singletons = Singleton.get_state()
-        payload = Payload(self.context, singletons, self.task_function, config, str(folder / LOG), environment)
-        ours, theirs = self.server.Pipe()
-        end, lifeline = self.server.Pipe(duplex=False)
-        process = self.server.Process(target=worker_main, args=(cloudpickle.dumps(payload), theirs, end))
-        process.start()
-        theirs.close()
-        end.close()
-        handle = Handle(number, config, folder, slot, process, ours, lifeline, attempt=attempt)
+        payload = Payload(self.program, config, str(folder / LOG), slot.environment())
+        process, connection, lifeline = self._fork(cloudpickle.dumps(payload))
+        handle = Handle(number, config, folder, slot, process, connection, lifeline, attempt=attempt)
         self.running.append(handle)
         return handle
 
-    def wait_any(self, timeout_s: float) -> list[Event]:
-        """What has happened, at the latest after `timeout_s`; often nothing."""
+    def _fork(self, payload: bytes) -> tuple[ForkServerProcess, Connection, Connection]:
+        """A run's process, our end of its channel, and what ends it when we let go of it."""
+        for attempt in range(3):
+            ours, theirs = self.server.Pipe()
+            end, lifeline = self.server.Pipe(duplex=False)
+            process = self.server.Process(target=worker_main, args=(payload, theirs, end))
+            try:
+                _ensure_server()
+                process.start()
+                return process, ours, lifeline
+            except (EOFError, OSError):  # the server, or the process in its first moments, was killed
+                ours.close()
+                lifeline.close()
+                if attempt == 2:
+                    raise
+            finally:
+                theirs.close()
+                end.close()
+        raise AssertionError("unreachable")
+
+    def wait_any(self, timeout_s: float, retry: bool = True) -> list[Event]:
+        """What has happened, at the latest after `timeout_s`; often nothing. `retry`: whether killed runs may."""
         now = time.monotonic()
         for handle in self.running:
             if self.timeout_s is not None and now - handle.started > self.timeout_s and not handle.timed_out:
@@ -175,22 +204,25 @@ class LocalLauncher(Launcher):
         owners: dict[Any, Handle] = {handle.connection: handle for handle in self.running}
         owners |= {handle.process.sentinel: handle for handle in self.running}
         ready = {owners[item]: None for item in wait(list(owners), timeout_s)}  # each once
-        return [event for handle in ready for event in self._hear(handle)]
+        return [event for handle in ready for event in self._hear(handle, retry)]
 
-    def _hear(self, handle: Handle) -> list[Event]:
+    def _hear(self, handle: Handle, retry: bool) -> list[Event]:
         """One message of a run, or its end."""
         try:
+            if not handle.connection.poll():  # its process is gone, though one of its own may hold the other end
+                return [self._bury(handle, retry)]
             message, content = pickle.loads(handle.connection.recv_bytes())
         except (EOFError, OSError):
-            return [self._bury(handle)]
+            return [self._bury(handle, retry)]
         if message == "epoch":
             return [Event("epoch", handle, report=content)]
         if message == "begun":
+            handle.begun = True
             return [Event("begun", handle)]
         self._release(handle)
         return [Event(message, handle, result=content)]
 
-    def _bury(self, handle: Handle) -> Event:
+    def _bury(self, handle: Handle, retry: bool) -> Event:
         """A process ended without a word: start it again where that is wanted, else tell of what it died."""
         self._release(handle)
         code = handle.process.exitcode
@@ -199,9 +231,13 @@ class LocalLauncher(Launcher):
             died = Died("timeout", f"not finished after {minutes:g} minutes (hydra.launcher.timeout_minutes)")
         elif code is not None and code < 0:
             died = Died("killed", f"killed by {signal.Signals(-code).name}")
+        elif code == SERVER_DIED:
+            died = Died("killed", "killed with the server that it was forked from")
         else:
             died = Died("exit", f"its process ended by itself with exit code {code}")
         if died.kind == "killed" and handle.attempt < self.retries:
+            if not retry:
+                return Event("stopped", handle)
             again = self._start(handle.number, handle.config, handle.folder, handle.slot, handle.attempt + 1)
             return Event("retried", again)
         overrides = list(handle.config.hydra.overrides.task)
@@ -209,7 +245,12 @@ class LocalLauncher(Launcher):
         return Event("ended", handle, result=result)
 
     def _release(self, handle: Handle) -> None:
-        handle.process.join()
+        handle.process.join(PATIENCE_S)
+        if handle.process.exitcode is None:
+            handle.process.kill()
+            handle.process.join()
+        with contextlib.suppress(OSError):  # ProcessLookupError: it had no children left
+            os.killpg(handle.process.pid or 0, signal.SIGKILL)
         handle.connection.close()
         handle.lifeline.close()
         self.running.remove(handle)
@@ -226,10 +267,25 @@ class LocalLauncher(Launcher):
         handle.process.kill()
         self._release(handle)
 
-    def close(self) -> None:
-        """Stop everything that runs."""
-        for handle in list(self.running):
-            self.cancel(handle)
+
+def preload(ours: bool) -> list[str]:
+    """What the server imports before it forks: nothing that touches a GPU or starts a thread. `ours`: it will train."""
+    plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
+    plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
+    training = ["training.run", "training.predict", "torch.utils.tensorboard"] if ours else []
+    sweeping = ["sweeps.worker", "sweeps.messages", "sweeps.grid", "sweeps.optuna_async"]
+    return [*plugins, *training, *sweeping, "sweeps.freeze"]
+
+
+def _ensure_server() -> None:
+    """Start the fork server where none runs. It and its runs are out of Ctrl-C's and SIGTERM's reach: blocked signals
+    stay so in children."""
+    resource_tracker.ensure_running()  # which the server starts else, unblocking the signals again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def output_folder(config: DictConfig) -> Path:

@@ -4,19 +4,15 @@ Takes what hydra-optuna-sweeper takes (search space syntax, samplers, config key
 results, several objectives, and a confirmation of the best with further seeds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig
 
 from training.config import need
-
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 
 
 @dataclass
@@ -119,18 +115,3 @@ class OptunaAsyncSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Search. Raises ConfigError before anything starts, SweepEnded after failures."""
         return self.search.sweep(arguments)
-
-
-def plain(value: Any) -> Any:
-    """An OmegaConf container as plain Python, anything else as it is."""
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-
-
-def results_file(folder: Path, best: Sequence[dict[str, Any]]) -> None:
-    """optimization_results.yaml, as the stock sweeper writes it."""
-    single = len(best) == 1 and len(best[0]["values"]) == 1
-    if single:
-        content: dict[str, Any] = {"best_params": best[0]["params"], "best_value": best[0]["values"][0]}
-    else:
-        content = {"solutions": list(best)}
-    OmegaConf.save(OmegaConf.create({"name": "optuna"} | content), folder / "optimization_results.yaml")

@@ -3,6 +3,7 @@
 Both sweepers plan with this, so it holds under any launcher.
 """
 
+import glob
 import itertools
 import shlex
 import statistics
@@ -18,12 +19,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
+from sweeps.arguments import quote_path
 from sweeps.compose import run_config
 from training.config import RunConfig
 from training.errors import ConfigError, Impossible
 from training.identity import code_version
 from training.prepare import Prepared, prepare
-from training.record import RESUME, read_record
+from training.record import RECORD, RESUME, read_record
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
@@ -48,6 +50,7 @@ class Job:
     prepared: Prepared | None
     state: State
     why: str = ""
+    found: int | None = None  # when the record that lay there was written, in ns
 
     @property
     def folder(self) -> Path:
@@ -64,7 +67,7 @@ def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
     parser = OverridesParser.create()
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parser.parse_overrides([*shlex.split(line), *arguments])
+        overrides = parser.parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
         jobs += list(itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
     return jobs
 
@@ -91,7 +94,8 @@ class Planner:
             prepared = prepare(run)
         except Impossible as error:
             return Job(number, tuple(overrides), composed, run, None, "impossible", str(error))
-        return Job(number, tuple(overrides), composed, run, prepared, state_of(prepared))
+        found = written(prepared.folder)
+        return Job(number, tuple(overrides), composed, run, prepared, state_of(prepared), found=found)
 
 
 def state_of(prepared: Prepared) -> State:
@@ -104,6 +108,14 @@ def state_of(prepared: Prepared) -> State:
     if record is not None and record.get("status") == "failed":
         return "again"
     return "resume" if (folder / RESUME).exists() else "new"
+
+
+def written(folder: Path) -> int | None:
+    """When the record in a run folder was written, in ns; None where there is none."""
+    try:
+        return (folder / RECORD).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def plan_grid(planner: Planner, override_lists: Iterable[Sequence[str]]) -> list[Job]:
@@ -126,26 +138,33 @@ def summary(jobs: Sequence[Job], slots: int) -> str:
     counts = Counter[str](job.state for job in jobs)
     parts = [f"{counts[state]} {word}" for state, word in WORDS.items() if counts[state]]
     line = f"plan: {len(jobs)} run{'s' * (len(jobs) != 1)}: {', '.join(parts)}"
-    todo = [job for job in jobs if job.state in TO_RUN]
-    if not todo:
-        return line
-    minutes = [estimate_minutes(job) for job in todo]
-    known = [value for value in minutes if value is not None]
-    if not known:
-        return line
-    total = (sum(known) + statistics.mean(known) * (len(todo) - len(known))) / slots
-    return f"{line}; about {format_minutes(total)}"
+    minutes = estimate_minutes([job for job in jobs if job.state in TO_RUN], slots)
+    return line if minutes is None else f"{line}; about {format_minutes(minutes)}"
 
 
-def estimate_minutes(job: Job) -> float | None:
-    """From finished runs of the same model in this sweep's folder: their time an epoch, times the epochs wanted."""
-    sweep = job.folder.parents[1]
-    rates = []
-    for file in sweep.glob(f"{job.run.model.name}-*/seed=*/record.json"):
-        record = read_record(file.parent)
-        if record is not None and record.get("status") == "done" and record["time"].get("minutes"):
-            rates.append(record["time"]["minutes"] / record["epochs_run"])
-    return statistics.median(rates) * job.run.trainer.epochs if rates else None
+def estimate_minutes(todo: Sequence[Job], slots: int) -> float | None:
+    """How long these jobs will take: those of a model that is not known as long as the others on average."""
+    pace = Pace()
+    known = [minutes for minutes in map(pace.minutes, todo) if minutes is not None]
+    return statistics.mean(known) * len(todo) / min(slots, len(todo)) if known else None
+
+
+class Pace:
+    """How long runs take, by finished ones of the same model in the sweep's folder."""
+
+    def __init__(self) -> None:
+        self.minutes_an_epoch: dict[Path, float | None] = {}
+
+    def minutes(self, job: Job) -> float | None:
+        """What this job will take, or None where that isn't known."""
+        runs = job.folder.parents[1] / f"{glob.escape(job.run.model.called.rpartition('.')[2])}-*"
+        if runs not in self.minutes_an_epoch:
+            records = [read_record(folder) or {} for folder in runs.parent.glob(f"{runs.name}/seed=*")]
+            done = [record for record in records if record.get("status") == "done"]
+            rates = [record["time"]["minutes"] / record["epochs_run"] for record in done]
+            self.minutes_an_epoch[runs] = statistics.median(rates) if rates else None
+        rate = self.minutes_an_epoch[runs]
+        return None if rate is None else rate * job.run.trainer.epochs
 
 
 def format_minutes(minutes: float) -> str:

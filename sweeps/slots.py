@@ -1,6 +1,7 @@
 """The places where a run can execute on this machine."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from training.config import need
@@ -21,31 +22,41 @@ class Slot:
         return f"gpu {self.gpu}" if self.gpu else f"cpu {self.number}"
 
     def environment(self) -> dict[str, str]:
-        """Environment variables that keep a run in its slot."""
+        """Environment variables that keep a run in its slot. (trainer.threads=auto goes by the first.)"""
         threads = {"OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
-        return threads | ({"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu else {})
-
-
-def visible_gpus() -> list[str]:
-    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them. CUDA itself stays untouched."""
-    if not may_have_gpu():
-        return []
-    import torch
-
-    count = torch.cuda.device_count()
-    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return named[:count] if named else [str(index) for index in range(count)]
+        return threads | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
 
 def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[Slot]:
-    """One slot per GPU times `slots_per_gpu`, or else one for the whole CPU; `slots` sets their number. Raises
-    ConfigError."""
+    """The slots of this machine. Raises ConfigError."""
     need(slots == "auto" or (isinstance(slots, int) and slots >= 1), f"hydra.launcher.slots={slots}: auto or 1 and up")
     need(slots_per_gpu >= 1, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: expected 1 or more")
     need(devices in ("auto", "cpu", "gpu"), f"hydra.launcher.devices={devices}: expected auto, cpu or gpu")
-    gpus = [] if devices == "cpu" else visible_gpus()
+    if devices == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the plan too: what it names auto has to be what a run finds
+    gpus = gpu_names(_count_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     need(bool(gpus) or devices != "gpu", "hydra.launcher.devices=gpu: this machine has no CUDA device")
-    places = gpus * slots_per_gpu or [""]
+    return lay_out(gpus, slots, slots_per_gpu, resolve_threads("auto"))
+
+
+def _count_gpus() -> int:
+    """How many CUDA devices this process may use; they stay untouched."""
+    if not may_have_gpu():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def gpu_names(count: int, visible: str | None) -> list[str]:
+    """What to call `count` devices so that CUDA finds them where `visible` (CUDA_VISIBLE_DEVICES) is set already."""
+    named = [name.strip() for name in (visible or "").split(",") if name.strip()]
+    return named[:count] if named else [str(index) for index in range(count)]
+
+
+def lay_out(gpus: Sequence[str], slots: int | str, slots_per_gpu: int, cores: int) -> list[Slot]:
+    """One slot per GPU times `slots_per_gpu`, or else one for the whole CPU; a number of `slots` overrules that."""
+    places = [*gpus] * slots_per_gpu or [""]
     count = slots if isinstance(slots, int) else len(places)
-    threads = max(1, resolve_threads("auto") // count)
+    threads = max(1, cores // count)
     return [Slot(number, places[number % len(places)], threads) for number in range(count)]

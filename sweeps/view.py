@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sweeps.local import Handle
+from sweeps.settle import last_lines
 from training.progress import EpochReport
 from training.record import LOG, read_record
 
@@ -100,12 +101,11 @@ def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
     for folder in failed:
         record = read_record(folder) or {}
         failure = record.get("failure") or {}
-        console.print(f"\n{name(folder)} failed ({failure.get('kind')}): {failure.get('message')}", markup=False)
-        log = folder / LOG
-        if log.exists():
-            for line in log.read_text(errors="replace").splitlines()[-8:]:
-                console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-            console.print(f"    all of it: {log}", markup=False, highlight=False, soft_wrap=True)
+        line = f"\n{name(folder)} failed ({failure.get('kind')}): {failure.get('message')}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for line in last_lines(folder):
+            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    all of it: {folder / LOG}", markup=False, highlight=False, soft_wrap=True)
     from analysis.report import main as report
 
     if any(sweep_folder.glob("*/seed=*")):

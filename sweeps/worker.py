@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,24 +16,30 @@ from typing import Any
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from sweeps import channel
 from training.errors import Stopped
 
-# What the server imports before it forks; nothing here touches a GPU or starts a thread.
-PRELOAD = ["sweeps.worker", "sweeps.compose", "training.run", "training.predict", "torch.utils.tensorboard"]
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # for the controller, which asks its runs to stop
+
+
+@dataclass
+class Program:
+    """What all runs of a sweep have in common."""
+
+    context: HydraContext
+    task_function: TaskFunction
+    singletons: Any
 
 
 @dataclass
 class Payload:
-    """What a run's process needs to know."""
+    """What one run's process needs to know. `program`: a pickled Program."""
 
-    context: HydraContext
-    singletons: Any
-    task_function: TaskFunction
+    program: bytes
     config: DictConfig
     log_file: str
     environment: dict[str, str]
@@ -40,19 +47,23 @@ class Payload:
 
 def main(payload: bytes, connection: Connection, lifeline: Connection) -> None:
     """Run one Hydra job; send `begun`, `epoch` and then `ended` (with Hydra's JobReturn) or `stopped`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the controller, which asks its runs to stop
+    for number in SIGNALS:  # blocked so far; a handler, since what is ignored stays so in programs that a run starts
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    os.setpgid(0, 0)  # so that what it starts, and would hold the lock of its folder, can be ended with it
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     job: Payload = cloudpickle.loads(payload)
+    program: Program = cloudpickle.loads(job.program)
     os.environ.update(job.environment)
     _write_output_to(Path(job.log_file))
     setup_globals()
-    Singleton.set_state(job.singletons)
+    Singleton.set_state(program.singletons)
     channel.attach(connection)
     connection.send(("begun", None))
     try:
         result = run_job(
-            hydra_context=job.context,
-            task_function=job.task_function,
+            hydra_context=program.context,
+            task_function=program.task_function,
             config=job.config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
@@ -60,15 +71,34 @@ def main(payload: bytes, connection: Connection, lifeline: Connection) -> None:
     except Stopped:
         connection.send(("stopped", None))
         return
-    connection.send_bytes(cloudpickle.dumps(("ended", result)))
+    except Exception as error:  # before the run began: its folder can't be made, or what was planned is gone
+        traceback.print_exc()
+        overrides = list(job.config.hydra.overrides.task)
+        result = JobReturn(overrides=overrides, cfg=job.config, status=JobStatus.FAILED, _return_value=error)
+    connection.send_bytes(_packed(result))
+
+
+def _packed(result: JobReturn) -> bytes:
+    """The message `ended`. What a run returns or raises may be anything, also what can't be sent or read."""
+    try:
+        message: bytes = cloudpickle.dumps(("ended", result))
+        cloudpickle.loads(message)
+    except Exception as error:
+        given = result._return_value
+        told = f"{type(given).__name__}: {given}"
+        if not isinstance(given, Exception):
+            told = f"its result can't be sent to the sweep: {error}"
+        result._return_value, result.status = RuntimeError(told), JobStatus.FAILED
+        message = cloudpickle.dumps(("ended", result))
+    return message
 
 
 def _die_with(lifeline: Connection) -> None:
-    """End at once when the controller is gone; what the last epoch left is on the disk."""
+    """End at once when the controller is gone, with all children; what the last epoch left is on the disk."""
     try:
         lifeline.recv()
     except (EOFError, OSError):
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
 
 def _write_output_to(log_file: Path) -> None:

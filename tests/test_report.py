@@ -341,6 +341,18 @@ def test_several_folders_and_the_same_run_twice(demo: Path, tmp_path: Path) -> N
     assert (rows["resnet34"]["weights"], rows["resnet34"]["seeds"]) == ("default+imagenet1k_v1", "2")
 
 
+def test_a_run_that_was_asked_for_under_two_names_shows_both(demo: Path, tmp_path: Path) -> None:
+    run = write_run(demo, "dddddddddd", model="resnet34", weights="default", resolved="IMAGENET1K_V1")
+    asked = {f"{run.parent.name}/{run.name}": ["default", "imagenet1k_v1"], "another-eeeeeeeeee/seed=0": ["none"]}
+    (demo / "sweep.json").write_text(json.dumps({"asked": asked}))
+    rows = {row["model"]: row for row in rows_of(report(demo, "--format", "csv", cwd=tmp_path))}
+    assert (rows["resnet34"]["weights"], rows["resnet18"]["weights"]) == ("default+imagenet1k_v1", "none")
+    for broken in ("{", "[]", '{"asked": []}', json.dumps({"asked": dict.fromkeys(asked, 1)})):
+        (demo / "sweep.json").write_text(broken)
+        runs = load(demo)
+        assert runs.loc[runs["model"] == "resnet34", "weights"].tolist() == ["default"]
+
+
 def test_no_folder_means_the_newest_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = report(cwd=tmp_path)
     assert result.returncode == 2 and "no runs under outputs/" in result.stderr and len(result.stderr.splitlines()) == 1

@@ -20,6 +20,7 @@ RESUME = "resume.pt"
 LOG = "run.log"
 LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
+ASKED = "sweep.json"  # of a sweep: {"asked": {run folder in it: the names its weights were asked for under}}
 SCHEMA = 1
 
 

@@ -1,0 +1,83 @@
+"""A network for sweeps under test: it trains in no time, or as slowly as asked, and gets into every kind of trouble.
+
+What is to happen is read from a file, so that it may change from one command to the next without changing the
+configuration: {"3": "kill 2"} has the run with seed 3 killed in its second epoch, {"*": "slow 0.5"} makes each epoch of
+every run half a second longer.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+STEPS = 2  # training batches an epoch, as QUICK sets them
+
+
+class OddError(Exception):
+    """Can be pickled, but not read back: its constructor wants more than its message."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(f"{what} in {where}")
+
+
+class Troubled(nn.Module):
+    """Conv and BatchNorm, dropout for randomness, a head, and what `file` says."""
+
+    def __init__(self, num_classes: int, file: str, width: int) -> None:
+        super().__init__()
+        self.file, self.seed, self.calls = Path(file), torch.initial_seed(), 0
+        self.first = nn.Conv2d(3, width, 3)
+        self.norm = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.dropout(self.norm(self.first(images)).relu().mean((2, 3)))
+        scores: Tensor = self.head(features)
+        if self.training and images.device.type != "meta":
+            self.calls += 1
+            scores = scores * self._trouble()
+        return scores
+
+    def _trouble(self) -> float:
+        plan = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        for key in ("*", str(self.seed)):
+            what, _, when = plan.get(key, "").partition(" ")
+            if what == "slow":
+                time.sleep(float(when) / STEPS)
+            elif what and self.calls == STEPS * (int(when or 1) - 1) + 1:
+                return _happen(what)
+        return 1.0
+
+
+def _happen(what: str) -> float:
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "leave_child":  # which holds all that this process has open
+        if not os.fork():
+            time.sleep(30)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "exit":
+        sys.exit(7)
+    elif what == "hang":
+        time.sleep(600)
+    elif what == "memory":
+        raise MemoryError("no memory, on purpose")
+    elif what == "cuda_memory":
+        raise torch.OutOfMemoryError("CUDA out of memory, on purpose")
+    elif what == "odd":
+        raise OddError("broken on purpose", "a test")
+    elif what == "raise":
+        raise RuntimeError("broken on purpose")
+    return float("nan")
+
+
+def net(num_classes: int, file: str = "none", width: int = 4) -> nn.Module:
+    """`file`: of what is to happen to whom."""
+    return Troubled(num_classes, file, width)
