@@ -39,17 +39,24 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
     there = folder.exists()
     try:
         with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
-            study = optuna.create_study(
-                study_name=name,
-                storage=_backend(storage, folder),
-                directions=directions,  # type: ignore[arg-type]
-                load_if_exists=True,
-            )
-    except (SQLAlchemyError, ImportError) as error:
+            study = existing_study(name, storage, folder, directions, space)  # refused, if so, before it is written to
+            if study is None:
+                study = _create(name, storage, folder, directions, space)
+            return study
+    except ConfigError:
         if not there:
             shutil.rmtree(folder)
-        raise ConfigError(f"hydra.sweeper.storage: {error}") from error
-    return _checked(study, directions, space)
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+        raise
+
+
+def _create(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study:
+    with _told():
+        backend: Any = _backend(storage, folder)
+        study = optuna.create_study(study_name=name, storage=backend, directions=directions)  # type: ignore[arg-type]
+        study.set_user_attr("search_space", space)
+    return study
 
 
 def existing_study(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study | None:
@@ -58,10 +65,20 @@ def existing_study(name: str, storage: Any, folder: Path, directions: list[str],
     if file is not None and not file.exists():
         return None
     try:
-        study = optuna.load_study(study_name=name, storage=_backend(storage, folder))
+        with _told():
+            study = optuna.load_study(study_name=name, storage=_backend(storage, folder))
     except KeyError:
         return None
     return _checked(study, directions, space)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A storage that can't be reached is the user's mistake."""
+    try:
+        yield
+    except (SQLAlchemyError, ImportError) as error:
+        raise ConfigError(f"hydra.sweeper.storage: {' '.join(str(error).split())}") from error
 
 
 def _backend(storage: Any, folder: Path) -> Any:
@@ -79,10 +96,7 @@ def _file(storage: Any, folder: Path) -> Path | None:
 
 def _checked(study: Study, directions: list[str], space: dict[str, Any]) -> Study:
     name, there = study.study_name, [direction.name.lower() for direction in study.directions]
-    known = study.user_attrs.get("search_space")
-    if known is None:
-        study.set_user_attr("search_space", space)
-    else:
+    if (known := study.user_attrs.get("search_space")) is not None:
         check_same(name, known, space)
     if there != directions:
         raise ConfigError(f"study {name} was made to {', '.join(there)}, not to {', '.join(directions)}")

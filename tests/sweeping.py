@@ -42,8 +42,8 @@ def records(sweep: Path) -> dict[int, dict[str, Any]]:
 
 
 def tree(folder: Path) -> dict[str, int]:
-    """Every file below `folder`, and when it was written."""
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    """Every file below `folder`, and when it was written; but for locks."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 class Running:
