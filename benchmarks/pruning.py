@@ -57,9 +57,10 @@ def record() -> None:
     print(f"{len(whole)} curves in {CURVES}")
 
 
-def replay(curves: np.ndarray, order: np.ndarray, pruner: optuna.pruners.BasePruner) -> tuple[int, float]:
+def replay(name: str, curves: np.ndarray, order: np.ndarray, pruner: optuna.pruners.BasePruner) -> tuple[int, float]:
     """Epochs spent by one search, and the best val accuracy of the configuration that it chose."""
-    study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0))
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(study_name=name, direction="maximize", pruner=pruner, sampler=sampler)
     spent, chosen = 0, -1.0
     for index in order:
         trial = study.ask()
@@ -120,9 +121,9 @@ def main() -> None:
     curves = pd.read_csv(CURVES).pivot(index="trial", columns="epoch", values="val_acc").to_numpy()
     random = np.random.default_rng(0)
     shares, lost = [], []
-    for _ in range(options.searches):
+    for number in range(options.searches):
         order = random.permutation(len(curves))[:30]
-        spent, chosen = replay(curves, order, hyperband())
+        spent, chosen = replay(f"search {number}", curves, order, hyperband())
         shares.append(100 * spent / (30 * EPOCHS))
         lost.append(float(curves[order].max()) - chosen)
     rows = [
