@@ -28,7 +28,7 @@ KINDS = ["exception", "out_of_memory", "out_of_memory", "exception", "exit", "ki
 
 
 def test_every_failure_is_a_row_and_the_others_go_on(train: Door, tmp_path: Path) -> None:
-    command = [*small(tmp_path), "seed=range(10)", "hydra.launcher.timeout_minutes=0.1", "sweep.name=bad"]
+    command = [*small(tmp_path), "seed=range(10)", "hydra.launcher.timeout_minutes=0.3", "sweep.name=bad"]
     trouble(tmp_path, FAILS | {"8": "kill 3"})
     result = train(*command)
     assert result.code == 1, result.err
