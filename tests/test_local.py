@@ -27,6 +27,7 @@ FAILS = {
 KINDS = ["exception", "out_of_memory", "out_of_memory", "exception", "exit", "killed", "timeout", "killed"]
 
 
+@pytest.mark.chaos
 def test_every_failure_is_a_row_and_the_others_go_on(train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path), "seed=range(10)", "hydra.launcher.timeout_minutes=0.3", "sweep.name=bad"]
     trouble(tmp_path, FAILS | {"8": "kill 3"})
@@ -70,6 +71,7 @@ def test_slots_share_the_cores_and_nothing_leaks(train: Door, tmp_path: Path) ->
     assert len(processes) == 8 and os.getpid() not in processes, "a process each"
 
 
+@pytest.mark.chaos
 def test_runs_outlive_the_server_they_were_forked_from(train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path), "seed=0,1,2"]
     assert train(*command, "sweep.name=good").code == 0
@@ -105,6 +107,7 @@ def test_stock_sweepers_run_on_it(train: Door, tmp_path: Path, sweeper: str) -> 
     assert failed.code == 1 and failed.err.endswith("\nerror: RuntimeError: broken on purpose\n")
 
 
+@pytest.mark.chaos
 def test_interrupted_again_and_again(start: Starter, train: Door, tmp_path: Path) -> None:
     """Ctrl-C, twice, SIGTERM, SIGKILL: each time the same command goes on, and the end is that of an unbroken sweep."""
     command = [*small(tmp_path, 4), "seed=0,1,2"]
@@ -167,6 +170,7 @@ def test_a_signal_before_the_first_run(start: Starter, tmp_path: Path) -> None:
     running.until_all_are_gone()
 
 
+@pytest.mark.chaos
 def test_two_sweeps_of_the_same_runs_share_the_work(start: Starter, train: Door, tmp_path: Path) -> None:
     trouble(tmp_path, {"*": "slow 1"})
     command = [*small(tmp_path), "seed=0,1,2"]

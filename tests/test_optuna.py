@@ -78,6 +78,7 @@ def test_a_study_goes_on_where_it_was(train: Door, tmp_path: Path) -> None:
     assert tree(tmp_path / "outputs") == before and not (tmp_path / "s").exists()
 
 
+@pytest.mark.chaos
 def test_a_killed_controller_leaves_its_trials_to_another(start: Starter, train: Door, tmp_path: Path) -> None:
     trouble(tmp_path, {"*": "slow 0.5"})
     command = [*small(tmp_path), *RANDOM, RATE, "hydra.sweeper.n_trials=6"]
@@ -102,6 +103,7 @@ def test_a_killed_controller_leaves_its_trials_to_another(start: Starter, train:
     ]
 
 
+@pytest.mark.chaos
 def test_two_controllers_share_a_study_in_a_database(start: Starter, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     command = [*small(tmp_path, 2), *RANDOM, RATE, "hydra.sweeper.n_trials=9", f"hydra.sweeper.storage={url}"]
