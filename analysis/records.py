@@ -5,20 +5,20 @@ line in FIELDS; every key of the config is there too, under its dotted name (`au
 """
 
 import contextlib
-import csv
 import difflib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from training.record import ASKED, CONFIG, HISTORY, RECORD, SCHEMA, read_json
+from analysis.index import through_index
+from analysis.run_folder import epoch_gain, looked_up, read
+from training.record import ASKED, CONFIG, HISTORY, RECORD, read_json
 
 ROOT = "outputs"
-STATUSES = ("done", "pruned", "diverged", "failed", "unfinished", "unreadable")  # the last two are never in a record
 
 # column: (where it is in the record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
 FIELDS = {
@@ -40,6 +40,7 @@ FIELDS = {
     "params": ("params", "Int64"),
     "images_per_s": ("time.images_per_s", "float64"),
     "minutes": ("time.minutes", "float64"),
+    "latency_ms": ("latency_ms.batch_1.median", "float64"),
     "status": ("status", "str"),
     "failure": ("failure.kind", "str"),
     "message": ("failure.message", "str"),
@@ -50,6 +51,7 @@ FIELDS = {
     "test_loss": ("test.loss", "float64"),
     "test_balanced_acc": ("test.balanced_acc", "float64"),
     "test_macro_f1": ("test.macro_f1", "float64"),
+    "lr_resolved": ("resolved.lr", "float64"),  # what lr=auto has found; else as asked
     "precision": ("resolved.precision", "str"),
     "device": ("resolved.device", "str"),
     "memory_format": ("resolved.memory_format", "str"),
@@ -58,10 +60,17 @@ FIELDS = {
     "n_train": ("data.n.train", "Int64"),
     "n_val": ("data.n.val", "Int64"),
     "n_test": ("data.n.test", "Int64"),
+    "shared_val": ("data.shared.val", "Int64"),
+    "shared_test": ("data.shared.test", "Int64"),
+    "test_per_class": ("test.per_class_acc", "json"),
+    "torch": ("versions.torch", "str"),
     "code_version": ("code_version", "str"),
+    "soup": ("soup.size", "Int64"),  # how many runs' weights were averaged (training/soup.py); none for a run
     "started": ("time.started", "str"),
     "finished": ("time.finished", "str"),
     "folder": ("folder", "str"),
+    "folds": ("config.data.folds", "Int64"),
+    "fold": ("fold", "Int64"),
 }
 SCHEDULERS = {
     "ExponentialLR": "exponential",
@@ -82,32 +91,72 @@ def load(*folders: str | Path) -> pd.DataFrame:
     taken. A run that lies in two of them is read once. Interrupted or still running ones have the status
     `unfinished`, broken ones `unreadable`, with the reason in `message`. Raises ReportError when there is no run.
     """
-    found: dict[Path, Path] = {}
+    runs = load_all(*folders)
+    return runs[[name for name in runs.columns if not name.startswith("_")]]
+
+
+def load_all(*folders: str | Path) -> pd.DataFrame:
+    """The same with what only the report needs: `_images` (what the test images are known by), `_correct` (which of
+    them were put in their class, as bits in hex) and `_epoch_gain` (see epoch_gain)."""
+    parts = []
+    found: set[Path] = set()
     for folder in [Path(name) for name in folders] or [newest_sweep()]:
         check(folder)
         here = list(run_folders(folder))
         if not here:
             raise ReportError(f"no runs in {folder} (looked for {RECORD} and {CONFIG} in it and below)")
-        for run in here:
-            found.setdefault(run.resolve(), run)
-    records = [read(run) for run in found.values()]
-    names = {sweep: read_json(sweep / ASKED).get("asked") for sweep in {run.parent.parent for run in found}}
+        part = through_index(folder, here, frame)
+        if len(folders) > 1:
+            real = [run.resolve() for run in here]
+            part = part[[run not in found for run in real]]
+            found.update(real)
+        parts.append(part)
+    runs = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    names = {str(sweep): read_json(sweep / ASKED).get("asked") for sweep in sweeps_of(runs["folder"])}
+    if any(names.values()):
+        places = map(Path, runs["folder"])
+        asked = [
+            joined(name, names[str(run.parent.parent)], f"{run.parent.name}/{run.name}")
+            for name, run in zip(runs["weights"], places, strict=True)
+        ]
+        runs["weights"] = pd.Series(asked, dtype="str")
+    return runs
+
+
+def frame(folders: Sequence[Path]) -> pd.DataFrame:
+    """What these run folders say, a row each."""
+    records = [read(run) for run in folders]
     columns = {
-        name: pd.Series([typed(dig(record, where), dtype) for record in records], dtype=dtype)
+        name: pd.Series([typed(dig(record, where), dtype) for record in records], dtype=plain(dtype))
         for name, (where, dtype) in FIELDS.items()
     }
-    frame = pd.DataFrame(columns)
-    frame["weights"] = [
-        joined(name, names[run.parent.parent], f"{run.parent.name}/{run.name}")
-        for name, run in zip(frame["weights"], found, strict=True)
-    ]
+    looks = [looked_up(run) or (None, None) for run in folders]
+    columns["_images"] = pd.Series([images for images, _ in looks], dtype="str")
+    columns["_correct"] = pd.Series([correct for _, correct in looks], dtype="str")
+    columns["_epoch_gain"] = pd.Series([epoch_gain(run / HISTORY) for run in folders], dtype="float64")
+    table = pd.DataFrame(columns)
+    table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
     for name in ("optimizer", "scheduler"):  # classes, told by the last part of their path
-        frame[name] = frame[name].str.replace(r".*\.", "", regex=True)
-    frame["optimizer"] = frame["optimizer"].str.lower()
-    constant = frame["scheduler"].isna() & frame["model"].notna()  # of a broken run it isn't known that it had none
-    frame["scheduler"] = frame["scheduler"].replace(SCHEDULERS).mask(constant, "none")
+        table[name] = table[name].str.replace(r".*\.", "", regex=True)
+    table["optimizer"] = table["optimizer"].str.lower()
+    constant = table["scheduler"].isna() & table["model"].notna()  # of a broken run it isn't known that it had none
+    table["scheduler"] = table["scheduler"].replace(SCHEDULERS).mask(constant, "none")
     config = pd.DataFrame([dict(flat(record.get("config"))) for record in records])
-    return pd.concat([frame, config[[name for name in config.columns if "." in name]]], axis=1)
+    return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
+
+
+def sweeps_of(folders: Iterable[str]) -> list[Path]:
+    """The sweep folders of these run folders, each once."""
+    return list(map(Path, dict.fromkeys(os.path.dirname(os.path.dirname(folder)) for folder in folders)))  # noqa: PTH120
+
+
+def objectives(runs: pd.DataFrame) -> dict[str, str]:
+    """What the search that made all of `runs` had as objectives, with maximize or minimize; {} where it's not one."""
+    found = [read_json(sweep / ASKED).get("objectives") for sweep in sweeps_of(runs["folder"])]
+    first = found[0] if found else None
+    if not isinstance(first, dict) or any(one != first for one in found):
+        return {}
+    return {name: way for name, way in first.items() if name in FIELDS}
 
 
 def newest_sweep(root: str | Path = ROOT) -> Path:
@@ -141,76 +190,15 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 def run_folders(folder: Path) -> Iterator[Path]:
     """Every run folder in and below `folder`, in the order of the names; hidden folders and links are passed over."""
-    for here, below, files in os.walk(folder):
-        if RECORD in files or CONFIG in files:
-            yield Path(here)
-            below.clear()
-        below[:] = sorted(name for name in below if not name.startswith("."))
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """What `folder` says about its run, in the form of a record; it never raises for what a file contains."""
-    record = named(folder)
-    over = (folder / RECORD).exists()
-    broken = []
-    for name in [RECORD, CONFIG] if over else [CONFIG]:
-        try:
-            record |= parse(folder / name)
-            break
-        except (OSError, ValueError) as error:
-            broken.append(f"{name}: {error}")
-    record["folder"] = str(folder)
-    if broken:
-        record["status"] = "unreadable"
-        record["failure"] = {"kind": "unreadable", "message": broken[0]}
-        return record
-    if not over:
-        record["status"] = "unfinished"
-    if "epochs_run" not in record:  # failed runs have no times of their own
-        epochs, times = progress(folder / HISTORY)
-        given = record.get("time")
-        record |= {"epochs_run": epochs, "time": times | (given if isinstance(given, dict) else {})}
-    return record
-
-
-def named(folder: Path) -> dict[str, Any]:
-    """What the names of `folder` and of those around it say: <sweep>/<slug>-<identity>/seed=<n>."""
-    sweep, slug, seed = ("", "", *folder.absolute().parts)[-3:]
-    if not (seed.startswith("seed=") and seed[5:].isdigit()):
-        return {}
-    return {"sweep": sweep, "identity": slug.rpartition("-")[2], "seed": int(seed[5:])}
-
-
-def parse(path: Path) -> dict[str, Any]:
-    """The record or config in `path`. Raises ValueError with a reason where it is neither."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON, perhaps cut off ({error})") from None
-    keys = ("identity", "seed", "config", "status") if path.name == RECORD else ("identity", "seed", "config")
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ValueError(f"no {' and no '.join(missing)} in it")
-    if path.name == RECORD and content.get("schema") != SCHEMA:
-        raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
-    if path.name == RECORD and content["status"] not in STATUSES[:4]:
-        raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES[:4])}")
-    return dict(content)
-
-
-def progress(path: Path) -> tuple[int, dict[str, float]]:
-    """Epochs, minutes and images/s of a run that has no result, by its history. The last line may be cut off."""
-    seconds, images = [], []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            for row in csv.DictReader(file):
-                with contextlib.suppress(KeyError, TypeError, ValueError):
-                    spent, speed = float(row["seconds"]), float(row["images_per_s"])
-                    seconds.append(spent)
-                    images.append(speed * spent)
-    if not sum(seconds):
-        return len(seconds), {}
-    return len(seconds), {"minutes": sum(seconds) / 60, "images_per_s": sum(images) / sum(seconds)}
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    if any(entry.name in (RECORD, CONFIG) for entry in found):
+        yield folder
+        return
+    for entry in found:
+        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            with contextlib.suppress(PermissionError, FileNotFoundError):
+                yield from run_folders(folder / entry.name)
 
 
 def joined(name: Any, asked: Any, run: str) -> str | None:
@@ -228,12 +216,20 @@ def dig(record: Any, where: str) -> Any:
 
 
 def typed(value: Any, dtype: str) -> Any:
-    """`value` if it is of `dtype`, else None, so that an odd value costs one cell and not the report."""
+    """`value` if it is of `dtype`, else None, so that an odd value costs one cell and not the report. `json`: a dict,
+    as text."""
+    if dtype == "json":
+        return json.dumps(value) if isinstance(value, dict) else None
     if dtype == "str":
         return None if value is None else str(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if dtype == "float64" or (value == value // 1 and abs(value) < 2**63) else None
+
+
+def plain(dtype: str) -> str:
+    """The dtype of a column of FIELDS in pandas."""
+    return "str" if dtype == "json" else dtype
 
 
 def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,9 @@
-"""Compare runs: the table of what was tried and what came out.
+"""Compare runs: what was tried, what came out, and what may be believed of it.
 
 python -m analysis.report                       the newest sweep under outputs/
 python -m analysis.report outputs/demo outputs/grid --sort test_acc
 python -m analysis.report outputs/demo --where "model == 'resnet18' and lr < 1e-2" --format csv > table.csv
+python -m analysis.report --published table.csv --n-val 165 --n-test 350
 """
 
 import argparse
@@ -15,33 +16,70 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import formats
-from analysis.records import ReportError, load, newest_sweep
-from analysis.table import COLUMNS, distinct, merge, sort, telling, where
+from analysis.records import ReportError, load_all, newest_sweep
+from analysis.table import COLUMNS, distinct, where
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 0, or 2 after a user's mistake."""
     args = arguments(argv)
     try:
-        folders = [str(folder) for folder in args.folders or [newest_sweep()]]
-        everything = load(*folders)
-        runs = where(everything, args.where)
-        rows = sort(merge(runs, telling(runs) if args.format == "table" else ()), args.sort)
+        return report_published(args) if args.published else report(args)
     except ReportError as error:
         say(f"error: {error}")
         return 2
+
+
+def report(args: argparse.Namespace) -> int:
+    """Of run folders. Raises ReportError."""
+    folders = [str(folder) for folder in args.folders or [newest_sweep()]]
+    everything = load_all(*folders)
+    runs = where(everything, args.where)
     for run in everything[everything["status"] == "unreadable"].itertuples():
         say(f"warning: {run.folder}: {run.message}")
-    if rows.empty:
+    if runs.empty:
         say(f"none of the {len(everything)} runs matches --where {args.where!r}")
+    what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
+    return show(runs, args, f"{', '.join(folders)}: {what}", [])
+
+
+def report_published(args: argparse.Namespace) -> int:
+    """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
+    from analysis.account import account
+    from analysis.published import read_published, remarks, side_by_side
+
+    if args.n_val is None or args.n_test is None:
+        raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
+    published = where(read_published(args.published, args.n_val, args.n_test), args.where)
+    if not args.folders:
+        what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
+        return show(published, args, f"{args.published}: {what}", remarks(published))
+    own = where(load_all(*map(str, args.folders)), args.where)
+    ours, theirs = account(own), account(published)
+    rows = side_by_side(theirs.rows, ours.rows, (theirs.evidence, theirs.judged), (ours.evidence, ours.judged))
+    if args.format != "table":
+        return write(formats.PLAIN[args.format](rows))
+    return write(formats.side_by_side(rows, f"{args.published} beside {', '.join(map(str, args.folders))}"))
+
+
+def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> int:
+    """The table of `runs` in the format that was asked for, and what is to be said below it."""
+    from analysis.account import account, tell
+
+    if runs.empty:
+        return write("" if args.format == "table" else formats.PLAIN[args.format](formats.empty()))
+    what = account(runs, args.sort, args.reference, tell_apart=args.format == "table")
+    if args.format == "table" or args.html:
+        tell(what, args.interaction)
+    if args.html:
+        from analysis.page.build import build
+
+        save(args.html, build(what, heading, notes))
     if args.format == "table":
-        what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
-        text = "" if rows.empty else formats.table(rows, f"{', '.join(folders)}: {what}", failures(runs))
-    else:
-        text = formats.PLAIN[args.format](rows)
-        for line in failures(runs):
-            say(line)
-    return write(text)
+        return write(formats.report(what, heading, notes, failures(runs)))
+    for line in failures(runs):
+        say(line)
+    return write(formats.PLAIN[args.format](what.rows))
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -53,19 +91,45 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=f"examples:\n{examples}\ncolumns: {', '.join(COLUMNS)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "folders",
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="a sweep, a run, or a folder of sweeps; none: the newest",
+        help="a sweep, a run, or a folder of sweeps (none: the newest)",
     )
-    parser.add_argument("--format", choices=["table", *formats.PLAIN], default="table", help="default: table")
-    parser.add_argument("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
-    parser.add_argument(
-        "--where", metavar="QUERY", help="only runs for which this pandas expression over the columns of load() is true"
-    )
+    add("--format", choices=["table", *formats.PLAIN], default="table", help="default: table")
+    add("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
+    query = "only runs for which this pandas expression over the columns of load() is true"
+    add("--where", metavar="QUERY", help=query)
+    reference = "the row that all are compared with: its identity, or an expression; default: the best by val accuracy"
+    add("--reference", metavar="ROW", help=reference)
+    between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
+    add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
+    page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
+    add("--html", type=Path, metavar="FILE", help=page)
+    add("--published", type=Path, metavar="CSV", help="judge a printed table (model,weights,...,val_acc,test_acc)")
+    add("--n-val", type=positive, metavar="N", help="val images behind --published")
+    add("--n-test", type=positive, metavar="N", help="test images behind --published")
     return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """A count of images."""
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
+
+
+def save(file: Path, text: str) -> None:
+    """Write the page. Raises ReportError."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReportError(f"--html {file}: {error.strerror}") from None
+    say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
 def failures(runs: pd.DataFrame) -> list[str]:

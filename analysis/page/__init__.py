@@ -1,0 +1,2 @@
+"""The report as one self-contained page: build (-> HTML), figures (the pictures), histograms (from TensorBoard's
+events), page.html, page.css and page.js."""
