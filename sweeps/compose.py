@@ -1,6 +1,8 @@
 """Between Hydra and training: the schema, the names that conf/ uses, and a composed config as a RunConfig."""
 
 import os
+import pickle
+from functools import cache
 from typing import Any
 
 from hydra.conf import HydraConf
@@ -18,12 +20,21 @@ from training.record import LOG
 def run_config(composed: DictConfig) -> RunConfig:
     """The typed config of one run. Raises ConfigError for a value out of range, OmegaConf's errors for a wrong type."""
     keys = [str(key) for key in composed if key not in ("hydra", "sweeps")]
-    for key in sorted(OmegaConf.missing_keys(OmegaConf.masked_copy(composed, keys))):
+    part = OmegaConf.masked_copy(composed, keys)
+    for key in sorted(OmegaConf.missing_keys(part)):
         raise ConfigError(f"{key}=???: a value is missing")
-    values = OmegaConf.to_container(OmegaConf.masked_copy(composed, keys), resolve=True)  # forgets what `+` let in
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(RunConfig), values))
+    values = OmegaConf.to_container(part, resolve=True)  # forgets what `+` let in
+    schema = pickle.loads(_schema())
+    schema.merge_with(values)
+    config = OmegaConf.to_object(schema)
     assert isinstance(config, RunConfig)
     return config
+
+
+@cache
+def _schema() -> bytes:
+    """Pickled: reading it is much quicker than making it, and a sweep needs one a job."""
+    return pickle.dumps(OmegaConf.structured(RunConfig))
 
 
 def _run_folder(*, _root_: DictConfig) -> str:

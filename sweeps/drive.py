@@ -3,6 +3,7 @@
 It holds nothing that a restart could not read back from the run folders.
 """
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +47,7 @@ class Outcome:
 
 def drive(launcher: LocalLauncher, source: Source, view: View, outcome: Outcome) -> None:
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
+    gc.freeze()  # the plan has imported torch: the collector, looking through it, would stop the sweep now and then
     stop = outcome.stop
     jobs: dict[int, Job] = {}
     aside: list[Job] = []  # in use by another process
@@ -79,6 +81,7 @@ def drive(launcher: LocalLauncher, source: Source, view: View, outcome: Outcome)
                         _heed(event, job, launcher, source, view, outcome)
         finally:
             end(list(launcher.running))
+            launcher.close()
             for job in aside:
                 source.on_stop(job)
 

@@ -3,7 +3,7 @@
 Extends Hydra's basic sweeper by `runs:` (a list of small grids), the plan, and an exit code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, carry out, show the table. Raises ConfigError before anything is written, SweepEnded after failures."""
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        planner = Planner(self.hydra_context, self.config)
+        planner = Planner(self.hydra_context, self.config, warm_up_of(self.launcher))
         jobs = plan_grid(planner, expand(self.runs, [*self._parse_config(), *arguments]))
         slots = len(self.launcher.slots) if isinstance(self.launcher, LocalLauncher) else 1
         console = Console()
@@ -88,6 +88,11 @@ class Fixed:
 
     def on_stop(self, job: Job) -> None:
         """Nothing is lost."""
+
+
+def warm_up_of(launcher: Any) -> Callable[[], None] | None:
+    """What to call while planning, so that the launcher is ready after it."""
+    return launcher.warm_up if isinstance(launcher, LocalLauncher) else None
 
 
 def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:

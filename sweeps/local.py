@@ -5,15 +5,12 @@ A launcher knows processes and devices, no hyperparameters: `submit` a job to a 
 """
 
 import contextlib
-import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -26,13 +23,14 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweeps.channel import Answer
+from sweeps.composer import Composer
 from sweeps.ending import Stop, heed_signals
+from sweeps.forks import SERVER_DIED, Forks, preload
 from sweeps.slots import Slot, find_slots
-from sweeps.worker import SIGNALS, Payload, Program
-from sweeps.worker import main as worker_main
+from sweeps.worker import Payload, Program
 from training.config import need
 from training.progress import EpochReport
 from training.record import LOG
@@ -51,7 +49,6 @@ class LocalConfig:
     grace_s: float = 30.0  # from SIGTERM to the end of all
 
 
-SERVER_DIED = 255  # multiprocessing's exit code for a process whose fork server is gone
 PATIENCE_S = 10.0  # for a run that has told its end but doesn't go
 
 ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="finegrid")
@@ -114,19 +111,22 @@ class LocalLauncher(Launcher):
         self.retries, self.grace_s = retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
         self.running: list[Handle] = []
+        self.leaving: list[Handle] = []  # told their end, but their processes may not be gone
         self.slots: list[Slot] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what to run, and find the slots. No process starts yet."""
-        self.context, self.config = hydra_context, config
-        self.program = cloudpickle.dumps(Program(hydra_context, task_function, Singleton.get_state()))
+        self.composer = Composer(hydra_context, config)
+        self.forks = Forks(Program(hydra_context, task_function, Singleton.get_state()), preload("trainer" in config))
         self.slots = find_slots(*self.slots_asked)
-        self.server = multiprocessing.get_context("forkserver")
-        self.server.set_forkserver_preload(preload(ours="trainer" in config))
+
+    def warm_up(self) -> None:
+        """Have the server import what runs need, meanwhile."""
+        self.forks.start_server()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's interface: run a batch of jobs, give their results in order. Raises SweepEnded when stopped."""
-        waiting = [self.compose(overrides, initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
+        waiting = [self.composer.compose(initial_job_idx + i, overrides) for i, overrides in enumerate(job_overrides)]
         waiting.reverse()
         results: dict[int, JobReturn] = {}
         stop = Stop()
@@ -142,19 +142,10 @@ class LocalLauncher(Launcher):
                         elif event.result is not None:
                             results[event.handle.number] = event.result
             finally:
-                for handle in list(self.running):
-                    self.cancel(handle)
+                self.close()
         if len(results) < len(job_overrides):
             raise stop.ended()
         return [results[number] for number in sorted(results)]
-
-    def compose(self, overrides: Sequence[str], number: int) -> DictConfig:
-        """The config of one job. Raises Hydra's errors."""
-        config = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = str(number)
-            config.hydra.job.num = number
-        return config
 
     def free_slot(self) -> Slot | None:
         """A slot in which nothing runs."""
@@ -165,37 +156,23 @@ class LocalLauncher(Launcher):
         """Start a job in a free slot; its output goes to run.log in `folder`."""
         slot = self.free_slot()
         assert slot is not None, "submit needs a free slot"
+        with read_write(config.hydra):  # settled, so that the run need not work it out once more
+            config.hydra.sweep.subdir = os.path.relpath(folder, str(config.hydra.sweep.dir))
         return self._start(number, config, folder, slot, 0)
 
     def _start(self, number: int, config: DictConfig, folder: Path, slot: Slot, attempt: int) -> Handle:
-        payload = Payload(self.program, config, str(folder / LOG), slot.environment())
-        process, connection, lifeline = self._fork(cloudpickle.dumps(payload))
+        for leaving in [handle for handle in self.leaving if handle.slot is slot]:
+            self._reap(leaving)
+        payload = cloudpickle.dumps(Payload(config, str(folder / LOG), slot.environment()))
+        process, connection, lifeline = self.forks.take(payload)
         handle = Handle(number, config, folder, slot, process, connection, lifeline, attempt=attempt)
         self.running.append(handle)
         return handle
 
-    def _fork(self, payload: bytes) -> tuple[ForkServerProcess, Connection, Connection]:
-        """A run's process, our end of its channel, and what ends it when we let go of it."""
-        for attempt in range(3):
-            ours, theirs = self.server.Pipe()
-            end, lifeline = self.server.Pipe(duplex=False)
-            process = self.server.Process(target=worker_main, args=(payload, theirs, end))
-            try:
-                _ensure_server()
-                process.start()
-                return process, ours, lifeline
-            except (EOFError, OSError):  # the server, or the process in its first moments, was killed
-                ours.close()
-                lifeline.close()
-                if attempt == 2:
-                    raise
-            finally:
-                theirs.close()
-                end.close()
-        raise AssertionError("unreachable")
-
     def wait_any(self, timeout_s: float, retry: bool = True) -> list[Event]:
         """What has happened, at the latest after `timeout_s`; often nothing. `retry`: whether killed runs may."""
+        if self.running and time.monotonic() - self.running[-1].started > 0.2:  # else it would slow that start down
+            self.forks.ahead()
         now = time.monotonic()
         for handle in self.running:
             if self.timeout_s is not None and now - handle.started > self.timeout_s and not handle.timed_out:
@@ -219,7 +196,8 @@ class LocalLauncher(Launcher):
         if message == "begun":
             handle.begun = True
             return [Event("begun", handle)]
-        self._release(handle)
+        self.running.remove(handle)
+        self.leaving.append(handle)
         return [Event(message, handle, result=content)]
 
     def _bury(self, handle: Handle, retry: bool) -> Event:
@@ -245,6 +223,19 @@ class LocalLauncher(Launcher):
         return Event("ended", handle, result=result)
 
     def _release(self, handle: Handle) -> None:
+        self.running.remove(handle)
+        self._reap(handle)
+
+    def close(self) -> None:
+        """Let go of all processes. Runs that are under way are cancelled."""
+        for handle in list(self.running):
+            self.cancel(handle)
+        for handle in list(self.leaving):
+            self._reap(handle)
+        self.forks.close()
+
+    def _reap(self, handle: Handle) -> None:
+        """Wait until a process and all that it started are gone."""
         handle.process.join(PATIENCE_S)
         if handle.process.exitcode is None:
             handle.process.kill()
@@ -253,7 +244,8 @@ class LocalLauncher(Launcher):
             os.killpg(handle.process.pid or 0, signal.SIGKILL)
         handle.connection.close()
         handle.lifeline.close()
-        self.running.remove(handle)
+        if handle in self.leaving:
+            self.leaving.remove(handle)
 
     def answer(self, handle: Handle, answer: Answer) -> None:
         """Let a run that reported an epoch go on, or end it."""
@@ -266,26 +258,6 @@ class LocalLauncher(Launcher):
         """Stop a job now. Its last saved epoch stays; nothing more is heard of it."""
         handle.process.kill()
         self._release(handle)
-
-
-def preload(ours: bool) -> list[str]:
-    """What the server imports before it forks: nothing that touches a GPU or starts a thread. `ours`: it will train."""
-    plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
-    plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
-    training = ["training.run", "training.predict", "torch.utils.tensorboard"] if ours else []
-    sweeping = ["sweeps.worker", "sweeps.messages", "sweeps.grid", "sweeps.optuna_async"]
-    return [*plugins, *training, *sweeping, "sweeps.freeze"]
-
-
-def _ensure_server() -> None:
-    """Start the fork server where none runs. It and its runs are out of Ctrl-C's and SIGTERM's reach: blocked signals
-    stay so in children."""
-    resource_tracker.ensure_running()  # which the server starts else, unblocking the signals again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def output_folder(config: DictConfig) -> Path:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import os
 import re
+import sys
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -39,6 +41,15 @@ def one_line(error: BaseException) -> tuple[int, str]:
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
     return FAILURE, f"error: {type(inner[0]).__name__}: {_flat(str(inner[0]))}"
+
+
+def told(error: Exception) -> int:
+    """Print the line for `error`; gives the exit code. With HYDRA_FULL_ERROR=1 it is raised instead."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        raise error
+    code, line = one_line(error)
+    print(line, file=sys.stderr)
+    return code
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -98,6 +109,8 @@ def _expected(key: str) -> str:
     for part in key.split("."):
         kind = get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in kinds:
+        kinds = tuple(one for one in kinds if one is not int)  # one of the numbers
     return " or ".join(filter(None, map(_in_words, kinds)))
 
 

@@ -1,10 +1,13 @@
 """What a study optimizes: figures of a record, and which way is better."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from training.config import need
 
+LATENCY = "latency_ms"  # is measured only where tracking.latency=true
+EVERY_EPOCH = ("val_acc", "val_loss")  # what a run tells while it runs, besides its monitor
 # name: (where in the record, better is)
 OBJECTIVES = {
     "val_acc": (("val", "acc"), "maximize"),
@@ -14,6 +17,7 @@ OBJECTIVES = {
     "params": (("params",), "minimize"),
     "images_per_s": (("time", "images_per_s"), "maximize"),
     "minutes": (("time", "minutes"), "minimize"),
+    LATENCY: (("latency_ms", "batch_1", "median"), "minimize"),
 }
 
 
@@ -31,6 +35,28 @@ def check(objective: Any) -> list[str]:
 def directions(names: list[str]) -> list[str]:
     """maximize or minimize, for each objective."""
     return [OBJECTIVES[name][1] for name in names]
+
+
+def check_search(names: list[str], directions: list[str], prunes: bool, monitor: str) -> None:
+    """Raise ConfigError where a search can't go by these objectives."""
+    ok = len(directions) == len(names)
+    need(ok, f"hydra.sweeper: {len(names)} objectives, but {len(directions)} directions")
+    ok = {*directions} <= {"minimize", "maximize"}
+    need(ok, f"hydra.sweeper.direction={','.join(directions)}: expected minimize or maximize")
+    need(not (prunes and len(names) > 1), "hydra/sweeper/pruner: Optuna can't prune for several objectives")
+    told = "val_acc or val_loss, or trainer.monitor"
+    ok = not prunes or names[0] in {*EVERY_EPOCH, monitor}
+    need(ok, f"hydra/sweeper/pruner: pruning needs an objective that every epoch tells: {told}")
+
+
+def measuring(names: list[str], fixed: dict[str, Any], space: Collection[str]) -> dict[str, Any]:
+    """The settings that make runs measure these objectives. Raises ConfigError where a sweep sets them otherwise."""
+    if LATENCY not in names:
+        return {}
+    key = "tracking.latency"
+    ok = key not in space and str(fixed.get(key, True)).lower() == "true"
+    need(ok, f"hydra.sweeper.objective={LATENCY} needs {key}=true")
+    return {key: True}
 
 
 def values(record: dict[str, Any], names: list[str]) -> list[float] | None:

@@ -71,7 +71,7 @@ class OptunaAsyncConfig:
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "none"}])
     sampler: Any = MISSING
     pruner: Any = MISSING
-    objective: Any = "val_acc"  # or a list of them
+    objective: Any = None  # a name or a list of them; null: trainer.monitor
     direction: Any = None  # null: follows from the objective
     storage: Any = None  # an Optuna URL; null: a journal file in the sweep's folder
     study_name: str | None = None  # null: the sweep's name

@@ -8,7 +8,7 @@ import itertools
 import shlex
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,13 +17,16 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from sweeps.arguments import quote_path
 from sweeps.compose import run_config
+from sweeps.composer import Composer
 from training.config import RunConfig
+from training.dataset import open_dataset
 from training.errors import ConfigError, Impossible
 from training.identity import code_version
+from training.latency import lacks_latency
 from training.prepare import Prepared, prepare
 from training.record import RECORD, RESUME, read_record
 
@@ -73,23 +76,25 @@ def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
 
 
 class Planner:
-    """Composes the jobs of one sweep."""
+    """Composes the jobs of one sweep. `soon`: called once, when a first job looks sound and the slow checks begin."""
 
-    def __init__(self, context: HydraContext, config: DictConfig) -> None:
-        self.context, self.config = context, config
+    def __init__(self, context: HydraContext, config: DictConfig, soon: Callable[[], None] | None = None) -> None:
+        self.composer = Composer(context, config)
+        self.soon = soon
 
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
-        composed = self.context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
+        composed = self.composer.compose(number, overrides)
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(composed)
         try:
             run = run_config(composed)
         finally:
             HydraConfig.instance().cfg = before
+        if self.soon is not None and not run.sweep.plan:
+            open_dataset(run.data)
+            self.soon()
+            self.soon = None
         try:
             prepared = prepare(run)
         except Impossible as error:
@@ -104,7 +109,9 @@ def state_of(prepared: Prepared) -> State:
     record = read_record(folder)
     if record is not None and record.get("status") in ("done", "diverged"):
         current = record.get("code_version") == code_version()
-        return "new" if prepared.config.sweep.stale == "rerun" and not current else "done"
+        if prepared.config.sweep.stale == "rerun" and not current:
+            return "new"
+        return "resume" if lacks_latency(prepared.config, record) else "done"
     if record is not None and record.get("status") == "failed":
         return "again"
     return "resume" if (folder / RESUME).exists() else "new"

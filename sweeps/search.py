@@ -21,7 +21,7 @@ from sweeps.best import ranked, show_best
 from sweeps.channel import Answer
 from sweeps.drive import Outcome, drive
 from sweeps.ending import Stop
-from sweeps.grid import carry_out, end, launch_batch
+from sweeps.grid import carry_out, end, launch_batch, warm_up_of
 from sweeps.local import LocalLauncher
 from sweeps.plan import Job, Planner, estimate_minutes, format_minutes
 from sweeps.plan import describe as describe_job
@@ -34,7 +34,6 @@ from training.progress import EpochReport
 from training.record import MULTIRUN, read_record
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
-EVERY_EPOCH = ("val_acc", "val_loss")  # what a run tells while it runs
 # A low-discrepancy sequence and a shuffled grid are theirs only with one seed throughout, and keep their place in the
 # study by themselves; the others draw anew for each trial.
 WHOLE = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
@@ -44,23 +43,14 @@ class Search(OptunaSweeperImpl):
     """The study's controller, and the source of jobs for `drive`."""
 
     def __init__(self, objective: Any, pruner: Any, enqueue: Any, confirm: tuple[int, list[int]], **stock: Any) -> None:
-        self.objective = objectives.check(_plain(objective))
+        self.objective = [] if objective is None else objectives.check(_plain(objective))  # see _settle_objective
         self.sampler_settings: dict[str, Any] = _plain(stock.pop("sampler"))
         self.pruner_settings: dict[str, Any] = _plain(pruner)
         self.enqueue, self.confirm = list(enqueue), confirm
-        direction, rate = stock.pop("direction") or objectives.directions(self.objective), stock["max_failure_rate"]
+        rate = stock["max_failure_rate"]
         need(0 <= rate <= 1, f"hydra.sweeper.max_failure_rate={rate}: expected 0 to 1")
-        super().__init__(sampler=None, direction=direction, **stock)
-        self.directions = self._get_directions()
+        super().__init__(sampler=None, **stock)
         self.prunes = not self.pruner_settings["_target_"].endswith("NopPruner")
-        several = len(self.objective) > 1
-        ok = len(self.directions) == len(self.objective)
-        need(ok, f"hydra.sweeper: {len(self.objective)} objectives, but {len(self.directions)} directions")
-        ok = {*self.directions} <= {"minimize", "maximize"}
-        need(ok, f"hydra.sweeper.direction={','.join(self.directions)}: expected minimize or maximize")
-        need(not (self.prunes and several), "hydra/sweeper/pruner: Optuna can't prune for several objectives")
-        ok = not self.prunes or self.objective[0] in EVERY_EPOCH
-        need(ok, "hydra/sweeper/pruner: pruning needs an objective that every epoch tells: val_acc or val_loss")
         need(self.n_trials >= 1, f"hydra.sweeper.n_trials={self.n_trials}: expected 1 or more")
         self.console = Console()
         self.trials: dict[int, Trial] = {}
@@ -72,7 +62,7 @@ class Search(OptunaSweeperImpl):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.planner = Planner(hydra_context, config)
+        self.planner = Planner(hydra_context, config, warm_up_of(self.launcher))
         self.folder = Path(str(self.sweep_dir))
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -81,7 +71,9 @@ class Search(OptunaSweeperImpl):
         found = create_params_from_overrides([*self._parse_sweeper_params_config(), *arguments])
         self.fixed, self.fixed_overrides = found[1], found[2]
         self.space: Space = {key: item for key, item in found[0].items() if key not in self.fixed}
+        self.fixed |= objectives.measuring(self.objective, self.fixed, self.space)
         first = self._check_corners()
+        self._settle_objective(first.run.trainer.monitor)
         points = [point(line, self.space) for line in self.enqueue]
         self.sampler = self._make_sampler(0)
         name = str(self.study_name or first.run.sweep.name)
@@ -95,6 +87,7 @@ class Search(OptunaSweeperImpl):
         self.study.pruner = pruner
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / MULTIRUN)
+        remember(self.folder, [], dict(zip(self.objective, self.directions, strict=True)))
         outcome = Outcome(stop=Stop(max_hours=first.run.sweep.max_hours))
         self.member = Membership(self.study, self.folder)
         with self.member.joined():
@@ -105,6 +98,17 @@ class Search(OptunaSweeperImpl):
                 self._confirm(outcome)
         show_best(self.console, self.study, self.objective, self.folder)
         return end(self.console, self.folder, outcome)
+
+    def _settle_objective(self, monitor: str) -> None:
+        """Objectives and directions, by default what the runs go by themselves. Raises ConfigError."""
+        if not self.objective:
+            need(
+                "trainer.monitor" not in self.space, "trainer.monitor is searched over: name a hydra.sweeper.objective"
+            )
+            self.objective = [monitor]
+        self.direction = self.direction or objectives.directions(self.objective)
+        self.directions = self._get_directions()
+        objectives.check_search(self.objective, self.directions, self.prunes, monitor)
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -213,10 +217,11 @@ class Search(OptunaSweeperImpl):
 
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
         """Report to the study, which may give the trial up."""
-        if len(self.objective) > 1 or self.objective[0] not in EVERY_EPOCH:
+        value = report.figure(self.objective[0])
+        if len(self.objective) > 1 or value is None:
             return "go"
         trial = self.trials[job.number]
-        trial.report(report.val_acc if self.objective[0] == "val_acc" else report.val_loss, report.epoch)
+        trial.report(value, report.epoch)
         return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
 
     def on_end(self, job: Job, record: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ def _kind(error: Any) -> str:
 def _about(job: Job) -> dict[str, Any]:
     """What a record says of its run, for one that died before it could say so itself."""
     assert job.prepared is not None
-    about = {"schema": SCHEMA, "identity": job.prepared.identity, "seed": job.run.seed, "sweep": job.run.sweep.name}
+    about = {"schema": SCHEMA, "identity": job.prepared.identity, "seed": job.run.seed}
+    about |= {"fold": job.run.data.fold, "sweep": job.run.sweep.name}
     return about | {"config": as_dict(job.run), "resolved": {"weights": job.prepared.facts.weights}}
 
 

@@ -64,7 +64,7 @@ def describe(space: Space, objective: list[str], first: Job) -> dict[str, Any]:
     """What must not change under a study, as JSON: objectives, search space, and all else that makes a result, as it
     is at the first corner."""
     assert first.prepared is not None
-    settings = dict(_settings(first.run)) | {"seed": str(first.run.seed)}
+    settings = dict(_settings(first.run)) | {"seed": str(first.run.seed), "data.fold": str(first.run.data.fold)}
     facts = first.prepared.facts
     settings |= {"the data's fingerprint": facts.fingerprint, "the weights": facts.weights}
     search = {name: json.loads(distribution_to_json(item)) for name, item in space.items()}

@@ -56,6 +56,7 @@ def _create(name: str, storage: Any, folder: Path, directions: list[str], space:
         backend: Any = _backend(storage, folder)
         study = optuna.create_study(study_name=name, storage=backend, directions=directions)  # type: ignore[arg-type]
         study.set_user_attr("search_space", space)
+        study.set_metric_names(list(space["objective"]))  # for the axes of Optuna's pictures and dashboard
     return study
 
 

@@ -4,6 +4,8 @@ It is forked from a server that has torch imported and nothing else done, so it 
 leaks nothing into the next run.
 """
 
+import io
+import marshal
 import os
 import signal
 import sys
@@ -12,6 +14,7 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import cloudpickle
@@ -34,26 +37,45 @@ class Program:
     task_function: TaskFunction
     singletons: Any
 
+    def pickled(self) -> bytes:
+        buffer = io.BytesIO()
+        _Pickler(buffer).dump(self)
+        return buffer.getvalue()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
+    """Leaves functions the name of their file, which a traceback needs and cloudpickle 3.1.3 takes from them."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, CodeType):
+            return marshal.loads, (marshal.dumps(obj),)
+        return super().reducer_override(obj)
+
 
 @dataclass
 class Payload:
-    """What one run's process needs to know. `program`: a pickled Program."""
+    """What one run's process needs to know."""
 
-    program: bytes
     config: DictConfig
     log_file: str
     environment: dict[str, str]
 
 
-def main(payload: bytes, connection: Connection, lifeline: Connection) -> None:
-    """Run one Hydra job; send `begun`, `epoch` and then `ended` (with Hydra's JobReturn) or `stopped`."""
+def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
+    """Receive one Hydra job and run it; send `begun`, `epoch` and then `ended` (with Hydra's JobReturn) or `stopped`.
+
+    `pickled`: the Program.
+    """
     for number in SIGNALS:  # blocked so far; a handler, since what is ignored stays so in programs that a run starts
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.setpgid(0, 0)  # so that what it starts, and would hold the lock of its folder, can be ended with it
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
-    job: Payload = cloudpickle.loads(payload)
-    program: Program = cloudpickle.loads(job.program)
+    program: Program = cloudpickle.loads(pickled)
+    try:
+        job: Payload = cloudpickle.loads(connection.recv_bytes())
+    except EOFError:  # there is no job for a process that was made ahead
+        return
     os.environ.update(job.environment)
     _write_output_to(Path(job.log_file))
     setup_globals()
