@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
@@ -30,18 +31,20 @@ failures: list[Exception] = []
 
 @hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config")
 def train(composed: DictConfig) -> float:
-    """One run; gives its val accuracy in per cent, nan where it has none."""
+    """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
+    started = datetime.now(UTC)
     from training.prepare import prepare
     from training.run import run
 
     try:
-        record = run(prepare(run_config(composed)), channel.on_epoch)
+        record = run(prepare(run_config(composed)), channel.on_epoch, started)
     except Exception as error:
         if HydraConfig.get().mode != RunMode.RUN:
             raise
         failures.append(error)  # Hydra would print the overrides before it raised
         return float("nan")
-    return float(record["val"]["acc"]) if record.get("val") else float("nan")
+    figure = record["config"]["trainer"].get("monitor", "val_acc").removeprefix("val_")
+    return float(record["val"][figure]) if record.get("val") else float("nan")
 
 
 def main() -> int:

@@ -12,9 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from training.balance import balanced_draws
 from training.config import AugmentConfig
 from training.dataset import Dataset
-from training.images import ImageStore
+from training.distort import ERASING, TRIVIAL, erase, image_seeds, trivial
+from training.own_transform import OwnTransform
+from training.store import ImageStore
+from training.stream import ahead
 
 EVAL_BATCH = 256  # images at once in evaluation, at most, and at most four times as many as in training
 
@@ -97,25 +101,49 @@ class Batches:
         self.dataset, self.store, self.preprocessing, self.device = dataset, store, preprocessing, device
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.labels = torch.from_numpy(dataset.labels)
+        self.resident = store.on_device(device)
 
-    def _images(self, indices: np.ndarray) -> Tensor:
-        return to_device(torch.from_numpy(self.store.batch(indices)), self.device).permute(0, 3, 1, 2)
+    def _images(self, batches: list[np.ndarray]) -> Iterator[Tensor]:
+        """uint8 [B, 3, S, S] on the device, for indices [B]: at once where they lie in memory, else made ready while
+        the batches before are worked on."""
+        if self.resident is not None:
+            for indices in batches:
+                yield self.resident[to_device(torch.from_numpy(indices), self.device)].permute(0, 3, 1, 2)
+            return
+        fetched = map(self._fetched, batches)
+        at_hand = self.device == "cpu" and all(map(self.store.at_hand, batches))
+        for images in fetched if at_hand else ahead(fetched):
+            yield images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+
+    def _fetched(self, indices: np.ndarray) -> Tensor:
+        images = torch.from_numpy(self.store.batch(indices))
+        return images.pin_memory() if torch.device(self.device).type == "cuda" else images
 
     def train(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> Iterator[tuple[Tensor, Tensor]]:
-        """The training set once, in the order of this epoch."""
+        """The training set once, in the order of this epoch; or with data.sampling=balanced as many draws from it."""
         indices = self.dataset.split["train"]
+        if self.store.config.sampling == "balanced":
+            indices = indices[balanced_draws(self.dataset.labels[indices], seed, epoch)]
         table = epoch_table(seed, epoch, len(indices))
-        for rows in split_batches(np.argsort(table[:, 5], kind="stable"), batch_size):
-            chosen = indices[rows]
-            images = augment(self._images(chosen), table[rows, :5], config, self.preprocessing)
-            yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
+        own = OwnTransform(config.own) if config.own else None
+        trivial_seeds, erasing_seeds = (image_seeds(seed, epoch, len(indices), kind) for kind in (TRIVIAL, ERASING))
+        order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
+        for rows, images in zip(order, self._images([indices[rows] for rows in order]), strict=True):
+            if own is not None:
+                images = own(images, seed, epoch, rows)
+            if config.trivial:
+                images = trivial(images, trivial_seeds[rows])
+            images = augment(images, table[rows, :5], config, self.preprocessing)
+            if config.erasing:
+                images = erase(images, erasing_seeds[rows], config.erasing)
+            yield images.contiguous(memory_format=self.layout), to_device(self.labels[indices[rows]], self.device)
 
     def evaluate(self, split: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A split in the order of its names, without augmentation. `batch_size` is the one of training."""
         indices, size = self.dataset.split[split], min(EVAL_BATCH, 4 * batch_size)
-        for start in range(0, len(indices), size):
-            chosen = indices[start : start + size]
-            images = self.preprocessing.plain(self._images(chosen))
+        order = [indices[start : start + size] for start in range(0, len(indices), size)]
+        for chosen, pixels in zip(order, self._images(order), strict=True):
+            images = self.preprocessing.plain(pixels)
             yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
 
 

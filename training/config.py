@@ -1,15 +1,19 @@
 """What one run is made of: the schema that conf/ is checked against.
 
 A field is part of a run's identity unless its metadata says otherwise (`outside`): paths, threads, the device,
-tracking and launching change where and how fast a run happens, not what comes out. `seed` stands beside the identity.
+tracking and launching change where and how fast a run happens, not what comes out. `seed` and
+`data.fold` stand beside the identity: they tell its replicates apart.
 """
 
 import dataclasses
+import hashlib
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from training.errors import ConfigError
+
+AUTO = "auto"  # of optimizer.lr
 
 
 def outside(default: Any) -> Any:
@@ -67,17 +71,23 @@ class DataConfig:
     """The images, their splits, and how they are brought to one size."""
 
     _target_: str = "training.sources.digits"
+    name: str | None = None  # for data=torchvision: of the set
     root: str | None = outside(None)  # folder of images
     csv: str | None = outside(None)  # a table path,label[,split] instead of class folders
     kwargs: dict[str, Any] = field(default_factory=dict)  # for a source of your own
     val_fraction: float = 0.15  # of all images that come without a split
     test_fraction: float = 0.15
     split_seed: int = 0
+    sampling: Literal["natural", "balanced"] = "natural"  # balanced: as many draws an epoch, each class as often
+    folds: int | None = None  # cross-validation: train and val images in so many stratified parts
+    fold: int | None = outside(None)  # which of them is val, from 0; it stands beside the identity, as the seed does
     size: int = 32  # px, what the network sees
     resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
+    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: disk for files
+    cache_gb: float = outside(20.0)  # the disk cache of all data sets together
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 
     def __post_init__(self) -> None:
@@ -86,9 +96,23 @@ class DataConfig:
             value = getattr(self, key)
             need(0 < value < 0.9, f"data.{key}={value}: expected a fraction between 0 and 0.9")
         need(self.val_fraction + self.test_fraction < 0.95, "data.val_fraction + data.test_fraction leave no train set")
+        need(self.folds is None or self.folds >= 2, f"data.folds={self.folds}: expected 2 or more")
+        self._check_fold()
         stored = self.stored_size
         need(stored is None or self.size <= stored <= 8192, f"data.stored_size={stored}: expected {self.size} to 8192")
-        need(self.memory_gb >= 0, f"data.memory_gb={self.memory_gb}: expected 0 or more")
+        for key in ("cache_gb", "memory_gb"):
+            need(getattr(self, key) >= 0, f"data.{key}={getattr(self, key)}: expected 0 or more")
+
+    def _check_fold(self) -> None:
+        if self.folds is None:
+            need(self.fold is None, f"data.fold={self.fold} needs data.folds=K, the number of folds")
+            return
+        last = self.folds - 1
+        every = f"data.fold={','.join(map(str, range(min(self.folds, 5))))}{',...' * (self.folds > 5)}"
+        need(self.fold is not None, f"data.folds={self.folds} needs data.fold=0 to {last}, or with -m all: {every}")
+        need(
+            self.fold in range(self.folds), f"data.fold={self.fold}: expected 0 to {last} with data.folds={self.folds}"
+        )
 
     @property
     def stored(self) -> int:
@@ -105,9 +129,18 @@ class AugmentConfig:
     flip: float = 0.0  # probability of a horizontal flip
     crop_scale: list[float] | None = None  # random resized crop: least and largest share of the area
     crop_ratio: list[float] = field(default_factory=lambda: [0.75, 1.3333])  # width / height
+    trivial: bool = False  # TrivialAugmentWide: one operation of random strength
+    erasing: float = 0.0  # probability that a random rectangle is erased
+    mixup: float = 0.0  # alpha of mixup, drawn per batch; 0: none
+    cutmix: float = 0.0  # alpha of cutmix, drawn per batch; 0: none; with mixup: one of the two
+    own: list[dict[str, Any]] = field(default_factory=list)  # transforms of your own: _target_ and its arguments each
 
     def __post_init__(self) -> None:
         need(0 <= self.flip <= 1, f"augment.flip={self.flip}: expected a probability, 0 to 1")
+        need(0 <= self.erasing <= 1, f"augment.erasing={self.erasing}: expected a probability, 0 to 1")
+        for key in ("mixup", "cutmix"):
+            value = getattr(self, key)
+            need(0 <= value < math.inf, f"augment.{key}={value}: expected an alpha of 0 (none) or more")
         scale = self.crop_scale
         ok = scale is None or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)
         need(ok, f"augment.crop_scale={scale}: expected [least, largest] with 0 < least <= largest <= 1")
@@ -121,13 +154,21 @@ class OptimizerConfig:
     """Any torch optimizer."""
 
     _target_: str = "torch.optim.AdamW"
-    lr: float = 1e-3
+    lr: int | float | str = 1e-3  # auto: what a range test finds (training/lr_range.py)
     weight_decay: float = 0.0
     decay_norm_and_bias: bool = False  # true: decay every parameter, as torch does
+    layer_decay: float | None = None  # factor on lr from each layer to the one before it; null: one lr for all
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        need(0 < self.lr < math.inf, f"optimizer.lr={self.lr}: expected a number above 0")
+        if self.lr != AUTO:
+            try:
+                self.lr = float(self.lr)
+            except ValueError:
+                need(False, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
+            need(0 < float(self.lr) < math.inf, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
+        ok = self.layer_decay is None or 0 < self.layer_decay <= 1
+        need(ok, f"optimizer.layer_decay={self.layer_decay}: expected a factor above 0, up to 1")
         need(0 <= self.weight_decay < math.inf, f"optimizer.weight_decay={self.weight_decay}: expected 0 or more")
 
 
@@ -149,23 +190,38 @@ class TrainerConfig:
     """The training loop."""
 
     epochs: int = 6
+    monitor: Literal["val_acc", "val_balanced_acc", "val_macro_f1", "val_loss"] = "val_acc"  # selects the best epoch
+    patience: int | None = None  # epochs without a better monitor after which training ends; null: never
     batch_size: int = 64
     accumulate: int = 1  # batches whose gradients are summed into one step
+    freeze_epochs: int = 0  # at first, in which the head alone learns
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     clip_norm: float | None = None  # largest gradient norm; null: no clipping
     label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: rare classes count more
+    ema: float | None = None  # decay of the average of the weights that is validated and kept; null: none
     deterministic: bool = True
+    compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run
+    on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces, see oom.py
     threads: int | str = outside("auto")  # CPU threads; auto: all cores, shared among the slots of a sweep
     device: str = outside("auto")  # auto, cpu, mps, cuda, cuda:N
+    save_every_s: float = outside(30.0)  # the resume state of a large network, at most; 0: after every epoch
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate"):
             need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+        frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
+        need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
+        ok = not self.freeze_epochs or self.freeze_epochs < self.epochs
+        need(ok, f"{frozen} leaves nothing of trainer.epochs={self.epochs}")
+        need(self.patience is None or self.patience >= 1, f"trainer.patience={self.patience}: expected 1 or more")
         need(self.clip_norm is None or self.clip_norm > 0, f"trainer.clip_norm={self.clip_norm}: expected above 0")
+        need(self.ema is None or 0 < self.ema < 1, f"trainer.ema={self.ema}: expected a decay between 0 and 1")
         need(0 <= self.label_smoothing < 1, f"trainer.label_smoothing={self.label_smoothing}: expected 0 to 1")
         ok = self.threads == "auto" or (isinstance(self.threads, int) and self.threads >= 1)
         need(ok, f"trainer.threads={self.threads}: expected auto or 1 or more")
+        need(self.save_every_s >= 0, f"trainer.save_every_s={self.save_every_s}: expected 0 or more seconds")
         kind = self.device.partition(":")
         ok = kind[0] in ("auto", "cpu", "mps", "cuda") and (not kind[1] or kind[2].isdigit())
         need(ok, f"trainer.device={self.device}: expected auto, cpu, mps, cuda or cuda:N")
@@ -173,11 +229,12 @@ class TrainerConfig:
 
 @dataclass
 class TrackingConfig:
-    """What TensorBoard gets to see."""
+    """What TensorBoard gets to see, and what else is measured."""
 
     tensorboard: bool = True
     histograms_every: int = 1  # epochs; 0: none
     histogram_layers: list[str] = field(default_factory=lambda: ["first", "head"])  # or all, or patterns: layer4.*
+    latency: bool = False  # measure how long the trained network takes for an image (training/latency.py)
 
     def __post_init__(self) -> None:
         need(self.histograms_every >= 0, f"tracking.histograms_every={self.histograms_every}: expected 0 or more")
@@ -234,6 +291,14 @@ class RunConfig:
         need(
             ok or not warmup, f"scheduler.warmup_epochs={warmup} leaves nothing of trainer.epochs={self.trainer.epochs}"
         )
+
+    @property
+    def draws(self) -> int:
+        """The seed of all that is random in this run. With folds each has one of its own, so that replicates of a
+        configuration are draws of the seed too, whether they differ in seed or in fold."""
+        if self.data.fold is None:
+            return self.seed
+        return int(hashlib.sha256(f"seed {self.seed} fold {self.data.fold}".encode()).hexdigest()[:8], 16)
 
 
 def as_dict(config: RunConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from training.config import DataConfig
 from training.errors import ConfigError
 from training.index import examine, fingerprint
 from training.sources import Source, from_config
-from training.splits import SPLITS, draw
+from training.splits import SPLITS, draw, draw_fold
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ class Dataset:
     labels: np.ndarray  # int64 [N], indices into classes
     split: dict[str, np.ndarray]  # train, val and test: int64 indices of their images, ascending
     fingerprint: str  # 16 hex digits
-    drawn: tuple[str, ...]  # the splits that were drawn by fractions; the others came with the data
+    shared: dict[str, int]  # val and test: how many of their images are, to the byte, in train too
+    drawn: tuple[str, ...]  # the splits that were drawn; the others came with the data
     skipped: tuple[str, ...]  # names of bad images that were left out
     load: Callable[[int], Image.Image]  # image i as it came, of any mode and size
     paths: tuple[Path, ...] | None  # [N] files behind the images
@@ -47,12 +48,67 @@ def open_dataset(config: DataConfig) -> Dataset:
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True))
 
 
+def open_without_test(config: DataConfig) -> Dataset:
+    """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
+
+    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are sound.)
+    """
+    return _open(json.dumps(dataclasses.asdict(config), sort_keys=True), with_test=False)
+
+
 @functools.lru_cache(maxsize=32)
-def _open(config_as_json: str) -> Dataset:
+def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     config = DataConfig(**json.loads(config_as_json))
-    where = f"data.csv={config.csv}" if config.csv else config.root or config._target_
+    if not with_test:
+        return _without_test(config)
+    source, hashes, skipped = _sound(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    split, drawn = _split_or_fold(source, config)
+    return _dataset(source, hashes, skipped, split, drawn)
+
+
+def _without_test(config: DataConfig) -> Dataset:
     source = _sorted(from_config(config))
-    _check(source, where)
+    _check(source, _where(config))
+    split, drawn = _split_or_fold(source, config)
+    if drawn and config.on_bad == "skip":
+        whole = open_dataset(config)
+        return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
+    source, hashes, skipped = _without_bad(_only(source, split, ("train", "val")), config)
+    return _dataset(source, hashes, skipped, {name: np.flatnonzero(source.splits == name) for name in SPLITS}, drawn)
+
+
+def _dataset(
+    source: Source,
+    hashes: list[str],
+    skipped: tuple[str, ...],
+    split: dict[str, np.ndarray],
+    drawn: tuple[str, ...],
+) -> Dataset:
+    return Dataset(
+        classes=source.classes,
+        names=source.names,
+        labels=source.labels,
+        split=split,
+        fingerprint=fingerprint(source.classes, source.names, source.labels, source.splits, hashes),
+        shared=_shared(split, hashes),
+        drawn=drawn,
+        skipped=skipped,
+        load=source.load,
+        paths=source.paths,
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _sound(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
+    """The images that can be used, a hash of each, and the names of those left out. The same for all folds."""
+    config = DataConfig(**json.loads(config_as_json))
+    source = _sorted(from_config(config))
+    _check(source, _where(config))
+    return _without_bad(source, config)
+
+
+def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str], tuple[str, ...]]:
+    """Look at every image: the sound ones, a hash of each, and the names of the others. Raises ConfigError."""
     hashes, bad = examine(source, config)
     skipped = tuple(source.names[index] for index in bad)
     if bad:
@@ -62,19 +118,21 @@ def _open(config_as_json: str) -> Dataset:
             raise ConfigError(f"bad image: {first}{others}; repair it, or leave such images out with data.on_bad=skip")
         log.warning("left out %d bad image(s), the first: %s", len(bad), first)
         source = _take(source, [index for index in range(len(hashes)) if index not in bad])
-        _check(source, f"{where}, without its {len(bad)} bad images")
-    split, drawn = _split(source, config, where)
-    return Dataset(
-        classes=source.classes,
-        names=source.names,
-        labels=source.labels,
-        split=split,
-        fingerprint=fingerprint(source.classes, source.names, source.labels, source.splits, [h for h in hashes if h]),
-        drawn=drawn,
-        skipped=skipped,
-        load=source.load,
-        paths=source.paths,
-    )
+        _check(source, f"{_where(config)}, without its {len(bad)} bad images")
+    return source, [content for content in hashes if content], skipped
+
+
+def _where(config: DataConfig) -> str:
+    return f"data.csv={config.csv}" if config.csv else config.root or config.name or config._target_
+
+
+def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:
+    seen = {hashes[index] for index in split["train"]}
+    shared = {name: sum(hashes[index] in seen for index in split[name]) for name in ("val", "test")}
+    for name, count in shared.items():
+        if count:
+            log.warning("%d of the %s images are in train too: %s accuracy is flattered", count, name, name)
+    return shared
 
 
 def _sorted(source: Source) -> Source:
@@ -93,6 +151,15 @@ def _take(source: Source, kept: list[int]) -> Source:
         load=lambda index: load(kept[index]),
         paths=None if paths is None else tuple(paths[index] for index in kept),
     )
+
+
+def _only(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
+    """The images of the `wanted` splits, as if the data had come with these."""
+    splits = np.full(len(source.names), "", dtype="<U5")
+    for name in wanted:
+        splits[split[name]] = name
+    kept = np.flatnonzero(splits != "").tolist()
+    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits)), kept)
 
 
 def _check(source: Source, where: str) -> None:
@@ -126,6 +193,13 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+def _split_or_fold(source: Source, config: DataConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    split, drawn = _split(source, config, _where(config))
+    if config.folds is not None and config.fold is not None:
+        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
+    return split, drawn
+
+
 def _split(source: Source, config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The indices of each split, and which of them were drawn: from all images, or from train where that is given."""
     fractions = {"val": config.val_fraction, "test": config.test_fraction}
@@ -141,3 +215,14 @@ def _split(source: Source, config: DataConfig, where: str) -> tuple[dict[str, np
         taken = " and ".join(f"{len(split[name])} images for {name}" for name in drawn)
         log.info("%s comes without %s: drew %s from train", where, " and ".join(drawn), taken)
     return split, drawn
+
+
+def _fold(
+    source: Source, config: DataConfig, folds: int, fold: int, split: dict[str, np.ndarray], drawn: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Train and val of one fold. The test images are the same as without folds, so that both can be compared."""
+    pool = np.sort(np.concatenate([split["train"], split["val"]]))
+    parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
+    split = split | {name: pool[part] for name, part in parts.items()}
+    # val_fraction has a say in which images are drawn for test, and in nothing else
+    return split, SPLITS if {"val", "test"} <= set(drawn) else ("train", *(name for name in drawn if name == "test"))

@@ -1,5 +1,6 @@
 """On what a run computes: device, precision, threads. Answers without torch wherever that is possible."""
 
+import contextlib
 import os
 import platform
 import re
@@ -17,6 +18,16 @@ class Compute:
     device: str
     precision: str
     memory_format: str
+
+
+def autocast(compute: Compute) -> contextlib.AbstractContextManager[None]:
+    """What puts a forward pass into the precision of `compute`."""
+    if compute.precision == "fp32":
+        return contextlib.nullcontext()
+    import torch
+
+    dtype = torch.bfloat16 if compute.precision == "bf16" else torch.float16
+    return torch.autocast(compute.device.partition(":")[0], dtype)
 
 
 @cache

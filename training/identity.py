@@ -1,4 +1,5 @@
-"""The name of a configuration: a short hash of everything that can change its result, except the seed.
+"""The name of a configuration: a short hash of everything that can change its result, except the seed
+(and the fold, which tells replicates apart as the seed does).
 
 Values at their default in training/config.py are left out, so that a new key leaves old names as they were. (That is
 why a default in that file must never change: conf/ holds the values that people change.)
@@ -87,11 +88,12 @@ def short_name(target: str | None) -> str:
 
 def slug(config: RunConfig, facts: Facts) -> str:
     """The readable half of a run folder's name. It starts with the model."""
+    lr = config.optimizer.lr  # a number, or auto
     parts = [
         config.model.called.rpartition(".")[2],
         facts.weights.replace(":", "-").lower(),
         short_name(config.optimizer._target_),
-        f"lr{config.optimizer.lr:g}",
+        f"lr{lr if isinstance(lr, str) else format(lr, 'g')}",
         short_name(config.scheduler._target_),
     ]
     return "-".join(parts)

@@ -1,22 +1,16 @@
-"""Images as the network's input wants them: decoded, put right (EXIF, mode), brought to one size, kept in memory.
+"""Images as the network's input wants them: decoded, put right (EXIF, mode), brought to one size.
 
 Every image passes through here once, whatever it came as; training starts from the stored uint8 squares.
 """
 
 import functools
-import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from training.config import DataConfig
-from training.parallel import in_threads
-
-if TYPE_CHECKING:
-    from training.dataset import Dataset
 
 # Pillow warns above this many pixels and refuses twice as many, so that a small file can't fill the memory. Its own
 # limit is a third of this, which a phone's 200 megapixels exceed.
@@ -31,8 +25,6 @@ TURNS = {  # EXIF orientation -> what undoes it
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-Triple = tuple[float, float, float]  # red, green, blue
-log = logging.getLogger(__name__)
 
 
 class BadImage(OSError):
@@ -136,65 +128,3 @@ def stored(image: Image.Image, config: DataConfig) -> np.ndarray:
     left, top = (width - short) / 2, (height - short) / 2
     square = (left, top, left + short, top + short)
     return np.asarray(image.resize(side, Image.Resampling.BILINEAR, box=square))
-
-
-class ImageStore:
-    """The stored images of a data set: decoded when first asked for, then kept if all of them fit config.memory_gb."""
-
-    def __init__(self, dataset: "Dataset", config: DataConfig) -> None:
-        count, side = len(dataset.names), config.stored
-        self.dataset, self.config = dataset, config
-        self._kept = np.zeros(count, dtype=bool)
-        self._pixels: np.ndarray | None = None
-        if count * side * side * 3 <= config.memory_gb * 1e9:
-            self._pixels = np.empty((count, side, side, 3), dtype=np.uint8)  # untouched pages cost nothing
-        else:
-            log.info("data.memory_gb=%g is too little for %d images: decoding in each epoch", config.memory_gb, count)
-
-    def one(self, index: int) -> np.ndarray:
-        """uint8 [S, S, 3]. Raises BadImage (an OSError) with the path if the file has vanished or broken since."""
-        if self._pixels is not None and self._kept[index]:
-            kept: np.ndarray = self._pixels[index]
-            return kept
-        image = decode(lambda: self.dataset.load(index), self.dataset.where(index))
-        pixels = stored(image, self.config)
-        if self._pixels is not None:
-            self._pixels[index] = pixels
-            self._kept[index] = True
-        return pixels
-
-    def batch(self, indices: np.ndarray) -> np.ndarray:
-        """Images of a data set by their indices [B]: uint8 [B, S, S, 3], a copy. Raises BadImage as `one` does."""
-        if self._pixels is None:
-            found = in_threads(self.one, indices.tolist(), "decoding images")
-            side = self.config.stored
-            return np.stack(found) if found else np.empty((0, side, side, 3), dtype=np.uint8)
-        self.fill(indices)
-        chosen: np.ndarray = self._pixels[indices]
-        return chosen
-
-    def fill(self, indices: np.ndarray, describe: str = "decoding images") -> None:
-        """Decode ahead what isn't in memory yet, if it is to be kept there; with a progress bar if it takes long."""
-        missing = np.unique(indices[~self._kept[indices]])
-        if self._pixels is not None and len(missing):
-            in_threads(lambda index: self.one(index) is None, missing.tolist(), describe)
-
-    def mean_std(self, indices: np.ndarray) -> tuple[Triple, Triple]:
-        """Mean and standard deviation per channel, on a scale of 0 to 1, over all pixels of the images.
-
-        Exact: counted in whole numbers, so neither order nor threads matter. A channel that never changes has std 0.
-        """
-        counts = np.zeros((3, 256), dtype=np.int64)
-        for start in range(0, len(indices), 4096):
-            counts += sum(in_threads(self._levels, indices[start : start + 4096].tolist(), "measuring colours"))
-        levels = np.arange(256)
-        total = int(counts[0].sum())
-        sums, squares = (counts @ levels).tolist(), (counts @ levels**2).tolist()
-        mean = [value / total / 255 for value in sums]
-        std = [(total * square - value**2) ** 0.5 / total / 255 for value, square in zip(sums, squares, strict=True)]
-        return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
-
-    def _levels(self, index: int) -> np.ndarray:
-        """How often each value occurs in each channel of an image: int64 [3, 256]."""
-        pixels = self.one(index).reshape(-1, 3)
-        return np.stack([np.bincount(pixels[:, channel], minlength=256) for channel in range(3)])

@@ -96,7 +96,8 @@ def _stat(path: Path) -> tuple[int, int]:
 
 def _cache_file(config: DataConfig) -> Path:
     where = [os.path.abspath(path) if path else None for path in (config.root, config.csv)]  # noqa: PTH100
-    place = json.dumps([config._target_, *where, config.kwargs], sort_keys=True, default=str)
+    named = [config.name] if config.name else []
+    place = json.dumps([config._target_, *where, config.kwargs, *named], sort_keys=True, default=str)
     return cache_folder() / f"images-{hashlib.sha256(place.encode()).hexdigest()[:16]}.json"
 
 

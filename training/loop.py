@@ -8,7 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from training.balance import training_loss
 from training.config import TrainerConfig
-from training.device import Compute
+from training.device import Compute, autocast
+from training.ema import Average
 from training.metrics import Predictions
+from training.mix import main_labels
 from training.models import logits
+from training.oom import pieces
 from training.optimize import Schedule, gradient_norm
 
 
@@ -27,7 +31,8 @@ from training.optimize import Schedule, gradient_norm
 class EpochResult:
     """Means over the images of an epoch (`acc` in per cent), the mean gradient norm over its steps, and its time.
 
-    `loss` is what is minimized, label smoothing included; both are taken in training mode, before each step.
+    `loss` is what is minimized, label smoothing and class weights included; both are taken in training mode, before
+    each step. Of a mixed image the class with the largest share is the right one.
     """
 
     loss: float
@@ -48,32 +53,41 @@ class Trainer:
     config: TrainerConfig
     compute: Compute
     max_steps: int | None = None
+    average: Average | None = None
+    frozen: list[nn.Module] = field(default_factory=list)  # layers that stay in evaluation mode
+    class_weights: Tensor | None = None  # [classes]
+    micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated, selected and kept: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision that the config asks for."""
-        if self.compute.precision == "fp32":
-            return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.compute.precision == "bf16" else torch.float16
-        return torch.autocast(self.compute.device.partition(":")[0], dtype)
+        return autocast(self.compute)
 
     def epoch(self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object]) -> EpochResult:
         """Train on `batches` once. `on_batch` is called after each."""
         started = time.perf_counter()
         self.model.train()
+        for module in self.frozen:
+            module.eval()
         device = self.compute.device
         loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
         images = steps = 0
         for group in itertools.islice(grouped(batches, self.config.accumulate), self.max_steps):
             size = sum(len(labels) for _, labels in group)
             self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
-            for inputs, labels in group:
+            for inputs, labels in (piece for batch in group for piece in pieces(batch, self.micro_batch)):
                 with self.autocast():
                     scores = logits(self.model(inputs)).float()
-                    loss = functional.cross_entropy(scores, labels, label_smoothing=self.config.label_smoothing)
+                    loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
                 share = loss * (len(labels) / size)
                 self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
                 loss_sum += loss.detach() * len(labels)
-                correct += (scores.detach().argmax(1) == labels).sum()
+                correct += (scores.detach().argmax(1) == main_labels(labels)).sum()
+            for _ in group:
                 on_batch()
             norm_sum += torch.nan_to_num(self._step(), nan=0.0, posinf=0.0)  # fp16 skips steps that overflow
             images, steps = images + size, steps + 1
@@ -87,20 +101,27 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.after_step()
+        if self.average is not None:
+            self.average.update(self.model)
         return norm
 
-    @torch.no_grad()
     def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
         """Class scores for every image."""
-        self.model.eval()
-        scores, labels = [], []
-        for inputs, wanted in batches:
-            with self.autocast():
-                scores.append(logits(self.model(inputs)).float())
-            labels.append(wanted)
-        all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
-        loss = float(functional.cross_entropy(all_scores, all_labels))
-        return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
+        return evaluate(self.judged, batches, self.compute)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], compute: Compute) -> Predictions:
+    """Class scores for every image, of the network as it is used, not trained."""
+    model.eval()
+    scores, labels = [], []
+    for inputs, wanted in batches:
+        with autocast(compute):
+            scores.append(logits(model(inputs)).float())
+        labels.append(wanted)
+    all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
+    loss = float(functional.cross_entropy(all_scores, all_labels))
+    return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
 
 
 def grouped(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:

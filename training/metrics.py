@@ -26,6 +26,18 @@ class Predictions:
         return 100 * self.correct / len(self.labels)
 
 
+# trainer.monitor: (the key in `summarize`, 1 where higher is better, else -1)
+MONITORS = {"val_acc": ("acc", 1), "val_balanced_acc": ("balanced_acc", 1), "val_macro_f1": ("macro_f1", 1)}
+MONITORS["val_loss"] = ("loss", -1)
+
+
+def monitored(predictions: Predictions, monitor: str, classes: tuple[str, ...]) -> float:
+    """The figure that selects the best epoch and that a search optimizes."""
+    if monitor in ("val_acc", "val_loss"):
+        return predictions.accuracy if monitor == "val_acc" else predictions.loss
+    return float(summarize(predictions, classes)[MONITORS[monitor][0]])
+
+
 def summarize(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
     """The figures of a record: all in per cent but the loss and the number of images, n."""
     guesses = predictions.logits.argmax(1)

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 
 from training.config import OptimizerConfig, SchedulerConfig, need
 from training.errors import ConfigError
+from training.layers import layers_of
 from training.models import bind, locate
 
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:
@@ -18,10 +19,28 @@ SPARED = ("relative_position_bias_table", "cpb_mlp", "logit_scale", "class_token
 
 
 def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """The model's parameters, in one group, or in two where norms and biases are spared the weight decay."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    """The model's parameters, in one group, or in two where norms and biases are spared the weight decay.
+
+    With layer_decay there are such groups for each layer (training/layers.py), whose learning rate is lr *
+    layer_decay ^ (layers between it and the head): Clark et al. 2020 (ELECTRA, arXiv 2003.10555), Bao et al. 2021
+    (BEiT, 2106.08254). Groups of a layer share its name.
+    """
+    if config.layer_decay is not None:
+        layers = layers_of(model)
+        places = {name: place for place, (_, names) in enumerate(layers) for name in names}
+        found = []
+        for place, (layer, _) in enumerate(layers):
+            lr = float(config.lr) * config.layer_decay ** (len(layers) - 1 - place)
+            mine = [(name, p) for name, p in model.named_parameters() if places[name] == place]
+            found += [group | {"name": layer, "lr": lr} for group in _by_decay(mine, config)]
+        return found
+    return _by_decay(list(model.named_parameters()), config)
+
+
+def _by_decay(named: list[tuple[str, nn.Parameter]], config: OptimizerConfig) -> list[dict[str, Any]]:
+    named = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     if config.weight_decay == 0 or config.decay_norm_and_bias:
-        return [{"params": [parameter for _, parameter in named], "name": "all"}]
+        return [{"params": [parameter for _, parameter in named], "name": "all"}] if named else []
     spared = {name for name, p in named if p.ndim <= 1 or any(part in name for part in SPARED)}
     groups: list[dict[str, Any]] = [
         {"params": [p for name, p in named if name not in spared], "name": "decay"},
@@ -111,6 +130,7 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
     if own_warmup and warmup:  # torch reaches the top at step pct_start * total - 1, and has to come down from there
         fill["pct_start"] = min(warmup + 1, total - 0.5) / total
     arguments = {key: value for key, value in fill.items() if key in parameters} | config.kwargs
+    _check_rates(optimizer, config)
     bind(target, "scheduler", optimizer, **arguments)
     plateau = issubclass(target, ReduceLROnPlateau)
     need(not plateau or config.interval == "epoch", "scheduler: ReduceLROnPlateau needs scheduler.interval=epoch")
@@ -125,8 +145,23 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup), main], [warmup])
 
 
+def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
+    """A rate that is the same for all groups would undo layer_decay."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if min(rates) < max(rates):
+        need(
+            "max_lr" not in config.kwargs,
+            "scheduler.kwargs.max_lr: leave it out with optimizer.layer_decay, which gives each layer its own",
+        )
+        least = config.kwargs.get("eta_min", 0.0)
+        need(
+            least <= min(rates),
+            f"scheduler.kwargs.eta_min={least} is above the lowest rate of optimizer.layer_decay, {min(rates):.3g}",
+        )
+
+
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """Each parameter group's learning rate, read from the optimizer itself."""
+    """Each parameter group's learning rate, read from the optimizer itself; of those with the same name it is one."""
     return {str(group["name"]): float(group["lr"]) for group in optimizer.param_groups}
 
 

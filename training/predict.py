@@ -15,12 +15,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.config import DataConfig, ModelConfig, TrainerConfig, need
 from training.errors import ConfigError
 from training.progress import bar
 from training.record import BEST, write_whole
+
+if TYPE_CHECKING:
+    from training.batches import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Trained:
     classes: list[str]
     about: dict[str, Any]
     device: str
+
+    @property
+    def preprocessing(self) -> "Preprocessing":
+        """From a stored image to what the network sees."""
+        from training.batches import Preprocessing
+
+        about = self.about["preprocessing"]
+        return Preprocessing(about["size"], tuple(about["mean"]), tuple(about["std"]))
 
 
 def load_run(folder: Path, device: str = "auto") -> Trained:
@@ -69,12 +80,11 @@ def predict(trained: Trained, files: list[Path], batch_size: int = 64) -> list[i
     import numpy as np
     import torch
 
-    from training.batches import Preprocessing
     from training.images import load_image, stored
     from training.models import logits
 
     about = trained.about["preprocessing"]
-    preprocessing = Preprocessing(about["size"], tuple(about["mean"]), tuple(about["std"]))
+    preprocessing = trained.preprocessing
     data = DataConfig(size=about["size"], stored_size=about["stored_size"], resize=about["resize"])
     labels: list[int] = []
     with bar("predicting", len(files)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool, torch.no_grad():

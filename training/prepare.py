@@ -5,12 +5,12 @@ The order is by cost: what needs no torch comes first, so that a slip of the pen
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.config import ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, need
+from training.config import AUTO, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, need
 from training.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
@@ -30,7 +30,17 @@ class Prepared:
     compute: Compute
     facts: Facts
     identity: str
-    subfolder: str  # <slug>-<identity>/seed=<n>
+    slug: str  # <model>-...-<identity>
+
+    @property
+    def replicate(self) -> str:
+        """What tells this run from others of its identity: seed=<n>, with folds seed=<n>-fold=<k>."""
+        return f"seed={self.config.seed}" + f"-fold={self.config.data.fold}" * (self.config.data.fold is not None)
+
+    @property
+    def subfolder(self) -> str:
+        """The run folder inside its sweep's."""
+        return f"{self.slug}/{self.replicate}"
 
     @property
     def folder(self) -> Path:
@@ -38,12 +48,13 @@ class Prepared:
         return Path(self.config.sweep.root) / self.config.sweep.name / self.subfolder
 
 
-def prepare(config: RunConfig) -> Prepared:
-    """Check a config against the world it will meet. Raises ConfigError."""
+def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
+    """Check a config against the world it will meet. `dataset`: other images than it names. Raises ConfigError."""
     weights = resolve_weights(config.model, config.weights)
     compute = resolve_compute(config.trainer)
     _check_root(Path(config.sweep.root))
-    dataset = open_dataset(config.data)
+    dataset = dataset or open_dataset(config.data)
+    _check_own(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
@@ -54,7 +65,7 @@ def prepare(config: RunConfig) -> Prepared:
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
     )
     name = identity(config, facts)
-    return Prepared(config, dataset, compute, facts, name, f"{slug(config, facts)}-{name}/seed={config.seed}")
+    return Prepared(config, dataset, compute, facts, name, f"{slug(config, facts)}-{name}")
 
 
 def _check_root(root: Path) -> None:
@@ -95,7 +106,8 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
     model = _sketch(model_key, classes)
     part = "optimizer"
     try:
-        optimizer = build_optimizer(model, OptimizerConfig(**json.loads(optimizer_key)))
+        config = OptimizerConfig(**json.loads(optimizer_key))
+        optimizer = build_optimizer(model, replace(config, lr=1e-3) if config.lr == AUTO else config)
         part = "scheduler"
         Schedule(optimizer, SchedulerConfig(**json.loads(scheduler_key)), epochs, steps_per_epoch=100)
     except ConfigError:
@@ -126,6 +138,15 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
     trained = _sketch(_key(ModelConfig(name=config.name)), 1000)
     match(model.state_dict(), trained.state_dict(), head_prefix(model), f"{weights} of {config.name}")
     return "imagenet"
+
+
+@cache
+def _check_own(own: str, side: int) -> None:
+    """Transforms of the user's own work on images of `side` px."""
+    if parts := json.loads(own):
+        from training.own_transform import OwnTransform
+
+        OwnTransform(parts).check(side)
 
 
 @cache

@@ -19,15 +19,22 @@ class EpochReport:
     val_loss: float
     images_per_s: float
     seconds_left: float
+    monitor: str = "val_acc"
+    value: float | None = None  # of the monitor, where it is neither val_acc nor val_loss
+
+    def figure(self, name: str) -> float | None:
+        """val_acc, val_loss or the monitor; None for anything else, which an epoch doesn't tell."""
+        known = {self.monitor: self.value} | {"val_acc": self.val_acc, "val_loss": self.val_loss}
+        return known.get(name)
 
 
 @contextlib.contextmanager
-def bar(title: str, total: int) -> Iterator[Callable[[], object]]:
-    """Yields a function to call after each of `total` pieces of work."""
+def bar(title: str, total: int) -> Iterator[Callable[..., object]]:
+    """Yields a function to call after each of `total` pieces of work, or with the number of those just done."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda done=1: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
+        yield lambda done=1: progress.advance(task, done)

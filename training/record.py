@@ -15,12 +15,14 @@ from typing import IO, Any
 RECORD = "record.json"
 CONFIG = "config.json"
 HISTORY = "history.csv"
+MISTAKES = "mistakes.json"  # {"images": [...]}, see training/mistakes.py
 BEST = "best.safetensors"
 RESUME = "resume.pt"
 LOG = "run.log"
 LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
-ASKED = "sweep.json"  # of a sweep: {"asked": {run folder in it: the names its weights were asked for under}}
+ASKED = "sweep.json"  # of a sweep: the names that weights were asked for under, and a search's objectives
+EXPORTS = {"onnx": "model.onnx", "torch": "model.pt2"}  # kind: its file, where no other is named
 SCHEMA = 1
 
 
@@ -38,12 +40,19 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 
     Raises OSError with the path in it, and the old file stays.
     """
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to. At the end it takes the place of `path`; whatever is raised before, it is
+    removed, and the old file stays. Raises OSError with the path in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
+        yield part
+        with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import io
 import logging
 import os
@@ -17,16 +18,21 @@ import torch
 import torchvision
 
 from training.batches import one_batch
-from training.config import as_dict
+from training.config import AUTO, as_dict
 from training.device import describe
 from training.errors import Diverged, Pruned
 from training.identity import code_version
+from training.latency import add_latency, lacks_latency, latency_of
 from training.metrics import Predictions, summarize
+from training.mistakes import worst_mistakes
+from training.oom import halved, out_of_memory
 from training.prepare import Prepared
 from training.progress import EpochReport
 from training.record import (
     BEST,
     CONFIG,
+    EXPORTS,
+    MISTAKES,
     RECORD,
     RESUME,
     SCHEMA,
@@ -43,28 +49,29 @@ log = logging.getLogger(__name__)
 Listener = Callable[[EpochReport], None]
 
 
-def run(prepared: Prepared, on_epoch: Listener | None = None) -> dict[str, Any]:
+def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime | None = None) -> dict[str, Any]:
     """Train, evaluate, and leave a record in the run folder; gives the record.
 
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
-    the run. Any failure is recorded, then raised. Raises training.record.RunInUse where another process has it.
+    the run. `started`: when its preparation began, for the record. Any failure is recorded, then raised. Raises
+    training.record.RunInUse where another process has it.
     """
+    started = started or datetime.now(UTC)
     folder, config = prepared.folder, prepared.config
     if config.debug.overfit_batch:
-        prepared = replace(prepared, dataset=one_batch(prepared.dataset, config.trainer.batch_size, config.seed))
+        prepared = replace(prepared, dataset=one_batch(prepared.dataset, config.trainer.batch_size, config.draws))
     with lock(folder, wait_s=2):  # for the last breath of a run whose sweep was killed
         remove_parts(folder)
         if (known := finished(folder, config.sweep.stale)) is not None:
             (folder / RESUME).unlink(missing_ok=True)  # there if the run was killed right after its record
-            return known
-        (folder / RECORD).unlink(missing_ok=True)
-        started = datetime.now(UTC)
-        about = _about(prepared)
-        log.info("%s: identity %s, seed %d", folder, prepared.identity, config.seed)
+            return add_latency(prepared, known) if lacks_latency(config, known) else known
+        for name in (RECORD, *EXPORTS.values()):  # an export is of the network that is trained anew now
+            (folder / name).unlink(missing_ok=True)
+        about = head_of_record(prepared)
+        log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
         try:
             write_json(folder / CONFIG, about)
-            with contextlib.closing(Session(prepared)) as session:
-                record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
+            record = _in_memory(prepared, on_epoch, started)
             write_json(folder / RECORD, record)
         except Exception as error:
             _record_failure(folder, about, error)
@@ -87,12 +94,14 @@ def finished(folder: Path, stale: str) -> dict[str, Any] | None:
     return record
 
 
-def _about(prepared: Prepared) -> dict[str, Any]:
+def head_of_record(prepared: Prepared) -> dict[str, Any]:
+    """What a run is, before anything is known of how it ends."""
     dataset, facts = prepared.dataset, prepared.facts
     return {
         "schema": SCHEMA,
         "identity": prepared.identity,
         "seed": prepared.config.seed,
+        "fold": prepared.config.data.fold,
         "sweep": prepared.config.sweep.name,
         "config": as_dict(prepared.config),
         "resolved": {
@@ -108,6 +117,7 @@ def _about(prepared: Prepared) -> dict[str, Any]:
             "classes": list(dataset.classes),
             "n": {name: len(indices) for name, indices in dataset.split.items()},
             "skipped": list(dataset.skipped),
+            "shared": dataset.shared,
         },
         "code_version": code_version(),
         "versions": {
@@ -116,6 +126,41 @@ def _about(prepared: Prepared) -> dict[str, Any]:
             "torchvision": torchvision.__version__,
         },
     }
+
+
+def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+    """The record of a session. With on_oom=accumulate one that runs out of memory is followed by another, which
+    takes the epoch up again in pieces of half the size."""
+    size: int | None = None
+    while True:
+        try:
+            with contextlib.closing(Session(prepared, size)) as session:
+                size = session.state.micro_batch
+                return _record(session, on_epoch, started)
+        except Exception as error:
+            smaller = halved(size or prepared.config.trainer.batch_size)
+            if prepared.config.trainer.on_oom == "fail" or not out_of_memory(error) or smaller is None:
+                raise
+            size = smaller
+            log.warning("out of memory: the epoch starts over in pieces of %d images", size)
+        session = None  # type: ignore[assignment]  # and its tensors with it
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _record(session: Session, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+    prepared, state = session.prepared, session.state
+    about = head_of_record(prepared)
+    if prepared.config.optimizer.lr == AUTO:
+        about["resolved"]["lr"] = state.lr
+    record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
+    if state.micro_batch is not None:
+        record["resolved"]["micro_batch"] = state.micro_batch
+    if lacks_latency(prepared.config, record):
+        side = prepared.config.data.stored
+        record |= latency_of(session.trainer.judged, session.preprocessing, side, prepared.compute)
+    return record
 
 
 def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
@@ -136,7 +181,7 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
     state, epochs = session.state, session.config.trainer.epochs
     if state.epoch:
         log.info("going on after epoch %d of %d", state.epoch, epochs)
-    while state.epoch < epochs:
+    while state.epoch < epochs and not session.out_of_patience:
         row = session.train_one_epoch()
         left = (epochs - state.epoch) * state.seconds / state.epoch
         log.info(
@@ -145,7 +190,15 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
             row["images_per_s"], left,
         )  # fmt: skip
         if on_epoch is not None:
-            on_epoch(EpochReport(state.epoch, epochs, row["val_acc"], row["val_loss"], row["images_per_s"], left))
+            told = (row["val_acc"], row["val_loss"], row["images_per_s"], left)
+            monitor = session.config.trainer.monitor
+            on_epoch(EpochReport(state.epoch, epochs, *told, monitor, row[monitor]))
+    if state.epoch < epochs:
+        log.info(
+            "no better %s in %d epochs: training ends early",
+            session.config.trainer.monitor,
+            session.config.trainer.patience,
+        )
 
 
 def _finish(session: Session) -> dict[str, Any]:
@@ -153,12 +206,14 @@ def _finish(session: Session) -> dict[str, Any]:
     state = session.state
     val, test = session.final_predictions()
     save_predictions(session.folder, session.prepared, val, test)
+    write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
     write_whole(session.folder / BEST, session.best_weights_file())
     classes = session.prepared.dataset.classes
     outcome = {
         "status": "done",
         "failure": None,
         "epochs_run": state.epoch,
+        "stopped_early": state.epoch < session.config.trainer.epochs,
         "best_epoch": state.best_epoch,
         "val": summarize(val, classes),
         "test": summarize(test, classes),
@@ -198,7 +253,7 @@ def _times(session: Session, started: datetime) -> dict[str, Any]:
 
 def failure_kind(error: BaseException) -> str:
     """What a failed run failed of: out_of_memory, disk or exception."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+    if out_of_memory(error):
         return "out_of_memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"

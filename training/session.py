@@ -6,25 +6,31 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import safetensors.torch
 import torch
 
+from training.balance import balanced_weights
 from training.batches import Batches, Preprocessing, split_batches
+from training.config import AUTO
 from training.device import resolve_threads
+from training.ema import Average
 from training.errors import Diverged
+from training.freeze import freeze
 from training.identity import code_version
-from training.images import ImageStore
 from training.loop import Trainer, finite, reseed
-from training.metrics import Predictions
+from training.lr_range import found_rate
+from training.metrics import MONITORS, Predictions, monitored
+from training.mix import mixed
 from training.models import build_model, head_prefix
 from training.optimize import Schedule, build_optimizer, learning_rates
 from training.prepare import Prepared
 from training.progress import bar
 from training.record import HISTORY, write_whole
-from training.state import State, copy_weights, load_state, save_state
+from training.state import Saver, State, copy_weights, load_state
+from training.store import ImageStore
 from training.tracking import Tracker
 from training.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 
@@ -35,12 +41,13 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Session:
     """Builds everything a run needs, and takes up a resume state that lies in its folder."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, micro_batch: int | None = None) -> None:
         self.prepared, self.config, self.folder = prepared, prepared.config, prepared.folder
         self.opened = time.perf_counter()
         loaded = load_state(self.folder, code_version())
         self.state, parts = loaded if loaded else (State(code_version=code_version()), {})
         self.seconds_before = self.state.seconds
+        self.state.micro_batch = micro_batch or self.state.micro_batch
         self.state.threads = self.state.threads or resolve_threads(self.config.trainer.threads)
         self._set_torch_up()
         self.model = self._build_model()
@@ -49,6 +56,7 @@ class Session:
         channels_last = prepared.compute.memory_format == "channels_last"
         device = prepared.compute.device
         self.batches = Batches(prepared.dataset, store, self.preprocessing, device, channels_last)
+        self.state.lr = self.state.lr or self._learning_rate()
         self.trainer = self._build_trainer()
         self.parts: dict[str, Any] = {
             "model": self.model,
@@ -56,8 +64,11 @@ class Session:
             "schedule": self.trainer.schedule,
             "scaler": self.trainer.scaler,
         }
+        if self.trainer.average is not None:
+            self.parts["average"] = self.trainer.average
         for name, content in parts.items():
             self.parts[name].load_state_dict(content)
+        self.saver = Saver(self.folder, self.config.trainer.save_every_s)
         self.tracker = Tracker(self.folder, self.config.tracking, self.model, self.state.epoch + 1)
 
     def _set_torch_up(self) -> None:
@@ -66,10 +77,11 @@ class Session:
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # for bugs of torch's
         torch.backends.cudnn.benchmark = not deterministic
 
     def _build_model(self) -> torch.nn.Module:
-        torch.manual_seed(self.config.seed)
+        torch.manual_seed(self.config.draws)
         model = build_model(self.config.model, len(self.prepared.dataset.classes))
         weights, head = self.prepared.facts.weights, head_prefix(model)
         if weights.startswith("checkpoint:"):
@@ -81,7 +93,10 @@ class Session:
             torch.channels_last if self.prepared.compute.memory_format == "channels_last" else torch.contiguous_format
         )
         model.to(memory_format=layout)
-        return model.to(self.prepared.compute.device)
+        model.to(self.prepared.compute.device)
+        if self.config.trainer.compile:  # on a GPU with CUDA graphs, which take the launches out of a small step
+            model.compile(mode="reduce-overhead" if "cuda" in self.prepared.compute.device else "default")
+        return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
         normalize, weights = self.prepared.facts.normalize, self.prepared.facts.weights
@@ -99,13 +114,28 @@ class Session:
             std = tuple(max(value, 1e-3) for value in std)  # type: ignore[assignment]
         return Preprocessing(self.config.data.size, tuple(mean), tuple(std))  # type: ignore[arg-type]
 
+    def _learning_rate(self) -> float:
+        lr = self.config.optimizer.lr
+        if lr != AUTO:
+            return float(lr)
+        return found_rate(self.model, self.batches, self.config, self.prepared.compute, self.folder)
+
     def _build_trainer(self) -> Trainer:
         trainer, compute = self.config.trainer, self.prepared.compute
-        optimizer = build_optimizer(self.model, self.config.optimizer)
+        optimizer = build_optimizer(self.model, replace(self.config.optimizer, lr=self.state.lr))
         schedule = Schedule(optimizer, self.config.scheduler, trainer.epochs, self.steps_per_epoch)
         kind = compute.device.partition(":")[0]
         scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
-        return Trainer(self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps)
+        average = None if trainer.ema is None else Average(self.model, trainer.ema)
+        parts = (self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps, average)
+        return Trainer(*parts, class_weights=self._class_weights(), micro_batch=self.state.micro_batch)
+
+    def _class_weights(self) -> torch.Tensor | None:
+        if self.config.trainer.class_weights == "none":
+            return None
+        dataset = self.prepared.dataset
+        weights = balanced_weights(dataset.labels[dataset.split["train"]], len(dataset.classes))
+        return torch.from_numpy(weights).to(self.prepared.compute.device)
 
     @property
     def parameter_count(self) -> int:
@@ -127,9 +157,14 @@ class Session:
         """Train, validate, select, and save the resume state. Gives the row of history.csv. Raises Diverged."""
         started, state, config = time.perf_counter(), self.state, self.config
         epoch = state.epoch + 1
-        reseed(config.seed, epoch)
+        self.saver.forget()
+        reseed(config.draws, epoch)
         rates = learning_rates(self.trainer.optimizer)
-        batches = self.batches.train(config.seed, epoch, config.trainer.batch_size, config.augment)
+        if config.trainer.freeze_epochs:
+            frozen = epoch <= config.trainer.freeze_epochs
+            self.trainer.frozen = freeze(self.model, head_prefix(self.model), self.trainer.optimizer, frozen)
+        batches = self.batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
+        batches = mixed(batches, config.augment, len(self.prepared.dataset.classes), config.draws, epoch)
         total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
         with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
             result = self.trainer.epoch(batches, advance)
@@ -148,19 +183,32 @@ class Session:
             "seconds": result.seconds,
             "images_per_s": result.images / result.seconds,
         }
-        if val.accuracy >= state.best_acc:  # the later one on a tie: the longer-trained model
-            state.best_epoch, state.best_acc, state.best_loss = epoch, val.accuracy, val.loss
-            state.best_weights, state.best_logits = copy_weights(self.model), torch.from_numpy(val.logits)
+        monitor = config.trainer.monitor
+        found = monitored(val, monitor, self.prepared.dataset.classes)
+        row.setdefault(monitor, found)  # a column of its own where it is neither accuracy nor loss
+        value = MONITORS[monitor][1] * found
+        if value > state.best_value:
+            state.improved_epoch = epoch
+        if value >= state.best_value:  # the later one on a tie: the longer-trained model
+            state.best_epoch, state.best_value, state.best_loss = epoch, value, val.loss
+            state.best_weights, state.best_logits = copy_weights(self.trainer.judged), torch.from_numpy(val.logits)
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
         self._write_history()
         self.tracker.epoch(epoch, _scalars(row, rates))
-        save_state(self.folder, state, self.parts)  # last: what comes before it is written again if this fails
+        self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the monitor has not improved for so long that training ends early."""
+        patience, state = self.config.trainer.patience, self.state
+        return patience is not None and state.epoch - state.improved_epoch >= patience
+
     def _evaluate(self, split: str) -> Predictions:
-        return self.trainer.evaluate(self.batches.evaluate(split, self.config.trainer.batch_size))
+        size = self.state.micro_batch or self.config.trainer.batch_size
+        return self.trainer.evaluate(self.batches.evaluate(split, size))
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -175,7 +223,8 @@ class Session:
         assert state.best_logits is not None
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
-        put(self.model, state.best_weights)
+        self.saver.forget()
+        put(self.trainer.judged, state.best_weights)
         return val, self._evaluate("test")
 
     def best_weights_file(self) -> bytes:
@@ -197,12 +246,15 @@ class Session:
         return self.seconds_before + time.perf_counter() - self.opened
 
     def close(self) -> None:
-        """Let go of TensorBoard's file."""
+        """Let go of TensorBoard's file, when the resume state is on the disk. Raises OSError where it can't be."""
         self.tracker.close()
+        self.saver.flush()
+        self.saver.wait()
 
 
 def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]:
     scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
     scalars |= {f"lr/{group}": rate for group, rate in rates.items()}
     scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
+    scalars |= {f"{name}/val": row[f"val_{name}"] for name in ("balanced_acc", "macro_f1") if f"val_{name}" in row}
     return scalars | {"gradient_norm": row["grad_norm"]}

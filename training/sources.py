@@ -79,6 +79,7 @@ def _failure(error: Exception) -> str:
 
 def digits(config: DataConfig) -> Source:
     """scikit-learn's 1797 handwritten digits, 8 x 8 grey (Alpaydin and Kaynak 1998, UCI's optical recognition set)."""
+    need(not config.name, f"data.name={config.name} is not for data=digits: did you mean data=torchvision?")
     for key in ("root", "csv", "kwargs"):
         value = getattr(config, key)
         need(not value, f"data.{key}={value} is not for data=digits: did you mean data=folder data.{key}={value}?")
@@ -97,6 +98,7 @@ def folder(config: DataConfig) -> Source:
     Classes are in plain alphabetical order, as in torchvision's ImageFolder; labels of a CSV that are all whole
     numbers are in the order of the numbers. Raises ConfigError for what is missing or contradicts itself.
     """
+    need(not config.name, f"data.name={config.name} is not for data=folder: did you mean data=torchvision?")
     need(not config.kwargs, "data.kwargs is for a source of your own (data._target_), not for data=folder")
     layouts = "train/ val/ test/ with class folders, or class folders alone"
     need(bool(config.root or config.csv), f"data=folder needs data.root=FOLDER ({layouts}) or data.csv=FILE")

@@ -41,6 +41,32 @@ def draw(
     return {name: np.sort(np.concatenate(part)) for name, part in parts.items()}
 
 
+def draw_fold(
+    labels: np.ndarray, folds: int, fold: int, seed: int, classes: tuple[str, ...] | None = None
+) -> dict[str, np.ndarray]:
+    """Split images with `labels` int64 [N] into `folds` parts, class by class: part `fold` is val, the rest is train.
+
+    Returns indices [n] for `train` and `val`, ascending. Each class is spread over the folds to within one image, and
+    so are all images. The order is drawn as in `draw`, from another stream of its seed.
+    Raises ConfigError for a class with fewer images than folds (named from `classes`, if given).
+    """
+    if seed < 0:
+        raise ConfigError(f"data.split_seed={seed}: expected 0 or more")
+    part = np.empty(len(labels), dtype=np.int64)
+    start = 0
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < folds:
+            called = classes[label] if classes else label
+            raise ConfigError(
+                f"data.folds={folds}: class {called} has {len(members)} image(s) that aren't test, expected one a fold"
+            )
+        order = np.argsort(np.random.PCG64([seed, int(label), folds]).random_raw(len(members)), kind="stable")
+        part[members[order]] = (start + np.arange(len(members))) % folds
+        start += len(members)  # the next class goes on where this one ended, so that no fold gets all the odd images
+    return {"train": np.flatnonzero(part != fold), "val": np.flatnonzero(part == fold)}
+
+
 def _round(exact: np.ndarray, owed: np.ndarray) -> np.ndarray:
     """Whole numbers with the sum of `exact`, by largest remainder (a tie goes to the most owed), none of them zero."""
     counts: np.ndarray = np.floor(exact).astype(np.int64)

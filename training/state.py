@@ -2,7 +2,10 @@
 
 import io
 import logging
+import math
 import pickle
+import threading
+import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from torch import Tensor
 
 from training.record import RESUME, write_whole
 
+AT_ONCE = 8_000_000  # bytes: a smaller state is written whole before the next epoch begins
 log = logging.getLogger(__name__)
 
 
@@ -21,26 +25,80 @@ class State:
 
     epoch: int = 0  # epochs that are over
     best_epoch: int = 0
-    best_acc: float = -1.0  # val accuracy in per cent
+    best_value: float = -math.inf  # of the monitor, signed so that higher is better
+    improved_epoch: int = 0  # when the monitor was last better than ever before; a tie is none
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     best_logits: Tensor | None = None  # of the val images, at the best epoch
     best_loss: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  # of all epochs
     threads: int = 0
+    lr: float = 0.0  # of the optimizer: as asked, or what optimizer.lr=auto has found
+    micro_batch: int | None = None  # images at once, if memory was too small for a batch
     code_version: str = ""
 
 
-def save_state(folder: Path, state: State, parts: dict[str, Any]) -> None:
-    """Write `state` and the state dicts of model, optimizer and the rest, whole or not at all. Raises OSError."""
-    buffer = io.BytesIO()
-    content = {item.name: getattr(state, item.name) for item in fields(state)}
-    torch.save({"state": content, "parts": {name: part.state_dict() for name, part in parts.items()}}, buffer)
-    write_whole(folder / RESUME, buffer.getbuffer())
+class Saver:
+    """Writes the resume state of a run. A small one after every epoch; a large one, whose writing costs time, in the
+    background and at most every `every_s` seconds (and when the run is asked to stop, so nothing is lost then)."""
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        self.file, self.every_s = folder / RESUME, every_s
+        self.saved_at = -math.inf
+        self.unsaved: tuple[State, dict[str, Any]] | None = None
+        self.writing: threading.Thread | None = None
+        self.error: Exception | None = None
+
+    def save(self, state: State, parts: dict[str, Any]) -> None:
+        """An epoch is over: write `state` and the state dicts of model, optimizer and the rest, or keep them in mind
+        until `flush`. Raises OSError, that of the state before too."""
+        self.wait()
+        self.unsaved = state, parts
+        if _size(parts) < AT_ONCE or time.monotonic() >= self.saved_at + self.every_s:
+            self.flush()
+
+    def forget(self) -> None:
+        """The network is about to change: it can't be saved before the next epoch is over."""
+        self.unsaved = None
+
+    def flush(self) -> None:
+        """Begin to write what is not saved yet, if there is anything. Raises OSError where it is small."""
+        if self.unsaved is None:
+            return
+        (state, parts), self.unsaved = self.unsaved, None
+        self.wait()
+        buffer = io.BytesIO()
+        content = {item.name: getattr(state, item.name) for item in fields(state)}
+        torch.save({"state": content, "parts": {name: part.state_dict() for name, part in parts.items()}}, buffer)
+        self.saved_at = time.monotonic()
+        if buffer.getbuffer().nbytes < AT_ONCE:
+            return write_whole(self.file, buffer.getbuffer())
+        self.writing = threading.Thread(target=self._write, args=(buffer.getbuffer(),))
+        self.writing.start()
+
+    def _write(self, content: memoryview) -> None:
+        try:
+            write_whole(self.file, content)
+        except Exception as error:
+            self.error = error  # raised where the run hears of it
+
+    def wait(self) -> None:
+        """Until what was taken is on the disk. Raises OSError."""
+        if self.writing is not None:
+            self.writing.join()
+            self.writing = None
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+
+
+def _size(parts: dict[str, Any]) -> int:
+    """Bytes of the network, which the rest of the state is a small multiple of."""
+    return sum(tensor.nbytes for tensor in parts["model"].state_dict().values())
 
 
 def load_state(folder: Path, code_version: str) -> tuple[State, dict[str, Any]] | None:
-    """What save_state wrote; None where there is nothing, it can't be read, or other code wrote it."""
+    """What Saver wrote; None where there is nothing, it can't be read, or other code wrote it."""
     file = folder / RESUME
     if not file.exists():
         return None

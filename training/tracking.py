@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from training.config import RunConfig, TrackingConfig
+from training.histograms import histograms
 from training.models import head_prefix
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,19 @@ class Tracker:
             self.writer.add_scalar(name, value, epoch)
         every = self.config.histograms_every
         if every and epoch % every == 0:
-            for name, parameter in self.model.named_parameters():
-                if name in self.layers:
-                    self.writer.add_histogram(f"weights/{name}", parameter.detach(), epoch)
-                    gradient = parameter.grad  # not finite where fp16 skipped the last step; no histogram can show that
-                    if gradient is not None and bool(torch.isfinite(gradient).all()):
-                        self.writer.add_histogram(f"gradients/{name}", gradient, epoch)
+            self._histograms(epoch)
         self.writer.flush()
+
+    def _histograms(self, epoch: int) -> None:
+        assert self.writer is not None
+        chosen = {name: parameter for name, parameter in self.model.named_parameters() if name in self.layers}
+        tensors: dict[str, torch.Tensor] = {f"weights/{name}": parameter for name, parameter in chosen.items()}
+        # a gradient isn't finite where fp16 skipped the last step; it has no histogram then
+        tensors |= {f"gradients/{name}": p.grad for name, p in chosen.items() if p.grad is not None}
+        for name, one in histograms(tensors).items():
+            self.writer.add_histogram_raw(
+                name, one.least, one.largest, one.count, one.total, one.squares, one.limits, one.counts, epoch
+            )
 
     def end(self, config: RunConfig, weights: str, val_acc: float, test_acc: float) -> None:
         """The row of the HParams table. (SummaryWriter.add_hparams would open a run of its own for it.)"""

@@ -31,9 +31,7 @@ def resolve_weights(model: ModelConfig, weights: WeightsConfig) -> str:
     if weights.source == "none":
         return "none"
     if weights.source == "checkpoint":
-        path = checkpoint_file(weights.path)
-        stat = path.stat()
-        return f"checkpoint:{_file_hash(path, stat.st_size, stat.st_mtime_ns)[:8]}"
+        return f"checkpoint:{content_hash(checkpoint_file(weights.path))[:8]}"
     available = model.weights if model.weights is not None else torchvision_sources(model.name)
     name = available[-1] if weights.source == "default" and available else weights.source
     valid = ["none", *(["default"] if available else []), *available, "checkpoint"]
@@ -66,6 +64,12 @@ def checkpoint_file(path: str | None) -> Path:
     ok = file.suffix in (".safetensors", ".pth", ".pt")
     need(ok, f"weights.path={path}: expected a .safetensors, .pth or .pt file, or a run folder")
     return file
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file in hex; kept for this process as long as the file stays as it is."""
+    stat = path.stat()
+    return _file_hash(path, stat.st_size, stat.st_mtime_ns)
 
 
 @cache
@@ -138,8 +142,7 @@ def imagenet_file(name: str, resolved: str) -> Path:
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     wanted = file.stem.rpartition("-")[2]  # the first digits of its hash
     if file.is_file():
-        stat = file.stat()
-        ok = _file_hash(file, stat.st_size, stat.st_mtime_ns).startswith(wanted)
+        ok = content_hash(file).startswith(wanted)
         need(ok, f"{file}: not the file that {url} names (its hash differs); remove it or download it again")
         return file
     log.info("downloading %s to %s", url, file)

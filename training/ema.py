@@ -1,0 +1,48 @@
+"""A moving average of the weights of training, which generalizes better than the last of them."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+class Average:
+    """The exponential moving average of a network: Polyak's averaging, as in Tarvainen & Valpola 2017 (arXiv
+    1703.01780) and Morales-Brotons et al. 2024 (2411.18704).
+
+    After step t (from 0) it is d * average + (1 - d) * weights, with d = min(decay, (1 + t) / (10 + t)): a short
+    training would else end with an average that remembers its first weights. The statistics of BatchNorm are averaged
+    too, whole numbers copied. (torch's AveragedModel would round those, and wait for a GPU at every step.)
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Call after every optimizer step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
+        floats = [pair for pair in pairs if pair[0].is_floating_point()]
+        get_ema_multi_avg_fn(decay)([old for old, _ in floats], [new for _, new in floats], self.updates)  # type: ignore[no-untyped-call]
+        for old, new in pairs:
+            if not old.is_floating_point():
+                old.copy_(new)
+        self.updates += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"model": self.model.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.updates = state["updates"]
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]

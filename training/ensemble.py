@@ -1,0 +1,257 @@
+"""An ensemble of a sweep's runs, from their stored predictions alone: no network is run.
+
+python -m training.ensemble outputs/grid
+python -m training.ensemble outputs/grid --size 20 --out ensembles/grid
+
+Greedy forward selection with replacement on val (Caruana et al. 2004, "Ensemble selection from libraries of models",
+ICML): the best runs first, as many as are best together; then again and again the run that raises the val accuracy of
+the averaged probabilities most (on a tie: lowers their log loss most); what was best on the way is kept. Then test is
+read, once. Writes ensemble.json, ensemble_predictions_val.npz and ensemble_predictions_test.npz.
+"""
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.special import softmax
+
+from training.config import need
+from training.errors import ConfigError
+from training.members import Member, Stored, done_runs, largest, read_predictions, some, warn
+from training.metrics import Predictions, summarize
+from training.progress import bar
+from training.record import predictions_file, write_json, write_whole
+
+SIZE = 50  # runs in an ensemble, one counted as often as it was taken
+FILE = "ensemble.json"
+Score = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How often each candidate was taken; how many of the best it began with, and the val accuracy in per cent with
+    each one more, beyond what was kept too."""
+
+    counts: list[int]
+    initial: int
+    path: list[float]
+
+
+def score(total: np.ndarray, labels: np.ndarray) -> Score:
+    """The more, the better: images put in their class, and minus the log loss of the mean probabilities. `total`: the
+    sum of some runs' probabilities, [N, classes]."""
+    true = total[np.arange(len(labels)), labels] / total.sum(1)
+    return int((total.argmax(1) == labels).sum()), float(np.log(np.maximum(true, 1e-15)).mean())
+
+
+def choose(probabilities: Sequence[np.ndarray], labels: np.ndarray, size: int) -> Chosen:
+    """Select on val. `probabilities`: [N, classes] of each candidate, the best candidate first; at most `size` are
+    taken in all. What comes out is by `score` never behind the best candidate, since that is where it begins."""
+    total = np.zeros(probabilities[0].shape)
+    path: list[tuple[Score, int]] = []
+    for index in range(min(size, len(probabilities))):
+        total += probabilities[index]
+        path.append((score(total, labels), index))
+    initial = 1 + max(range(len(path)), key=lambda place: path[place][0])  # the fewest of those that are as good
+    path = path[:initial]
+    total = sum((one.astype(np.float64) for one in probabilities[:initial]), np.zeros_like(total))
+    with bar("choosing", size - initial) as advance:
+        while len(path) < size:
+            scores = [score(total + one, labels) for one in probabilities]
+            index = max(range(len(scores)), key=scores.__getitem__)
+            total += probabilities[index]
+            path.append((scores[index], index))
+            advance()
+    kept = 1 + max(range(initial - 1, len(path)), key=lambda place: path[place][0])
+    counts = np.bincount([index for _, index in path[:kept]], minlength=len(probabilities))
+    return Chosen(counts.tolist(), initial, [100 * right / len(labels) for (right, _), _ in path])
+
+
+def candidates(folder: Path) -> tuple[list[tuple[Member, Stored]], list[Member]]:
+    """The done runs of a sweep with their val predictions, the best first, and those that can't go with them: of other
+    images, labels or classes, or without predictions. Raises ConfigError."""
+    members = done_runs(folder)
+    val: dict[str, Stored] = {}
+    for member in members:
+        try:
+            val[member.name] = read_predictions(member.folder, "val")
+        except ConfigError as error:
+            warn(f"left out: {error}")
+    there = [member for member in members if member.name in val]
+    need(bool(there), f"{folder}: no run in it has predictions of the val images")
+
+    def key(member: Member) -> tuple[object, ...]:
+        stored = val[member.name]
+        return *member.images, stored.images, stored.logits.shape
+
+    kept = largest(there, key)
+    others = [member for member in there if member not in kept]
+    if others:
+        warn(f"left out, as they are of other images, splits or classes than the rest: {some(others)}")
+    return [(member, val[member.name]) for member in kept], [member for member in members if member not in kept]
+
+
+def probabilities_of(stored: Stored) -> np.ndarray:
+    """float32 [N, classes]: of many runs they fill the memory."""
+    shares: np.ndarray = softmax(stored.logits.astype(np.float64), axis=1).astype(np.float32)
+    return shares
+
+
+def mean_of(parts: Sequence[np.ndarray], counts: Sequence[int]) -> np.ndarray:
+    """The weighted mean of probabilities, as logits (their log): softmax gives it back."""
+    total = sum(count * part.astype(np.float64) for part, count in zip(parts, counts, strict=True) if count)
+    logits: np.ndarray = np.log(np.maximum(total / sum(counts), 1e-30))
+    return logits
+
+
+def read_test(members: Sequence[Member]) -> list[Stored]:
+    """Of each run. Raises ConfigError unless all are of the same images and labels."""
+    found = [read_predictions(member.folder, "test") for member in members]
+    for member, stored in zip(members, found, strict=True):
+        ok = stored.images == found[0].images and stored.logits.shape == found[0].logits.shape
+        file = member.folder / predictions_file("test")
+        need(ok, f"{file}: other test images or labels than those of {members[0].name}, on the same data")
+    return found
+
+
+@dataclass(frozen=True)
+class Made:
+    """Candidates, which of them were chosen, and the predictions of the three that are compared, by split."""
+
+    members: list[Member]
+    chosen: Chosen
+    ensemble: dict[str, Stored]
+    single: dict[str, Stored]
+    average: dict[str, Stored]
+    accuracies: list[tuple[float, float]]  # val and test of each candidate, in per cent
+
+
+def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
+    """Choose on val, then read test. Raises ConfigError."""
+    labels = runs[0][1].labels
+    runs = sorted(runs, key=lambda run: score(softmax(run[1].logits.astype(np.float64), axis=1), labels), reverse=True)
+    members, val = [member for member, _ in runs], [stored for _, stored in runs]
+    shares = {"val": [probabilities_of(stored) for stored in val]}
+    chosen = choose(shares["val"], labels, size)
+    test = read_test(members)  # from here on nothing is chosen any more
+    shares["test"] = [probabilities_of(stored) for stored in test]
+    first = {"val": val[0], "test": test[0]}
+
+    def of(counts: Sequence[int]) -> dict[str, Stored]:
+        return {split: Stored(one.names, one.labels, mean_of(shares[split], counts)) for split, one in first.items()}
+
+    accuracies = [
+        (100 * float(v.correct.mean()), 100 * float(t.correct.mean())) for v, t in zip(val, test, strict=True)
+    ]
+    single = of([1] + [0] * (len(members) - 1))
+    return Made(members, chosen, of(chosen.counts), single, of([1] * len(members)), accuracies)
+
+
+def figures(made: Made, left_out: Sequence[Member]) -> dict[str, Any]:
+    """What ensemble.json says; accuracies in per cent."""
+    from training.paired import compare, interval
+
+    classes = tuple(made.members[0].record["data"]["classes"])
+
+    def told(predictions: dict[str, Stored]) -> dict[str, Any]:
+        summaries = {split: summarize(_with_loss(stored), classes) for split, stored in predictions.items()}
+        return summaries | {"test_95": interval(predictions["test"].correct)}
+
+    rows = zip(made.members, made.chosen.counts, made.accuracies, strict=True)
+    members = [
+        {"run": member.name, "identity": member.identity, "seed": member.seed, "count": count}
+        | {"weight": count / sum(made.chosen.counts), "val_acc": val, "test_acc": test}
+        for member, count, (val, test) in rows
+    ]
+    single = made.members[0]
+    return {
+        "schema": 1,
+        "members": [member for member in members if member["count"]],
+        "ensemble": told(made.ensemble),
+        "best_single": {"run": single.name, "identity": single.identity, "seed": single.seed} | told(made.single),
+        "average_of_all": {"runs": len(members)} | told(made.average),
+        "against_best_single": compare(made.ensemble["test"].correct, made.single["test"].correct),
+        "selection": asdict(made.chosen) | {"candidates": [member.name for member in made.members]},
+        "left_out": [member.name for member in left_out],
+        "data": {key: single.record["data"][key] for key in ("fingerprint", "classes")},
+    }
+
+
+def _with_loss(stored: Stored) -> Predictions:
+    loss = -score(np.exp(stored.logits.astype(np.float64)), stored.labels)[1]
+    return Predictions(stored.labels, stored.logits, loss)
+
+
+def save(out: Path, made: Made, content: dict[str, Any]) -> None:
+    """The three files, ensemble.json last."""
+    for split, stored in made.ensemble.items():
+        buffer = io.BytesIO()
+        logits = stored.logits.astype(np.float32)
+        np.savez_compressed(buffer, id=stored.names, label=stored.labels, logits=logits)
+        write_whole(out / f"ensemble_{predictions_file(split)}", buffer.getvalue())
+    write_json(out / FILE, content)
+
+
+def show(console: Console, content: dict[str, Any]) -> None:
+    """The table, and what it means."""
+    from training.paired import told
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for heading in ("weight", "val_acc", "test_acc", "test_95"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in sorted(content["members"], key=lambda one: -one["weight"]):
+        table.add_row(one["run"], f"{one['weight']:.3f}", f"{one['val_acc']:.2f}", f"{one['test_acc']:.2f}", "")
+    table.add_section()
+    count = content["average_of_all"]["runs"]
+    names = {
+        "ensemble": "ensemble",
+        "best_single": "best single run by val",
+        "average_of_all": f"average of all {count}",
+    }
+    for key, name in names.items():
+        one = content[key]
+        low, high = one["test_95"]
+        table.add_row(name, "", f"{one['val']['acc']:.2f}", f"{one['test']['acc']:.2f}", f"{low:.1f} to {high:.1f}")
+    console.print(table)
+    lines = (
+        told("the ensemble", content["against_best_single"], "the best single run"),
+        f"It was chosen among {count} runs on the same {content['ensemble']['val']['n']} val images that they were "
+        "selected on, so its val accuracy is flattered.",
+    )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Exit code 2 for a mistake, told in one line."""
+    parser = argparse.ArgumentParser(prog="python -m training.ensemble", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sweep", type=Path, metavar="SWEEP_FOLDER", help="a sweep, or a folder of sweeps")
+    parser.add_argument("--size", type=int, default=SIZE, help=f"runs to take at most, one counted often ({SIZE})")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (SWEEP_FOLDER)")
+    options = parser.parse_args(arguments)
+    try:
+        need(options.size >= 1, f"--size {options.size}: expected 1 or more")
+        runs, left_out = candidates(options.sweep)
+        need(len(runs) > 1, f"{options.sweep}: one finished run to take only ({runs[0][0].name}); expected two or more")
+        made = make(runs, options.size)
+        content = figures(made, left_out)
+        out = options.out or options.sweep
+        save(out, made, content)
+    except (ConfigError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    show(Console(), content)
+    print(f"wrote {out / FILE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

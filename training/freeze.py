@@ -1,0 +1,25 @@
+"""Head first, then all: the pretrained layers wait until the new head no longer sends them noise."""
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def freeze(model: nn.Module, head: str, optimizer: Optimizer, frozen: bool) -> list[nn.Module]:
+    """Let only `head` (the name of a layer) learn, or everything that the optimizer has, as in Kumar et al. 2022
+    (arXiv 2202.10054: linear probing, then fine-tuning). Call before every epoch.
+
+    Gives the layers that have to be in evaluation mode meanwhile, so that the statistics of BatchNorm stay as they are
+    and nothing is dropped. A frozen parameter has no gradient, so that the optimizer passes it over, with weight decay
+    and momentum too. The learning-rate schedule runs over all epochs, those with a frozen network included.
+    """
+    learned = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in model.named_parameters():
+        if parameter in learned:
+            parameter.requires_grad_(not frozen or _within(name, head))
+    if not frozen:
+        return []
+    return [module for name, module in model.named_modules() if not _within(name, head) and not _within(head, name)]
+
+
+def _within(name: str, layer: str) -> bool:
+    return not layer or name == layer or name.startswith(f"{layer}.")

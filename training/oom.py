@@ -1,0 +1,27 @@
+"""What to do when the memory of a device is full: the same steps, in smaller pieces."""
+
+import torch
+from torch import Tensor
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is a lack of memory, of a GPU or of the machine."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def halved(images: int) -> int | None:
+    """The next smaller piece of a batch; None where there is none. BatchNorm can't take single images."""
+    return max(2, images // 2) if images > 2 else None
+
+
+def pieces(batch: tuple[Tensor, Tensor], largest: int | None) -> list[tuple[Tensor, Tensor]]:
+    """A batch (images, labels) in equal pieces of at most `largest` images, none of which is a single one.
+
+    Their gradients, weighted by their size, add up to that of the batch. Only BatchNorm notices: it sees the statistics
+    of a piece (and so does dropout, which draws anew for each).
+    """
+    count = len(batch[1])
+    if largest is None or count <= largest:
+        return [batch]
+    parts = max(1, min(-(-count // largest), count // 2))
+    return list(zip(batch[0].tensor_split(parts), batch[1].tensor_split(parts), strict=True))

@@ -1,0 +1,233 @@
+"""Which models and weights are worth training? A look at their features before a sweep.
+
+python -m training.screen -m model=resnet18,resnet50,swin_t weights=default data=folder data.root=photos
+
+Takes the settings of `train.py -m`: commas make all combinations, `sweeps=NAME` a recipe. The features that each
+network has before it is trained are extracted once and kept (training/features.py), and judged on the val images by a
+linear probe and by nearest neighbours (training/probe.py). Settings that change training alone make no new candidate.
+No test image is read.
+"""
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.config import RunConfig, need
+from training.dataset import open_without_test
+from training.errors import ConfigError, Impossible
+from training.prepare import Prepared, prepare
+from training.record import write_whole
+
+if TYPE_CHECKING:
+    from training.features import Features
+    from training.probe import Probed, Verdict
+
+ALPHA = 0.05
+
+
+@dataclass
+class Candidate:
+    """A network with its initial weights, on some images. `label`: the settings that tell it from the others."""
+
+    overrides: list[str]
+    prepared: Prepared
+    label: str = ""
+    same: int = 0  # jobs of the sweep that differ from it in training alone
+
+
+@dataclass(frozen=True)
+class Screened:
+    """A candidate and what was seen of it."""
+
+    candidate: Candidate
+    features: "Features"
+    probed: "Probed"
+    verdict: "Verdict"
+    knn: "Verdict"
+
+    @property
+    def worth(self) -> bool:
+        """Whether it can't be told from the best."""
+        return self.verdict.p >= ALPHA
+
+
+def jobs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
+    """The configs of `train.py -m LINES`, each with its overrides. Raises ConfigError and Hydra's errors."""
+    from hydra import initialize_config_dir
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import HydraContext, RunMode
+
+    import sweeps.grid  # noqa: F401 (makes the sweeper known)
+    from sweeps.arguments import readable
+    from sweeps.compose import run_config, set_hydra_defaults
+    from sweeps.composer import Composer
+    from sweeps.plan import expand
+
+    set_hydra_defaults(sweeper="grid", launcher="local")
+    with initialize_config_dir(str(Path(__file__).parents[1] / "conf")):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", readable(["-m", *lines])[1:], run_mode=RunMode.MULTIRUN)
+        sweeper = config.hydra.sweeper
+        need(str(sweeper._target_).endswith("GridSweeper"), "a search has no list of candidates; screen a grid of them")
+        fixed = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
+        overrides = expand(list(sweeper.runs), [*fixed, *config.hydra.overrides.task])
+        composer = Composer(HydraContext(loader, Callbacks()), config)
+        return [(line, run_config(composer.compose(number, line))) for number, line in enumerate(overrides)]
+
+
+def candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[str]]:
+    """What there is to compare, each once; and what was left out as impossible. Raises ConfigError."""
+    from training.features import key
+
+    found: dict[str, Candidate] = {}
+    impossible: list[str] = []
+    for overrides, run in jobs(lines):
+        try:
+            prepared = prepare(run, open_without_test(run.data))
+        except Impossible as error:
+            if run.sweep.impossible == "error":
+                line = " ".join(overrides)
+                raise ConfigError(f"{error} (in `{line}`; sweep.impossible=skip leaves such out)") from error
+            impossible.append(str(error))
+            continue
+        one = found.setdefault(key(prepared), Candidate(overrides, prepared))
+        one.same += one.overrides is not overrides
+    need(bool(found), "nothing to screen: every combination is impossible")
+    everyone = list(found.values())
+    first = everyone[0].prepared.dataset
+    for one in everyone:
+        data, here = one.prepared.dataset, one.prepared.dataset.split["val"]
+        there = first.split["val"]
+        ok = [data.names[i] for i in here] == [first.names[i] for i in there] and data.classes == first.classes
+        need(ok, "screen compares on the same val images; these candidates have different ones (data.*)")
+    for one in everyone:
+        telling = [line for line in one.overrides if not all(line in other.overrides for other in everyone)]
+        one.label = " ".join(telling) or one.prepared.config.model.called
+    return everyone, impossible
+
+
+def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
+    """The candidates, the best linear probe first; and what was left out. Raises ConfigError."""
+    everyone, impossible = candidates(lines)
+    from training.features import features_of
+    from training.probe import judge, probe
+
+    seen: list[tuple[Features, Probed]] = []
+    for number, one in enumerate(everyone, start=1):
+        dataset = one.prepared.dataset
+        features = features_of(one.prepared)
+        labels, val_labels = (dataset.labels[dataset.split[name]] for name in ("train", "val"))
+        probed = probe(features.train, labels, features.val, val_labels)
+        seen.append((features, probed))
+        share = 100 * probed.linear.mean()
+        how = "from the cache" if features.cached else f"in {features.seconds:.1f} s"
+        print(f"{number}/{len(everyone)} {one.label}: features {how}, probe {share:.2f} %", file=sys.stderr)
+    linear, knn = (judge([getattr(probed, name) for _, probed in seen]) for name in ("linear", "knn"))
+    verdicts = zip(linear, knn, strict=True)
+    result = [Screened(one, *pair, *both) for one, pair, both in zip(everyone, seen, verdicts, strict=True)]
+    return sorted(result, key=lambda one: (-one.verdict.share, -one.knn.share)), impossible
+
+
+def row(one: Screened) -> dict[str, Any]:
+    """A line of the CSV; accuracies in per cent."""
+    config, verdict = one.candidate.prepared.config, one.verdict
+    return {
+        "candidate": one.candidate.label,
+        "model": config.model.called,
+        "weights": config.weights.source,
+        "weights_resolved": one.candidate.prepared.facts.weights,
+        "probe_val_acc": round(100 * verdict.share, 4),
+        "probe_low": round(100 * verdict.low, 4),
+        "probe_high": round(100 * verdict.high, 4),
+        "knn_val_acc": round(100 * one.knn.share, 4),
+        "p": float(f"{verdict.p:.3g}"),
+        "worth_training": one.worth,
+        "features": one.features.val.shape[1],
+        "features_s": round(one.features.seconds, 3),
+        "cached": one.features.cached,
+        "probe_s": round(one.probed.seconds, 3),
+        "C": one.probed.strength,
+        "k": one.probed.neighbours,
+    }
+
+
+def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
+    """The table for the eye, and what it means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("candidate", "weights_resolved"):
+        table.add_column(name, overflow="fold")
+    for name in ("probe", "95 %", "knn", "p", "features_s", "probe_s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for one in found:
+        cells = row(one)
+        interval = f"{cells['probe_low']:.1f} to {cells['probe_high']:.1f}"
+        time = "cached" if one.features.cached else f"{one.features.seconds:.1f}"
+        numbers = [f"{cells['probe_val_acc']:.2f}", interval, f"{cells['knn_val_acc']:.2f}"]
+        p = "best" if one is found[0] else f"{one.verdict.p:.2g}"
+        mark = "" if one.worth else "worse"
+        words = (one.candidate.label, cells["weights_resolved"])
+        table.add_row(*words, *numbers, p, time, f"{one.probed.seconds:.1f}", mark)
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    same = sum(one.candidate.same for one in found)
+    notes = [f"{same} combination(s) more differ in training alone: the same features"] if same else []
+    notes += [f"left out: {why}" for why in dict.fromkeys(impossible)]
+    for line in [*notes, advice(found)]:
+        console.print(line, soft_wrap=True)
+
+
+def advice(found: Sequence[Screened]) -> str:
+    """Which candidates are worth training."""
+    worth = [one.candidate.label for one in found if one.worth]
+    n_val = len(found[0].probed.linear)
+    text = f"worth training: {'; '.join(worth)}"
+    if len(found) == 1:
+        return f"{text} (nothing to compare it with)"
+    rest = "these can't be told from the best" if len(worth) > 1 else "the best alone, the others are visibly worse"
+    return f"{text} ({rest} on {n_val} val images; exact McNemar, Holm, p < {ALPHA:g})"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Exit code 2 for a mistake, told in one line."""
+    from sweeps.messages import told
+
+    text = (__doc__ or "").split("\n")
+    parser = argparse.ArgumentParser(prog="python -m training.screen", description=text[0], epilog=" ".join(text[4:]))
+    parser.add_argument("-m", "--multirun", action="store_true", help="as for train.py; commas do the same without it")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE[,VALUE]", help="settings, as for train.py -m")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        found, impossible = screen(options.overrides)
+        if options.csv is not None:
+            write_csv(options.csv, found)
+        show(found, impossible)
+    except KeyboardInterrupt:
+        print("interrupted; what was extracted is kept", file=sys.stderr)
+        return 130
+    except Exception as error:
+        return told(error)
+    return 0
+
+
+def write_csv(file: Path, found: Sequence[Screened]) -> None:
+    """A row a candidate, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row(found[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(row, found))
+    write_whole(file, text.getvalue().encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
