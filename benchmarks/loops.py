@@ -1,0 +1,204 @@
+"""One training loop in a process of its own, for benchmarks/training.py: prints what it took as JSON.
+
+python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS
+
+ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer); tutorial (DataLoader with 2 workers,
+defaults); tuned (the same with channels_last and bf16 where the CPU has it); lightning (its Trainer, the same
+precision); ceiling (the bare network, forwards and backwards of training and of evaluation alike, on batches that lie
+in memory, same precision and layout). All evaluate on val after each epoch, and all but the ceiling save. FOLDER: class
+folders below train/, val/ and test/. The first epoch is not counted.
+"""
+
+import contextlib
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+from torchvision.transforms import v2
+
+from training.device import cpu_has_bf16
+
+STARTED = time.perf_counter()
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+
+
+def main() -> None:
+    """Run the row that the command line names."""
+    row, model, folder, size, batch, epochs = sys.argv[1:]
+    ends, first = ROWS[row](model, Path(folder), int(size), int(batch), int(epochs))
+    images = sum(1 for _ in Path(folder, "train").rglob("*.*"))
+    seconds = ends[-1] - ends[0]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(
+        json.dumps({"images_per_s": images * (len(ends) - 1) / seconds, "first_s": first - STARTED, "mb": peak / 1024})
+    )
+
+
+Times = tuple[list[float], float]  # the end of each epoch, and of the first step
+
+
+def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: str) -> Times:
+    """A run of finegrid, with its defaults and what `more` overrides."""
+    from hydra import compose, initialize_config_dir
+
+    from sweeps.compose import run_config, set_hydra_defaults
+    from training import loop
+    from training.prepare import prepare
+    from training.run import run
+
+    set_hydra_defaults(sweeper="grid", launcher="local")
+    ends: list[float] = []
+    steps: list[float] = []
+    before = loop.Trainer._step
+
+    def step(self: Any) -> Any:  # the end of the first one; costs a microsecond
+        result = before(self)
+        if not steps:
+            steps.append(time.perf_counter())
+        return result
+
+    loop.Trainer._step = step  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as root:
+        overrides = [f"model={model}", "data=folder", f"data.root={folder}", f"data.size={size}"]
+        overrides += [f"trainer.batch_size={batch}", f"trainer.epochs={epochs}", f"sweep.root={root}", "augment=flip"]
+        overrides += more
+        with initialize_config_dir(str(Path(__file__).parents[1] / "conf")):
+            config = compose("config", overrides)
+        run(prepare(run_config(config)), lambda _: ends.append(time.perf_counter()))
+    return ends, steps[0]
+
+
+def precision(row: str) -> tuple[Callable[[], Any], bool]:
+    """The autocast of a row, and whether it uses channels_last."""
+    if row == "tutorial":
+        return contextlib.nullcontext, False
+    if cpu_has_bf16():
+        return lambda: torch.autocast("cpu", torch.bfloat16), True
+    return contextlib.nullcontext, True
+
+
+def loaders(folder: Path, size: int, batch: int) -> tuple[Any, Any]:
+    """Train and val as the tutorials load them."""
+    steps: list[Any] = [
+        v2.ToImage(),
+        v2.Resize((size, size)),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(MEAN, STD),
+    ]
+    train = torchvision.datasets.ImageFolder(folder / "train", v2.Compose([v2.RandomHorizontalFlip(), *steps]))
+    val = torchvision.datasets.ImageFolder(folder / "val", v2.Compose(steps))
+    of = torch.utils.data.DataLoader
+    return of(train, batch, shuffle=True, num_workers=2), of(val, batch, num_workers=2)
+
+
+def plain(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+    """A loop as people write it."""
+    train, val = loaders(folder, size, batch)
+    network = torchvision.models.get_model(model, num_classes=len(train.dataset.classes))
+    return train_by_hand(row, network, train, val, epochs, save=True)
+
+
+def ceiling(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+    """The network alone: every batch is there already."""
+    train, val = loaders(folder, size, batch)
+    layout = torch.channels_last if precision(row)[1] else torch.contiguous_format
+    ready = [[(x.contiguous(memory_format=layout), y) for x, y in loader] for loader in (train, val)]
+    network = torchvision.models.get_model(model, num_classes=len(train.dataset.classes))
+    return train_by_hand(row, network, ready[0], ready[1], epochs, save=False)
+
+
+def train_by_hand(
+    row: str, network: nn.Module, train: Iterable[Any], val: Iterable[Any], epochs: int, save: bool
+) -> Times:
+    """Train and evaluate; `save`: a checkpoint after each epoch."""
+    autocast, channels_last = precision(row)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network.to(memory_format=layout)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    ends, first = [], 0.0
+    with tempfile.TemporaryDirectory() as root:
+        for _ in range(epochs):
+            network.train()
+            for images, labels in train:
+                optimizer.zero_grad()
+                with autocast():
+                    loss = functional.cross_entropy(network(images.contiguous(memory_format=layout)), labels)
+                loss.backward()
+                optimizer.step()
+                first = first or time.perf_counter()
+            network.eval()
+            with torch.no_grad(), autocast():
+                for images, labels in val:
+                    (network(images.contiguous(memory_format=layout)).argmax(1) == labels).sum()
+            if save:
+                torch.save({"model": network.state_dict(), "optimizer": optimizer.state_dict()}, Path(root) / "last.pt")
+            ends.append(time.perf_counter())
+    return ends, first
+
+
+def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+    """Lightning's Trainer, which evaluates and saves by itself."""
+    import lightning as L
+
+    train, val = loaders(folder, size, batch)
+    ends: list[float] = []
+    steps: list[float] = []
+
+    class Module(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = torchvision.models.get_model(model, num_classes=len(train.dataset.classes))
+            self.network.to(memory_format=torch.channels_last)
+
+        def training_step(self, given: Any, _: int) -> Any:
+            return functional.cross_entropy(
+                self.network(given[0].contiguous(memory_format=torch.channels_last)), given[1]
+            )
+
+        def validation_step(self, given: Any, _: int) -> None:
+            images = given[0].contiguous(memory_format=torch.channels_last)
+            self.log("val_acc", (self.network(images).argmax(1) == given[1]).float().mean())
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW(self.parameters(), lr=1e-3)
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            steps.append(time.perf_counter())
+
+        def on_train_epoch_end(self) -> None:
+            ends.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as root:
+        kind: Any = "bf16-mixed" if cpu_has_bf16() else "32-true"
+        common: dict[str, Any] = {
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+        }
+        L.Trainer(max_epochs=epochs, precision=kind, accelerator="cpu", default_root_dir=root, **common).fit(
+            Module(), train, val
+        )
+    return ends, steps[0]
+
+
+ROWS: dict[str, Callable[..., Times]] = {
+    "ours": ours,
+    "ours-untracked": lambda *given: ours(*given, "tracking=none"),
+    "ours-all-histograms": lambda *given: ours(*given, "tracking.histogram_layers=[all]"),
+    "tutorial": lambda *given: plain("tutorial", *given),
+    "tuned": lambda *given: plain("tuned", *given),
+    "lightning": lightning,
+    "ceiling": lambda *given: ceiling("ceiling", *given),
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""How fast a run trains, beside what people write by hand, and beside the bare network.
+
+python -m benchmarks.training [--models resnet18 resnet50 swin_v2_t] [--images 96] [--repeats 3]
+python -m benchmarks.training --data digits --models resnet18 --images 640
+python -m benchmarks.training --rows ours ours-untracked ours-all-histograms
+
+Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the start of the
+process to the end of the first step, peak memory; rows in benchmarks/loops.py, by turns. Photographs: class folders,
+trashnet beside the repository by default (--root), of which --images are trained on and a third as many validated;
+224 px and batch 16. --data digits: the embedded digits as PNG files, 32 px and batch 64.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from benchmarks.measure import ROOT, show, spread
+from training.device import cpu_has_bf16
+
+ROWS = ("ours", "tutorial", "tuned", "lightning", "ceiling")
+
+
+def main() -> None:
+    """Print a table a model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50", "swin_v2_t"])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), help="see benchmarks/loops.py")
+    parser.add_argument("--data", choices=["folder", "digits"], default="folder")
+    parser.add_argument("--root", type=Path, default=ROOT.parent / "shared" / "data" / "trashnet")
+    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--size", type=int, help="px")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    args.size = args.size or (224 if args.data == "folder" else 32)
+    args.batch = args.batch or (16 if args.data == "folder" else 64)
+    print("CUDA rows: not written yet" if torch.cuda.is_available() else "no CUDA device: its rows are left out")
+    print(f"CPU with{'' if cpu_has_bf16() else 'out'} bf16 instructions")
+    with tempfile.TemporaryDirectory() as folder:
+        root = args.root if args.data == "folder" else digits(Path(folder, "all"))
+        subset(root, Path(folder, "some"), args.images)
+        for model in args.models:
+            table(model, Path(folder, "some"), args)
+
+
+def digits(folder: Path) -> Path:
+    """The embedded digits as class folders of PNG files, two thirds of them for training."""
+    pixels, labels = load_digits(return_X_y=True)
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        place = folder / ("train", "train", "train", "train", "val", "test")[number % 6] / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image.reshape(8, 8) * (255 / 16)).round().astype(np.uint8)).save(place / f"{number}.png")
+    return folder
+
+
+def subset(root: Path, folder: Path, images: int) -> None:
+    """Copy so many train images, and a third of it for val and test, evenly over the classes."""
+    draw = random.Random(0)
+    for split, count in (("train", images), ("val", images // 3), ("test", images // 3)):
+        classes = sorted(path for path in (root / split).iterdir() if path.is_dir())
+        for number, name in enumerate(classes):
+            files = sorted(name.iterdir())
+            share = count // len(classes) + (number < count % len(classes))
+            (folder / split / name.name).mkdir(parents=True)
+            for file in draw.sample(files, min(share, len(files))):
+                shutil.copy(file, folder / split / name.name)
+
+
+def table(model: str, folder: Path, args: argparse.Namespace) -> None:
+    """Measure all rows by turns, and print them."""
+    found: dict[str, list[dict[str, float]]] = {row: [] for row in args.rows}
+    for repeat in range(args.repeats):
+        for row in args.rows if repeat % 2 == 0 else args.rows[::-1]:
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.loops", row, model, str(folder)]
+            command += [str(args.size), str(args.batch), str(args.epochs)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{row}: {done.stderr.strip().splitlines()[-1]}")
+                continue
+            found[row].append(json.loads(done.stdout.splitlines()[-1]))
+    lines = []
+    for row, results in found.items():
+        if not results:
+            continue
+        speeds = [one["images_per_s"] for one in results]
+        ratios = [ours["images_per_s"] / one["images_per_s"] for ours, one in zip(found["ours"], results, strict=False)]
+        first, memory = ([one[name] for one in results] for name in ("first_s", "mb"))
+        lines.append([row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"])
+    title = f"{model}, {args.size} px, batch {args.batch}, {args.images} images"
+    show(title, ["loop", "images/s", "ours / this", "first step, s", "peak MB"], lines)
+
+
+if __name__ == "__main__":
+    main()
