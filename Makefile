@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test chaos cluster gpu bench check format clean
+.PHONY: install demo test slow chaos browser cluster gpu bench check format clean
 
 install: .venv/installed
 
@@ -19,9 +19,14 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# Slow tests, by their marker: kills at random, Ray or Slurm, a CUDA device, accuracy over seeds
-chaos cluster gpu bench: install
-	$(BIN)/python -m pytest -m $@
+# Slow tests, by their marker: exports and soups, kills at random, Chromium (apt-get install chromium), a CUDA device, accuracy over seeds
+slow chaos browser gpu bench: install
+	$(BIN)/python -m pytest -n 2 --timeout 900 -m $@
+
+# Ray
+cluster: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
+	$(BIN)/python -m pytest -n 2 --timeout 900 -m $@
 
 check: install
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Shared by all tests: the two public doors, as functions."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["data.size=8", "trainer.batch_size=32", "debug.max_steps=2", "trainer.epochs=2", "trainer.threads=1"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; children would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result(NamedTuple):

@@ -82,3 +82,30 @@ class Curious(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         colours = images.mean((2, 3))
         return self.head(colours * self.rates[colours.sum().item() > 0])
+
+
+def uneven(config: DataConfig) -> Source:
+    """200 grey images that say nothing about their class, which is `rare` for one in ten; given splits."""
+    labels = (np.arange(200) % 10 == 0).astype(np.int64)
+    splits = np.array(["train"] * 120 + ["val"] * 40 + ["test"] * 40)
+    names = tuple(f"{index:03}" for index in range(200))
+    return Source(("common", "rare"), names, labels, splits, lambda index: Image.new("RGB", (8, 8), "grey"))
+
+
+class Hungry(nn.Module):
+    """Like `smooth`, but from training batch `at` on it asks for a million GB to train on more than `largest` images,
+    or to evaluate four times as many."""
+
+    def __init__(self, num_classes: int, largest: int, at: int) -> None:
+        super().__init__()
+        self.network, self.largest, self.at, self.calls = smooth(num_classes), largest, at, 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += self.training
+        if len(images) > self.largest * (1 if self.training else 4) and self.calls >= self.at:
+            torch.empty(10**15, dtype=torch.uint8, device=images.device)
+        return self.network(images)
+
+
+def hungry(num_classes: int, largest: int = 10**9, at: int = 0) -> nn.Module:
+    return Hungry(num_classes, largest, at)

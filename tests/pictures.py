@@ -18,7 +18,13 @@ from training.errors import ConfigError
 def fresh(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache folder for each test, and nothing remembered from the test before. Import it to have it."""
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
+    forget()
+
+
+def forget() -> None:
+    """As a new process: nothing is known of any data set."""
     dataset_module._open.cache_clear()
+    dataset_module._sound.cache_clear()
 
 
 def cache_files() -> list[Path]:
@@ -28,7 +34,7 @@ def cache_files() -> list[Path]:
 
 def opened(root: Path | None = None, **values: Any) -> Dataset:
     """open_dataset as a new process would see it."""
-    dataset_module._open.cache_clear()
+    forget()
     if root is not None:
         values["root"] = str(root)
     return open_dataset(DataConfig(**{"_target_": "training.sources.folder", "size": 16, **values}))

@@ -80,7 +80,7 @@ class Running:
 
     def alive(self) -> list[str]:
         """Its processes that live still, runs and fork server too."""
-        command = ["ps", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
+        command = ["ps", "-ww", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
         lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
         return [line for line in lines if not line.startswith("Z")]
 

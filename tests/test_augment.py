@@ -26,7 +26,7 @@ from training.batches import (
 )
 from training.config import AugmentConfig, DataConfig
 from training.dataset import Dataset, open_dataset
-from training.images import ImageStore
+from training.store import ImageStore
 
 PLAIN = Preprocessing(16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 STANDARD = AugmentConfig(flip=0.5, crop_scale=[0.35, 1.0])
@@ -44,7 +44,11 @@ def dataset(count: int) -> Dataset:
     split = {"train": rows[:count], "val": rows[count : count + 2], "test": rows[count + 2 :]}
     pictures = np.random.default_rng(1).integers(0, 256, (count + 4, 16, 16, 3), dtype=np.uint8)
     names = tuple(f"{row:03}" for row in rows)
-    return Dataset(("a", "b"), names, rows % 2, split, "", (), (), lambda index: Image.fromarray(pictures[index]), None)
+
+    def load(index: int) -> Image.Image:
+        return Image.fromarray(pictures[index])
+
+    return Dataset(("a", "b"), names, rows % 2, split, "", {}, (), (), load, None)
 
 
 def batches(data: Dataset, channels_last: bool = False) -> Batches:

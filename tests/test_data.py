@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 from training.config import DataConfig
 from training.dataset import open_dataset
 from training.errors import ConfigError
-from training.images import ImageStore
+from training.store import ImageStore
 
 REPO = Path(__file__).parents[1]
 TRASHNET = Path(os.environ.get("FINEGRID_TRASHNET", REPO.parent / "shared/data/trashnet"))
@@ -373,3 +374,13 @@ def test_complaints_about_a_source_of_your_own() -> None:
     assert "dev, expected train, val or test" in problem(_target_="my_source.dev")
     assert "05: ValueError no such slice" in problem(_target_="my_source.broken")
     assert opened(_target_="my_source.broken", on_bad="skip").skipped == ("05",)
+
+
+def test_the_same_picture_in_train_and_test_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2, "test/a": 3, "test/b": 3})
+    assert opened(root).shared == {"val": 0, "test": 0}
+    shutil.copy(root / "train/a/001.png", root / "test/a/copied.png")
+    shutil.copy(root / "train/b/002.png", root / "test/b/copied.png")
+    with caplog.at_level("WARNING"):
+        assert opened(root).shared == {"val": 0, "test": 2}
+    assert "2 of the test images are in train too" in caplog.text

@@ -14,7 +14,8 @@ from PIL import ExifTags, Image
 from training import parallel
 from training.config import DataConfig
 from training.dataset import Dataset
-from training.images import ImageStore, load_image, stored, to_rgb
+from training.images import load_image, stored, to_rgb
+from training.store import ImageStore
 
 REPO = Path(__file__).parents[1]
 
@@ -215,10 +216,11 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_a_store_gives_the_same_with_and_without_memory(dataset: Dataset) -> None:
     config, indices = DataConfig(size=16), np.array([5, 3, 3, 20])
-    kept, bare = ImageStore(dataset, config), ImageStore(dataset, DataConfig(size=16, memory_gb=0))
+    kept, bare = (ImageStore(dataset, DataConfig(size=16, cache=kind)) for kind in ("memory", "none"))
+    disk = ImageStore(dataset, DataConfig(size=16, cache="disk"))
     expected = np.stack([stored(dataset.load(index), config) for index in indices])
     for _ in range(2):
-        for store in (kept, bare):
+        for store in (kept, bare, disk):
             batch = store.batch(indices)
             assert batch.dtype == np.uint8 and batch.shape == (4, 16, 16, 3)
             assert np.array_equal(batch, expected)
@@ -228,8 +230,7 @@ def test_a_store_gives_the_same_with_and_without_memory(dataset: Dataset) -> Non
 
 
 def test_what_is_in_memory_needs_no_file_and_a_lost_file_is_named(dataset: Dataset) -> None:
-    kept, bare = (ImageStore(dataset, DataConfig(size=16, memory_gb=memory)) for memory in (1, 0))
-    kept.fill(np.arange(10))
+    kept, bare = (ImageStore(dataset, DataConfig(size=16, cache=kind)) for kind in ("memory", "none"))
     before = kept.batch(np.arange(10))
     for index in (4, 15):
         Path(dataset.where(index)).unlink()
@@ -241,13 +242,13 @@ def test_what_is_in_memory_needs_no_file_and_a_lost_file_is_named(dataset: Datas
 
 def test_the_limit_of_memory_counts_the_whole_set(dataset: Dataset) -> None:
     exact = 24 * 16 * 16 * 3 / 1e9
-    assert ImageStore(dataset, DataConfig(size=16, memory_gb=exact))._pixels is not None
-    assert ImageStore(dataset, DataConfig(size=16, memory_gb=exact * 0.99))._pixels is None
+    assert ImageStore(dataset, DataConfig(size=16, cache="memory", memory_gb=exact))._pixels is not None
+    assert ImageStore(dataset, DataConfig(size=16, cache="memory", memory_gb=exact * 0.99))._pixels is None
 
 
-@pytest.mark.parametrize("memory", [1, 0])
-def test_mean_and_std(dataset: Dataset, memory: float) -> None:
-    store = ImageStore(dataset, DataConfig(size=16, memory_gb=memory))
+@pytest.mark.parametrize("kind", ["memory", "disk", "none"])
+def test_mean_and_std(dataset: Dataset, kind: Any) -> None:
+    store = ImageStore(dataset, DataConfig(size=16, cache=kind))
     indices = np.arange(2, 20)
     pixels = store.batch(indices).astype(np.float64).reshape(-1, 3) / 255
     mean, std = store.mean_std(indices)

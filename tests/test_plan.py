@@ -42,6 +42,19 @@ def test_what_lies_there_is_counted_and_timed(train: Door, tmp_path: Path) -> No
     assert re.search(r"plan: 4 runs: 2 new, 2 done; about \d+ s", planned.out), planned.out
 
 
+def test_a_job_of_a_sweep_is_composed_as_hydra_composes_it_alone(train: Door, tmp_path: Path) -> None:
+    """The sweep puts values into a composition that it keeps; a single run goes through Hydra alone."""
+    command = [*QUICK, TINY, "tracking=none", "optimizer=sgd", "augment=flip", "sweep.name=same"]
+    assert train("-m", *command, "optimizer.lr=0.01,0.02", "seed=1").code == 0
+    folder = next((tmp_path / "outputs" / "same").glob("*lr0.02*/seed=1/.hydra"))
+    files = [folder / "config.yaml", folder / "overrides.yaml"]
+    swept = [file.read_text() for file in files]
+    for file in files:
+        file.unlink()
+    assert train(*command, "optimizer.lr=0.02", "seed=1").code == 0
+    assert [file.read_text() for file in files] == swept
+
+
 def test_runs_times_the_command_line_which_wins(train: Door, tmp_path: Path) -> None:
     lines = ["model=resnet18 optimizer.lr=1e-3,1e-2", "model=resnet34 trainer.epochs=9"]
     planned = train("-m", f"hydra.sweeper.runs={lines}", "seed=0,1", "trainer.epochs=3", "sweep.plan=true")

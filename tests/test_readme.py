@@ -34,7 +34,7 @@ def test_slow_commands_are_run_by_ci() -> None:
     assert "train.py -m model=resnet18,resnet50 sweep.name=demo" in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_commands(tmp_path: Path) -> None:
     """With a few real images, and with fewer steps where a command trains."""
     write_digits(tmp_path / "photos", range(2), 12, 4, 4)

@@ -160,7 +160,7 @@ def interrupt(*_: object) -> None:
 @pytest.mark.parametrize(
     ("module", "step", "skipped"),
     [
-        (training.session, "save_state", 1),  # after history and TensorBoard, before the resume state
+        (training.session.Saver, "save", 1),  # after history and TensorBoard, before the resume state
         (training.run, "save_predictions", 0),  # after the last epoch
         (training.run, "write_whole", 2),  # after the predictions, before the weights
         (training.session.Tracker, "end", 0),  # after both, before the record
@@ -290,17 +290,18 @@ def test_file_that_may_not_be_written(train: Door, tmp_path: Path) -> None:
     assert outcome(folder) == outcome(unbroken)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 def test_full_disk(train: Door, tmp_path: Path) -> None:
     """The disk holds the first epoch's state, but not the second's beside it."""
-    arguments = [*QUICK, TINY, WIDE, "trainer.epochs=4"]
-    assert train(*arguments, "sweep.name=unbroken").code == 0
     disk = tmp_path / "outputs" / "full"
-    disk.mkdir()
+    disk.mkdir(parents=True)
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1100k", "finegrid-test", disk], check=False)
     if made.returncode:
-        pytest.skip("may not mount")
+        pytest.skip(
+            "may not mount a small disk, which takes root; the test before this one limits the file size instead"
+        )
     try:
+        arguments = [*QUICK, TINY, WIDE, "trainer.epochs=4"]
+        assert train(*arguments, "sweep.name=unbroken").code == 0
         result = train(*arguments, "sweep.name=full")
         folder, unbroken = sorted((tmp_path / "outputs").glob("*/*/*"))
         no_space_is_told(result, folder)
@@ -311,3 +312,43 @@ def test_full_disk(train: Door, tmp_path: Path) -> None:
         assert outcome(folder) == outcome(unbroken)
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)  # the log is still open
+
+
+@pytest.mark.parametrize(("every_s", "epoch"), [("0", 2), ("1000", 1)])
+def test_a_large_state_is_saved_now_and_then(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: str, epoch: int
+) -> None:
+    """Small ones after every epoch, as all other tests here show."""
+    monkeypatch.setattr(training.state, "AT_ONCE", 0)
+    arguments = [*HARD, *stopping(tmp_path, 10), f"trainer.save_every_s={every_s}"]
+    assert train(*arguments, "sweep.name=unbroken").code == 0
+    (tmp_path / "stop").write_text("break")
+    assert train(*arguments).code == 1
+    folder, unbroken = sorted((tmp_path / "outputs").glob("*/*/*"))
+    assert torch.load(folder / "resume.pt", weights_only=True)["state"]["epoch"] == epoch
+    (tmp_path / "stop").unlink()
+    resumed = train(*arguments)
+    assert resumed.code == 0 and f"going on after epoch {epoch} of 4" in resumed.out
+    assert outcome(folder) == outcome(unbroken)
+
+
+def test_a_run_that_is_asked_to_stop_saves_its_last_epoch(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.errors import Stopped
+
+    def stop(report: training.run.EpochReport) -> None:
+        if report.epoch == 3:
+            raise Stopped(report.epoch)
+
+    monkeypatch.setattr(training.state, "AT_ONCE", 0)
+    arguments = [*HARD, "trainer.save_every_s=1000"]
+    original = training.run.run
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(training.run, "run", lambda prepared, *_: original(prepared, stop))
+        train(*arguments)
+    resumed = train(*arguments)
+    assert resumed.code == 0 and "going on after epoch 3 of 4" in resumed.out
+    assert train(*arguments, "sweep.name=unbroken").code == 0
+    folder, unbroken = sorted((tmp_path / "outputs").glob("*/*/*"))
+    assert outcome(folder) == outcome(unbroken)

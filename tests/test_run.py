@@ -1,6 +1,8 @@
 """One run through its door: what it leaves, that it comes out the same again, and that it is not done twice."""
 
+import base64
 import csv
+import io
 import json
 import os
 import shutil
@@ -17,12 +19,13 @@ import torch
 from conftest import QUICK, ROOT, Door, Result, run_folders
 from outcome import TINY, history_of, only_run, outcome, record_of
 from own_parts import smooth, tiny
+from PIL import Image
 from torch import Tensor, nn
 
 from training.batches import Preprocessing
 from training.config import DataConfig
 from training.dataset import Dataset, open_dataset
-from training.images import ImageStore
+from training.store import ImageStore
 
 CONFIG = [*QUICK, TINY, "data.size=16", "data.resize=crop", "trainer.epochs=3", "optimizer.lr=0.01"]
 
@@ -62,11 +65,26 @@ def test_run_leaves_its_files_and_nothing_else(done: tuple[Path, Result]) -> Non
     found = {path.name for path in folder.iterdir()}
     (events,) = (name for name in found if name.startswith("events.out.tfevents."))
     predictions = {"predictions_val.npz", "predictions_test.npz"}
-    texts = {"record.json", "config.json", "history.csv", "run.log"}
+    texts = {"record.json", "config.json", "history.csv", "mistakes.json", "run.log"}
     assert found == {".hydra", ".lock", "best.safetensors", events, *predictions, *texts}
     assert "epoch 3/3" in (folder / "run.log").read_text()
     assert "epochs: 3" in (folder / ".hydra" / "config.yaml").read_text()
     assert folder.name == "seed=0" and folder.parent.name.startswith("tiny-none-adamw-lr0.01-onecycle-")
+
+
+def test_the_worst_mistakes_are_kept_as_thumbnails(done: tuple[Path, Result]) -> None:
+    images = json.loads((done[0] / "mistakes.json").read_text())["images"]
+    with np.load(done[0] / "predictions_test.npz") as content:
+        names, labels = content["id"].tolist(), content["label"]
+        shares = torch.from_numpy(content["logits"]).double().softmax(1).numpy()
+    wrong = [row for row in range(len(names)) if shares[row].argmax() != labels[row]]
+    wrong = sorted(wrong, key=lambda row: -shares[row].max())[:24]
+    assert [image["id"] for image in images] == [names[row] for row in wrong] and len(images) > 2
+    for image, row in zip(images, wrong, strict=True):
+        assert (image["label"], image["guess"]) == (str(labels[row]), str(shares[row].argmax()))
+        assert image["probability"] == pytest.approx(shares[row].max(), abs=1e-4)
+        picture = Image.open(io.BytesIO(base64.b64decode(image["jpeg"])))
+        assert picture.format == "JPEG" and max(picture.size) <= 96
 
 
 def test_record_says_what_the_run_was(done: tuple[Path, Result]) -> None:
@@ -233,9 +251,10 @@ def test_test_images_are_looked_at_once_and_after_the_last_epoch(train: Door, tm
     assert train(*QUICK, TINY, *source, "trainer.epochs=3").code == 0
     loads = log.read_text().splitlines()
     looks = [line for line in loads if line.startswith("test")]
-    assert len(looks) == 6 + 6, "each once to check the file before the run, and each once at its end"
-    assert looks[-6:] == ["test 3"] * 6
-    assert loads[-6:] == looks[-6:]
+    wrong = len(json.loads((only_run(outputs) / "mistakes.json").read_text())["images"])
+    assert len(looks) == 6 + 6 + wrong, "to check the file before the run, at its end, and for a thumbnail of a mistake"
+    assert looks[6:] == ["test 3"] * (6 + wrong)
+    assert loads[-len(looks[6:]) :] == looks[6:]
     for rows in (1, 2):
         assert {line for line in loads if line.endswith(f" {rows}")} == {f"train {rows}", f"val {rows}"}
 

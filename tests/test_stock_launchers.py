@@ -6,6 +6,8 @@ import pytest
 from conftest import Door
 from sweeping import records, results, small, tree, trouble
 
+pytestmark = pytest.mark.chaos  # slow: their processes import torch anew
+
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],

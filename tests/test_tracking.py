@@ -137,7 +137,7 @@ def test_hparams_table_has_the_run_in_its_own_folder(train: Door, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("where", "step", "shown"), [(training.session, "save_state", [1, 2]), (training.session.Tracker, "epoch", [1])]
+    ("where", "step", "shown"), [(training.session.Saver, "save", [1, 2]), (training.session.Tracker, "epoch", [1])]
 )
 def test_killed_and_resumed_run_shows_every_epoch_once(
     train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, step: str, shown: list[int]
@@ -186,3 +186,17 @@ def test_two_steps_are_two(train: Door, tmp_path: Path, accumulate: int) -> None
     (folder,) = run_folders(tmp_path / "outputs")
     (row,) = history_of(folder)
     assert row["images_per_s"] * row["seconds"] == pytest.approx(2 * 32 * accumulate)
+
+
+def test_histograms_count_what_is_there() -> None:
+    from training.histograms import BINS, histograms
+
+    values = torch.randn(10_000)
+    found = histograms({"a": values, "constant": torch.full((7,), 2.0), "broken": torch.tensor([1.0, float("nan")])})
+    assert set(found) == {"a", "constant"}
+    one = found["a"]
+    assert one.count == 10_000 == sum(one.counts) and len(one.limits) == len(one.counts) == BINS
+    assert (one.least, one.largest) == (values.min(), values.max())
+    expected = torch.histc(values, BINS)  # rounds differently at the edges of the bins
+    assert (torch.tensor(one.counts) - expected).abs().sum() <= 4
+    assert found["constant"].counts == [7] + [0] * (BINS - 1)

@@ -1,0 +1,156 @@
+"""The report as a page: what is in it, and how it behaves in a real browser (marker `browser`)."""
+
+import html
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import QUICK, Door, run_folders
+from outcome import TINY
+from pictures import tree
+from sweeping import small
+from test_report import report_here, write_run
+from test_statistics import LAB
+
+EVIL = "<img src=x onerror=alert(1)>&amp;"  # a class that somebody may have
+
+
+def history(folder: Path, epochs: int) -> None:
+    """A plausible history.csv."""
+    generator = np.random.default_rng(0)
+    lines = ["epoch,lr,train_loss,train_acc,val_loss,val_acc,grad_norm,seconds,images_per_s"]
+    for epoch in range(1, epochs + 1):
+        numbers = ",".join(str(number) for number in generator.random(8))
+        lines.append(f"{epoch},{numbers}")
+    (folder / "history.csv").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def sweep(train: Door, tmp_path: Path) -> Path:
+    """A real sweep on images of which one class has a name that is HTML, and a search on digits beside it."""
+    pictures = tree(tmp_path / "pictures", {EVIL: 20, "plain": 20, "third": 20})
+    command = ["-m", *QUICK, TINY, "data=folder", f'data.root="{pictures}"', "seed=0,1", "optimizer.lr=1e-2,1e-3"]
+    assert train(*command, "trainer.epochs=4", "sweep.name=pictures").code == 0
+    search = [*small(tmp_path, 2), "hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "sweep.name=search"]
+    search += ["optimizer.lr=tag(log,interval(1e-4,1e-1))", "optimizer.weight_decay=interval(0,1)"]
+    assert train(*search, "hydra.sweeper.n_trials=8").code == 0
+    return tmp_path / "outputs" / "pictures"
+
+
+def page(*arguments: str | Path, file: Path) -> str:
+    result = report_here(*arguments, "--html", file)
+    assert result.returncode == 0 and f"wrote {file}" in result.stderr
+    return file.read_text()
+
+
+def own(text: str) -> str:
+    """The page without Plotly's own code."""
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    return text.replace(max(scripts, key=len), "")
+
+
+def test_names_are_escaped_and_nothing_is_fetched(sweep: Path, tmp_path: Path) -> None:
+    text = own(page(sweep, file=tmp_path / "page.html"))
+    assert EVIL not in text and "onerror=alert(1)>" not in text
+    assert html.escape(EVIL) in text, "among the mistakes, as text"
+    assert not re.search(r"""(src|href)=["']?(https?:|//)""", text) and "url(" not in text
+    for heading in ("What it means", "Table", "What matters", "Val and test", "Curves", "Mistakes"):
+        assert f"<h2>{heading}</h2>" in text
+    assert "Weights and gradients over the epochs" in text and "data:image/jpeg;base64," in text
+
+
+def test_a_hundred_runs_in_six_megabytes(tmp_path: Path) -> None:
+    for number in range(100):
+        lr, model = 10 ** -(1 + number / 40), f"resnet{18 + number % 5}"
+        history(write_run(tmp_path / "sweep", f"{number:010x}", lr=lr, model=model, val=90 + number / 20), 100)
+    text = page(tmp_path / "sweep", file=tmp_path / "new" / "page.html")
+    assert len(text.encode()) <= 6e6
+    assert len(re.findall("<tr class", text)) == 100
+
+
+def test_published_numbers_have_a_page_too(tmp_path: Path) -> None:
+    text = own(page(*LAB, file=tmp_path / "page.html"))
+    assert "1.96 points" in text and "Curves" not in text and len(re.findall("<tr class", text)) == 11
+
+
+def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "sweep", "aaaaaaaaaa")
+    (tmp_path / "file").touch()
+    result = report_here(tmp_path / "sweep", "--html", tmp_path / "file" / "page.html")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "page.html" in result.stderr
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Chromium, headless, without network."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def visit(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> tuple[Any, list[str]]:
+    """The page in a new window, and the list to which its errors are added; without network."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    opened, errors = context.new_page(), []
+    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
+    opened.goto(file.as_uri())
+    opened.wait_for_selector("[data-plot] .main-svg", state="attached")
+    return opened, errors
+
+
+@pytest.mark.browser
+def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
+    file = tmp_path / "page.html"
+    page(sweep, sweep.parent / "search", file=file)
+    folders = run_folders(sweep.parent)
+    opened, errors = visit(browser, file)
+    assert opened.locator("[data-plot] .main-svg").count() >= 10
+    cells = opened.locator("tbody tr")
+    assert cells.count() == 10 and len(folders) == 12  # four runs of two seeds are two rows
+
+    column = opened.locator("th", has_text="lr").first
+    place = opened.locator("th").all_inner_texts().index("lr")
+    column.locator("button").click()
+    rates = [float(row.locator("td").nth(place).inner_text()) for row in cells.all()]
+    assert rates == sorted(rates, reverse=True) and column.get_attribute("aria-sort") == "descending"
+    column.locator("button").click()
+    assert [float(row.locator("td").nth(place).inner_text()) for row in cells.all()] == rates[::-1]
+
+    opened.fill("#filter", "0.01")
+    visible = [row for row in cells.all() if row.is_visible()]
+    assert 0 < len(visible) < 10 and all("0.01" in row.inner_text() for row in visible)
+    assert opened.inner_text("#count") == f"{len(visible)} of 10 rows"
+
+    before = opened.locator("#left-plot .main-svg").first.inner_html()
+    opened.select_option("#layer", index=1)
+    assert opened.locator("#left-plot .main-svg").first.inner_html() != before
+    assert EVIL in opened.locator(".images").inner_text() or EVIL in opened.inner_text("body")
+    assert errors == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (400, "dark"), (1200, "dark")])
+def test_small_and_dark(tmp_path: Path, browser: Any, width: int, scheme: str) -> None:
+    for number in range(6):
+        history(write_run(tmp_path / "sweep", f"{number:010x}", lr=10.0**-number, val=90 + number), 20)
+    page(tmp_path / "sweep", file=tmp_path / "page.html")
+    opened, errors = visit(browser, tmp_path / "page.html", width, scheme)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+    shade = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (shade == "rgb(255, 255, 255)") == (scheme == "light")
+    ink = opened.evaluate("getComputedStyle(document.querySelector('[data-plot] .xtitle')).fill")
+    assert (ink == "rgb(26, 26, 26)") == (scheme == "light"), "the pictures follow"
+    assert errors == []
