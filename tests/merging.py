@@ -52,6 +52,14 @@ def tuned(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "outputs/tuned"
 
 
+@pytest.fixture(scope="session")
+def folded(made: Path) -> Path:
+    """outputs/folded: two folds, two seeds each, from the checkpoint."""
+    folds = ["data.folds=2", "data.fold=0,1", "trainer.epochs=1", "optimizer.lr=2e-3", "seed=0,1", "sweep.name=folded"]
+    assert door(made, "-m", *BASICS, *begun_at(made), *folds) == 0
+    return made / "folded"
+
+
 def stored(folder: Path, split: str, prefix: str = "") -> dict[str, np.ndarray]:
     """id, label and logits."""
     with np.load(folder / f"{prefix}predictions_{split}.npz", allow_pickle=False) as content:

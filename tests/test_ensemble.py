@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Door
-from merging import accuracy, made, stored, tuned
+from merging import accuracy, folded, made, stored, tuned
 from scipy.special import softmax
 
 from analysis import inference
@@ -15,7 +15,7 @@ from training.ensemble import choose, main, score
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["made", "tuned"]
+__all__ = ["folded", "made", "tuned"]
 
 
 def ensemble(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -152,3 +152,10 @@ def test_as_a_program_without_torch(made: Path, tmp_path: Path, shell: Door) -> 
     content = json.loads((tmp_path / "new/one/ensemble.json").read_text())
     assert sum(one["count"] for one in content["members"]) <= 7 == len(content["selection"]["path"])
     assert not (made / "tuned/ensemble.json").exists()
+
+
+def test_folds_are_not_mixed(folded: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The val images of one are among the train images of the other."""
+    candidates = ensemble(folded)["selection"]["candidates"]
+    assert len(candidates) == 2 and len({name.rpartition("-")[2] for name in candidates}) == 1
+    assert "of other images, splits or classes" in capfd.readouterr().err

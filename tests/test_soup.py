@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT, Door, run_folders
 from digit_images import write_digits
-from merging import BASICS, GRID, accuracy, begun_at, door, made, stored, tuned
+from merging import BASICS, GRID, accuracy, begun_at, door, folded, made, stored, tuned
 from own_parts import tiny
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,7 +28,7 @@ from training.soup import main
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["made", "tuned"]
+__all__ = ["folded", "made", "tuned"]
 
 
 def soup_of(sweep: Path, *arguments: str) -> tuple[Path, dict[str, Any]]:
@@ -109,6 +109,12 @@ def test_runs_that_would_spoil_it_are_not_taken(tuned: Path, capfd: pytest.Captu
     assert main([str(tuned), "--out", str(tuned.parent / "never")]) == 0
     assert f"there is no soup, take {tuned / best}" in capfd.readouterr().out
     assert not (tuned.parent / "never").exists()
+
+
+def test_folds_are_not_mixed(folded: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The val images of one are among the train images of the other."""
+    assert main([str(folded), "--out", str(tmp_path / "soup")]) == 0
+    assert "2 of the 4 finished runs can't be averaged" in capfd.readouterr().err
 
 
 def test_test_images_are_looked_at_last_and_stored_test_results_never(tmp_path: Path) -> None:
