@@ -4,12 +4,14 @@ python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS
 
 ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer); tutorial (DataLoader with 2 workers,
 defaults); tuned (the same with channels_last and bf16 where the CPU has it); lightning (its Trainer, the same
-precision); ceiling (the bare network, forwards and backwards of training and of evaluation alike, on batches that lie
-in memory, same precision and layout). All evaluate on val after each epoch, and all but the ceiling save. FOLDER: class
-folders below train/, val/ and test/. The first epoch is not counted.
+precision); ceiling (the bare network, forwards, backwards and optimizer steps of training and forwards of evaluation
+alike, on batches that lie in memory, same precision and layout). All evaluate on val after each epoch, and all but the
+ceiling save. FOLDER: class folders below train/, val/ and test/. The first epoch is not counted. On a GPU where there
+is one, else on the CPU.
 """
 
 import contextlib
+import itertools
 import json
 import resource
 import sys
@@ -25,10 +27,13 @@ from torch import nn
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from training.device import cpu_has_bf16
+from training.config import TrainerConfig
+from training.device import autocast, resolve_compute
 
 STARTED = time.perf_counter()
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+COMPUTE = resolve_compute(TrainerConfig())  # the precision that suits this machine, for all rows but the tutorial's
+CUDA = COMPUTE.device.startswith("cuda")
 
 
 def main() -> None:
@@ -38,6 +43,8 @@ def main() -> None:
     images = sum(1 for _ in Path(folder, "train").rglob("*.*"))
     seconds = ends[-1] - ends[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    if CUDA:
+        peak = torch.cuda.max_memory_reserved() / 1024
     print(
         json.dumps({"images_per_s": images * (len(ends) - 1) / seconds, "first_s": first - STARTED, "mb": peak / 1024})
     )
@@ -63,7 +70,7 @@ def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: st
     def step(self: Any) -> Any:  # the end of the first one; costs a microsecond
         result = before(self)
         if not steps:
-            steps.append(time.perf_counter())
+            steps.append(now())
         return result
 
     loop.Trainer._step = step  # type: ignore[method-assign]
@@ -77,13 +84,18 @@ def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: st
     return ends, steps[0]
 
 
+def now() -> float:
+    """When all that was asked of the device is done."""
+    if CUDA:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 def precision(row: str) -> tuple[Callable[[], Any], bool]:
     """The autocast of a row, and whether it uses channels_last."""
     if row == "tutorial":
         return contextlib.nullcontext, False
-    if cpu_has_bf16():
-        return lambda: torch.autocast("cpu", torch.bfloat16), True
-    return contextlib.nullcontext, True
+    return lambda: autocast(COMPUTE), True
 
 
 def loaders(folder: Path, size: int, batch: int) -> tuple[Any, Any]:
@@ -97,7 +109,9 @@ def loaders(folder: Path, size: int, batch: int) -> tuple[Any, Any]:
     train = torchvision.datasets.ImageFolder(folder / "train", v2.Compose([v2.RandomHorizontalFlip(), *steps]))
     val = torchvision.datasets.ImageFolder(folder / "val", v2.Compose(steps))
     of = torch.utils.data.DataLoader
-    return of(train, batch, shuffle=True, num_workers=2), of(val, batch, num_workers=2)
+    return of(train, batch, shuffle=True, num_workers=2, pin_memory=CUDA), of(
+        val, batch, num_workers=2, pin_memory=CUDA
+    )
 
 
 def plain(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
@@ -111,7 +125,10 @@ def ceiling(row: str, model: str, folder: Path, size: int, batch: int, epochs: i
     """The network alone: every batch is there already."""
     train, val = loaders(folder, size, batch)
     layout = torch.channels_last if precision(row)[1] else torch.contiguous_format
-    ready = [[(x.contiguous(memory_format=layout), y) for x, y in loader] for loader in (train, val)]
+    ready = [
+        [(x.contiguous(memory_format=layout).to(COMPUTE.device), y.to(COMPUTE.device)) for x, y in loader]
+        for loader in (train, val)
+    ]
     network = torchvision.models.get_model(model, num_classes=len(train.dataset.classes))
     return train_by_hand(row, network, ready[0], ready[1], epochs, save=False)
 
@@ -120,28 +137,32 @@ def train_by_hand(
     row: str, network: nn.Module, train: Iterable[Any], val: Iterable[Any], epochs: int, save: bool
 ) -> Times:
     """Train and evaluate; `save`: a checkpoint after each epoch."""
-    autocast, channels_last = precision(row)
+    cast, channels_last = precision(row)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(memory_format=layout)
+    network.to(COMPUTE.device, memory_format=layout)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+
+    def there(images: Any, labels: Any) -> Any:
+        return images.contiguous(memory_format=layout).to(COMPUTE.device, non_blocking=True), labels.to(COMPUTE.device)
+
     ends, first = [], 0.0
     with tempfile.TemporaryDirectory() as root:
         for _ in range(epochs):
             network.train()
-            for images, labels in train:
+            for images, labels in itertools.starmap(there, train):
                 optimizer.zero_grad()
-                with autocast():
-                    loss = functional.cross_entropy(network(images.contiguous(memory_format=layout)), labels)
+                with cast():
+                    loss = functional.cross_entropy(network(images), labels)
                 loss.backward()
                 optimizer.step()
-                first = first or time.perf_counter()
+                first = first or now()
             network.eval()
-            with torch.no_grad(), autocast():
-                for images, labels in val:
-                    (network(images.contiguous(memory_format=layout)).argmax(1) == labels).sum()
+            with torch.no_grad(), cast():
+                for images, labels in itertools.starmap(there, val):
+                    (network(images).argmax(1) == labels).sum()
             if save:
                 torch.save({"model": network.state_dict(), "optimizer": optimizer.state_dict()}, Path(root) / "last.pt")
-            ends.append(time.perf_counter())
+            ends.append(now())
     return ends, first
 
 
@@ -172,21 +193,21 @@ def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> T
             return torch.optim.AdamW(self.parameters(), lr=1e-3)
 
         def on_train_batch_end(self, *_: Any) -> None:
-            steps.append(time.perf_counter())
+            steps.append(now() if not steps else 0.0)
 
         def on_train_epoch_end(self) -> None:
-            ends.append(time.perf_counter())
+            ends.append(now())
 
     with tempfile.TemporaryDirectory() as root:
-        kind: Any = "bf16-mixed" if cpu_has_bf16() else "32-true"
+        kind: Any = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}[COMPUTE.precision]
         common: dict[str, Any] = {
             "enable_progress_bar": False,
             "enable_model_summary": False,
             "num_sanity_val_steps": 0,
         }
-        L.Trainer(max_epochs=epochs, precision=kind, accelerator="cpu", default_root_dir=root, **common).fit(
-            Module(), train, val
-        )
+        L.Trainer(
+            max_epochs=epochs, precision=kind, accelerator="cuda" if CUDA else "cpu", default_root_dir=root, **common
+        ).fit(Module(), train, val)
     return ends, steps[0]
 
 

@@ -45,11 +45,11 @@ def main() -> None:
     args = parser.parse_args()
     args.size = args.size or (224 if args.data == "folder" else 32)
     args.batch = args.batch or (16 if args.data == "folder" else 64)
-    print("CUDA rows: not written yet" if torch.cuda.is_available() else "no CUDA device: its rows are left out")
+    print("on a CUDA device" if torch.cuda.is_available() else "no CUDA device: measured on the CPU alone")
     print(f"CPU with{'' if cpu_has_bf16() else 'out'} bf16 instructions")
     with tempfile.TemporaryDirectory() as folder:
         root = args.root if args.data == "folder" else digits(Path(folder, "all"))
-        subset(root, Path(folder, "some"), args.images)
+        subset(root, Path(folder, "some"), args.images, args.images // 3)
         for model in args.models:
             table(model, Path(folder, "some"), args)
 
@@ -64,10 +64,10 @@ def digits(folder: Path) -> Path:
     return folder
 
 
-def subset(root: Path, folder: Path, images: int) -> None:
-    """Copy so many train images, and a third of it for val and test, evenly over the classes."""
+def subset(root: Path, folder: Path, images: int, held_out: int) -> None:
+    """Copy so many train images, and so many val and test images, evenly over the classes."""
     draw = random.Random(0)
-    for split, count in (("train", images), ("val", images // 3), ("test", images // 3)):
+    for split, count in (("train", images), ("val", held_out), ("test", held_out)):
         classes = sorted(path for path in (root / split).iterdir() if path.is_dir())
         for number, name in enumerate(classes):
             files = sorted(name.iterdir())
