@@ -140,7 +140,7 @@ def train_by_hand(
     cast, channels_last = precision(row)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network.to(COMPUTE.device, memory_format=layout)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=row == "ceiling")
 
     def there(images: Any, labels: Any) -> Any:
         return images.contiguous(memory_format=layout).to(COMPUTE.device, non_blocking=True), labels.to(COMPUTE.device)

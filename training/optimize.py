@@ -1,6 +1,7 @@
 """Optimizer, parameter groups and learning-rate schedule, all from torch, all by `_target_`."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,7 +51,8 @@ def _by_decay(named: list[tuple[str, nn.Parameter]], config: OptimizerConfig) ->
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """Any torch optimizer whose step needs no closure. Raises ConfigError when it refuses these settings."""
+    """Any torch optimizer whose step needs no closure; in one kernel where it has one (torch's fused), unless kwargs
+    say otherwise. Raises ConfigError when it refuses these settings."""
     target = locate(config._target_, "optimizer")
     need(
         isinstance(target, type) and issubclass(target, Optimizer),
@@ -67,6 +69,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     else:
         need(config.weight_decay == 0, f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
+    if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
+        arguments["fused"] = True
     bind(target, "optimizer", groups, **arguments)
     try:
         optimizer: Optimizer = target(groups, **arguments)
@@ -74,6 +78,11 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         need(False, f"optimizer: {error}")
         raise
     return optimizer
+
+
+def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:
+    devices = {parameter.device.type for parameter in model.parameters()}
+    return "fused" in inspect.signature(target).parameters and devices <= {"cpu", "cuda"}
 
 
 class Schedule:
