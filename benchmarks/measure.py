@@ -13,12 +13,15 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 
 
-def python(*arguments: str, check: bool = True) -> float:
-    """Seconds that `python ARGUMENTS` takes, in the repository's folder. Raises CalledProcessError."""
+def python(*arguments: str, check: bool = True, show: bool = False) -> float:
+    """Seconds that `python ARGUMENTS` takes, in the repository's folder; `show`: what it says. Raises
+    CalledProcessError."""
     started = time.perf_counter()
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr[-2000:])
+    if show:
+        print(done.stdout)
     return time.perf_counter() - started
 
 

@@ -19,7 +19,7 @@ from training.errors import ConfigError
 PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
 PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
-GROUPS = {*PARTS, "sweeps"} - {"sweep"}
+GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
 
 
 def readable(arguments: Sequence[str]) -> list[str]:

@@ -75,6 +75,7 @@ def test_a_good_line_leaves_a_run(train: Door, tmp_path: Path) -> None:
         ("scheduler=cosin", ["scheduler=cosin: no such choice", "did you mean cosine?"]),
         ("model=3", ["model=3: no such choice", "--help"]),
         ("model=", ["model=: no such choice", "--help"]),
+        ("experiment=fintune", ["experiment=fintune: no such choice", "did you mean finetune?"]),
         ("-m sweeps=smok", ["sweeps=smok: no such choice; did you mean smoke?"]),
         ("hydra/sweeper=gird", ["hydra/sweeper=gird: no such choice", "did you mean grid?"]),
         ("model=torchvision", ["model=torchvision needs model.name="]),

@@ -26,7 +26,7 @@ from training.identity import Facts, identity, slug
 from training.prepare import Prepared, prepare
 from training.weights import resolve_weights
 
-GROUPS = ("model", "weights", "data", "augment", "optimizer", "scheduler", "trainer", "tracking", "debug")
+GROUPS = ("model", "weights", "data", "augment", "optimizer", "scheduler", "trainer", "tracking", "debug", "experiment")
 CHOICES = {group: sorted(file.stem for file in (ROOT / "conf" / group).glob("*.yaml")) for group in GROUPS}
 MODELS = sorted((ROOT / "conf/model").glob("*.yaml"))
 
@@ -132,6 +132,14 @@ def test_what_a_model_accepts(file: Path) -> None:
     text = str(prepare_module._sketch(prepare_module._key(config.model), 10))
     assert ("StochasticDepth(p=0.5" in text) == ("Dropout(p=0.25" in text) == ("drop_path" in config.model.accepts)
     assert bool(config.model.accepts) == ("swin" in config.model.name)
+
+
+def test_the_command_line_wins_over_an_experiment() -> None:
+    plain, strong = composed(), composed("experiment=finetune")
+    assert strong.augment.crop_scale and not plain.augment.crop_scale
+    mixed = composed("experiment=finetune", "augment=none", "optimizer.lr=0.5")
+    assert mixed.augment == plain.augment and mixed.optimizer.lr == 0.5
+    assert mixed.trainer == strong.trainer != plain.trainer
 
 
 def test_kwargs_take_any_key() -> None:
