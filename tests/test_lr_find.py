@@ -93,6 +93,18 @@ def test_auto_and_a_number_in_one_grid(train: Door, tmp_path: Path, capfd: pytes
     assert re.search(rf"lr=auto found {min(found):.2g} to {max(found):.2g} \([^)]*lr=auto\)\.", text), text
 
 
+def test_a_search_over_other_settings(train: Door, tmp_path: Path) -> None:
+    """Each trial finds a rate of its own; and auto may be one of the choices."""
+    line = [*PLAIN, "trainer.epochs=1", "debug.max_steps=3", "hydra/sweeper=optuna_async", "hydra.sweeper.n_trials=3"]
+    line += ["hydra/sweeper/sampler=grid", "hydra.launcher.slots=1"]
+    assert train("-m", *line, "optimizer.lr=auto", "trainer.label_smoothing=choice(0,0.3,0.6)").code == 0
+    found = [record_of(folder)["resolved"]["lr"] for folder in run_folders(tmp_path / "outputs" / "grid")]
+    assert len(found) == 3 and all(1e-7 < rate < 10 for rate in found)
+    assert train("-m", *line, "optimizer.lr=choice(auto,1e-3,1e-2)", "sweep.name=choice").code == 0
+    asked = [record_of(folder)["config"]["optimizer"]["lr"] for folder in run_folders(tmp_path / "outputs" / "choice")]
+    assert sorted(map(str, asked)) == ["0.001", "0.01", "auto"]
+
+
 def test_the_command(train: Door, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """It says what auto would find, draws the curve, and looks at train images alone."""
     log = tmp_path / "log"

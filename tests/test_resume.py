@@ -137,6 +137,19 @@ SETTINGS = {
         "+scheduler.kwargs.T_0=3",
     ],
     "bf16": ["trainer.precision=bf16"],
+    "all that changes images, and averaged weights": [
+        "augment=standard",
+        "augment.trivial=true",
+        "augment.erasing=0.5",
+        "augment.mixup=0.2",
+        "augment.cutmix=1",
+        "augment.own=[{_target_:torchvision.transforms.v2.RandomRotation,degrees:30}]",
+        "data.sampling=balanced",
+        "trainer.class_weights=balanced",
+        "trainer.ema=0.9",
+        "trainer.freeze_epochs=1",
+        "trainer.monitor=val_macro_f1",
+    ],
 }
 
 
