@@ -41,10 +41,14 @@ def test_nothing_but_the_head_moves_while_the_rest_is_frozen(train: Door, tmp_pa
     assert parts["model"]["norm.num_batches_tracked"] == 2
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("epochs", [2, 3])
-def test_run_resumes_to_the_bit_where_it_thaws_and_while_frozen(train: Door, tmp_path: Path, epochs: int) -> None:
+def test_run_resumes_to_the_bit_where_it_thaws_and_while_frozen(
+    train: Door, tmp_path: Path, epochs: int, optimizer: str
+) -> None:
     """The run breaks in its third epoch."""
-    folder = unbroken_and_mended(train, tmp_path, *HARSH, f"trainer.freeze_epochs={epochs}")[0]
+    more = [f"trainer.freeze_epochs={epochs}", f"optimizer={optimizer}"]
+    folder = unbroken_and_mended(train, tmp_path, *HARSH, *more)[0]
     assert record_of(folder)["epochs_run"] == 4
 
 

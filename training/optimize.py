@@ -81,8 +81,10 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
 
 
 def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:
+    """Not SGD: its kernel wants momentum for all parameters or for none, and thawed ones (training/freeze.py) come
+    later."""
     devices = {parameter.device.type for parameter in model.parameters()}
-    return "fused" in inspect.signature(target).parameters and devices <= {"cpu", "cuda"}
+    return target in (torch.optim.Adam, torch.optim.AdamW) and devices <= {"cpu", "cuda"}
 
 
 class Schedule:
