@@ -4,8 +4,8 @@ python -m benchmarks.training [--models resnet18 resnet50 swin_v2_t] [--images 9
 python -m benchmarks.training --data digits --models resnet18 --images 640
 python -m benchmarks.training --rows ours ours-untracked ours-all-histograms
 
-Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the start of the
-process to the end of the first step, peak memory; rows in benchmarks/loops.py, by turns. Photographs: class folders,
+Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the imported torch
+to the end of the first step, peak memory; rows in benchmarks/loops.py, by turns. Photographs: class folders,
 trashnet beside the repository by default (--root), of which --images are trained on and a third as many validated;
 224 px and batch 16. --data digits: the embedded digits as PNG files, 32 px and batch 64.
 """
