@@ -1,6 +1,5 @@
 """The resume state: everything that a killed run needs to go on as if nothing had happened."""
 
-import io
 import logging
 import math
 import pickle
@@ -13,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.record import RESUME, write_whole
+from training.record import RESUME, replacing
 
-AT_ONCE = 8_000_000  # bytes: a smaller state is written whole before the next epoch begins
+AT_ONCE = 2_000_000  # bytes: the state of a smaller network is written before the next epoch begins
 log = logging.getLogger(__name__)
 
 
@@ -67,18 +66,25 @@ class Saver:
             return
         (state, parts), self.unsaved = self.unsaved, None
         self.wait()
-        buffer = io.BytesIO()
-        content = {item.name: getattr(state, item.name) for item in fields(state)}
-        torch.save({"state": content, "parts": {name: part.state_dict() for name, part in parts.items()}}, buffer)
+        now = {item.name: getattr(state, item.name) for item in fields(state)}
+        content = {"state": now, "parts": {name: part.state_dict() for name, part in parts.items()}}
         self.saved_at = time.monotonic()
-        if buffer.getbuffer().nbytes < AT_ONCE:
-            return write_whole(self.file, buffer.getbuffer())
-        self.writing = threading.Thread(target=self._write, args=(buffer.getbuffer(),))
+        if _size(parts) < AT_ONCE:
+            return self._write(content)
+        self.writing = threading.Thread(target=self._try_to_write, args=(_copied(content),))
         self.writing.start()
 
-    def _write(self, content: memoryview) -> None:
+    def _write(self, content: dict[str, Any]) -> None:
+        """Straight to the file: a detour by the memory would cost the training beside it three times as much."""
+        with replacing(self.file) as part, part.open("wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # which torch makes of an OSError
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+    def _try_to_write(self, content: dict[str, Any]) -> None:
         try:
-            write_whole(self.file, content)
+            self._write(content)
         except Exception as error:
             self.error = error  # raised where the run hears of it
 
@@ -95,6 +101,17 @@ class Saver:
 def _size(parts: dict[str, Any]) -> int:
     """Bytes of the network, which the rest of the state is a small multiple of."""
     return sum(tensor.nbytes for tensor in parts["model"].state_dict().values())
+
+
+def _copied(content: Any) -> Any:
+    """The same dicts and lists, with tensors that training doesn't change, on the CPU."""
+    if isinstance(content, Tensor):
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, dict):
+        return {name: _copied(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_copied(value) for value in content)
+    return content
 
 
 def load_state(folder: Path, code_version: str) -> tuple[State, dict[str, Any]] | None:
