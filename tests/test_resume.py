@@ -327,9 +327,9 @@ def test_full_disk(train: Door, tmp_path: Path) -> None:
         subprocess.run(["umount", "--lazy", disk], check=True)  # the log is still open
 
 
-@pytest.mark.parametrize(("every_s", "epoch"), [("0", 2), ("1000", 1)])
+@pytest.mark.parametrize(("every_s", "epoch"), [("0", 2), ("1000", None)])
 def test_a_large_state_is_saved_now_and_then(
-    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: str, epoch: int
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: str, epoch: int | None
 ) -> None:
     """Small ones after every epoch, as all other tests here show."""
     monkeypatch.setattr(training.state, "AT_ONCE", 0)
@@ -338,10 +338,10 @@ def test_a_large_state_is_saved_now_and_then(
     (tmp_path / "stop").write_text("break")
     assert train(*arguments).code == 1
     folder, unbroken = sorted((tmp_path / "outputs").glob("*/*/*"))
-    assert torch.load(folder / "resume.pt", weights_only=True)["state"]["epoch"] == epoch
+    assert (folder / "resume.pt").exists() == (epoch is not None)
     (tmp_path / "stop").unlink()
     resumed = train(*arguments)
-    assert resumed.code == 0 and f"going on after epoch {epoch} of 4" in resumed.out
+    assert resumed.code == 0 and (f"going on after epoch {epoch} of 4" in resumed.out) == (epoch is not None)
     assert outcome(folder) == outcome(unbroken)
 
 

@@ -39,11 +39,12 @@ class State:
 
 class Saver:
     """Writes the resume state of a run. A small one after every epoch; a large one, whose writing costs time, in the
-    background and at most every `every_s` seconds (and when the run is asked to stop, so nothing is lost then)."""
+    background, `every_s` seconds after the one before or the run's beginning at the earliest (and when the run is asked
+    to stop, so nothing is lost then)."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self.file, self.every_s = folder / RESUME, every_s
-        self.saved_at = -math.inf
+        self.saved_at = time.monotonic()
         self.unsaved: tuple[State, dict[str, Any]] | None = None
         self.writing: threading.Thread | None = None
         self.error: Exception | None = None
