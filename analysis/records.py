@@ -133,7 +133,12 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     looks = [looked_up(run) or (None, None) for run in folders]
     columns["_images"] = pd.Series([images for images, _ in looks], dtype="str")
     columns["_correct"] = pd.Series([correct for _, correct in looks], dtype="str")
-    columns["_epoch_gain"] = pd.Series([epoch_gain(run / HISTORY) for run in folders], dtype="float64")
+    selected: list[Any] = columns["best_epoch"].tolist()
+    gains = [
+        None if pd.isna(epoch) else epoch_gain(run / HISTORY, int(epoch))
+        for run, epoch in zip(folders, selected, strict=True)
+    ]
+    columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
     for name in ("optimizer", "scheduler"):  # classes, told by the last part of their path

@@ -97,17 +97,15 @@ def looked_up(folder: Path) -> tuple[str, str] | None:
     return digest.hexdigest()[:16], np.packbits(correct).tobytes().hex()
 
 
-def epoch_gain(history: Path) -> float | None:
-    """Val accuracy of the best epoch (the later one on a tie) less the mean of the epochs before and after it; None at
-    the ends, where there is but one neighbour."""
+def epoch_gain(history: Path, selected: int) -> float | None:
+    """Val accuracy of the selected epoch (1 is the first) less the mean of the epochs before and after it; None at the
+    ends, where there is but one neighbour."""
     try:
         with history.open(newline="", encoding="utf-8", errors="replace") as file:
             val = [float(row["val_acc"]) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError):
         return None
-    if len(val) < 3 or not all(map(math.isfinite, val)):
+    if not 1 < selected < len(val) or not all(map(math.isfinite, val)):
         return None
-    best = max(range(len(val)), key=lambda epoch: (val[epoch], epoch))
-    if best in (0, len(val) - 1):
-        return None
-    return val[best] - (val[best - 1] + val[best + 1]) / 2
+    before, there, after = val[selected - 2 : selected + 1]
+    return there - (before + after) / 2

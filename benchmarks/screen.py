@@ -1,12 +1,15 @@
 """Does the order that training.screen puts checkpoints in hold after training?
 
-python -m benchmarks.screen
+python -m benchmarks.screen [--photos ../shared/data/trashnet]
 
 Makes six checkpoints on the digits 0 to 4 of scikit-learn's (resnet18 and resnet34 after 0, 1 and 4 epochs), screens
 them on a few images of the digits 5 to 9 at 8 px, then trains each on those as a sweep would, with two seeds, and
 compares the orders: Kendall's tau of the linear probe and of the neighbours with the sweep's val and test accuracy.
+--photos: the checkpoints are made on drawn textures (benchmarks/textures.py; 0, 1 and 8 epochs) and tried on these
+photographs, at 96 px, in 8 epochs.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -21,10 +24,12 @@ from PIL import Image
 from scipy.stats import kendalltau
 from sklearn.datasets import load_digits
 
+from benchmarks import textures
 from benchmarks.measure import ROOT, python, show
 
-NETWORKS, EPOCHS = ("resnet18", "resnet34"), (0, 1, 4)
-COMMON = ["data=folder", "data.size=8", "tracking=none", "trainer.threads=1", "trainer.batch_size=16"]
+NETWORKS = ("resnet18", "resnet34")
+DIGITS = ["data=folder", "data.size=8", "tracking=none", "trainer.threads=1", "trainer.batch_size=16"]
+PHOTOS = ["data=folder", "data.size=96", "tracking=none", "augment=flip"]
 LOOKS, SPLITS = ("probe_val_acc", "knn_val_acc"), ("val", "test")
 
 
@@ -42,31 +47,34 @@ def write(folder: Path, digits: range, train: int, val: int, test: int) -> Path:
     return folder
 
 
-def pretrained(root: Path, data: Path) -> dict[str, Path]:
-    """Run folders: each network after so many epochs on other digits; 0 is one step that moves nothing."""
-    always = [*COMMON, f"data.root={data}", f"model={','.join(NETWORKS)}", f"sweep.root={root}"]
+def pretrained(root: Path, always: list[str], epochs: tuple[int, ...]) -> dict[str, Path]:
+    """Run folders: each network after so many epochs on other images; 0 is one step that moves nothing."""
+    always = [*always, f"model={','.join(NETWORKS)}", f"sweep.root={root}"]
     python("train.py", "-m", *always, "trainer.epochs=1", "debug.max_steps=1", "optimizer.lr=1e-30", "sweep.name=0")
-    for epochs in EPOCHS[1:]:
-        python("train.py", "-m", *always, f"trainer.epochs={epochs}", f"sweep.name={epochs}")
+    for count in epochs:
+        python("train.py", "-m", *always, f"trainer.epochs={count}", f"sweep.name={count}")
     folders = [*root.glob("*/*/seed=0")]
     return {f"{folder.parent.name.partition('-')[0]}-{folder.parents[1].name}": folder for folder in folders}
 
 
-def compare(root: Path, data: Path, made: dict[str, Path]) -> tuple[list[dict[str, float | str]], dict[str, float]]:
+Rows = list[dict[str, float | str]]
+
+
+def compare(root: Path, always: list[str], epochs: int, made: dict[str, Path]) -> tuple[Rows, dict[str, float]]:
     """A row a checkpoint: what the screen said, and what a sweep (two seeds) came to; and the seconds of both."""
     seconds = {"screen": 0.0, "sweep": 0.0}
     names = {str(folder): name for name, folder in made.items()}
     rows: dict[str, dict[str, float | str]] = {}
     for network in NETWORKS:
         paths = ",".join(path for path, name in names.items() if name.startswith(network))
-        lines = [*COMMON, f"data.root={data}", f"model={network}", "weights=checkpoint", f"weights.path={paths}"]
+        lines = [*always, f"model={network}", "weights=checkpoint", f"weights.path={paths}"]
         table = root / f"{network}.csv"
         seconds["screen"] += python("-m", "training.screen", "-m", *lines, "--csv", str(table))
         with table.open() as file:
             for row in csv.DictReader(file):
                 name = next(name for path, name in names.items() if path in row["candidate"])
                 rows[name] = {"candidate": name} | {look: float(row[look]) for look in LOOKS}
-        more = ["trainer.epochs=3", "seed=0,1", f"sweep.root={root}", f"sweep.name={network}"]
+        more = [f"trainer.epochs={epochs}", "seed=0,1", f"sweep.root={root}", f"sweep.name={network}"]
         seconds["sweep"] += python("train.py", "-m", *lines, *more)
         for file in (root / network).glob("*/*/record.json"):
             record = json.loads(file.read_text())
@@ -76,15 +84,31 @@ def compare(root: Path, data: Path, made: dict[str, Path]) -> tuple[list[dict[st
     return sorted(rows.values(), key=lambda row: -float(row[LOOKS[0]])), seconds
 
 
+def with_digits(root: Path) -> tuple[Rows, dict[str, float]]:
+    """Five digits for the checkpoints, few images of the other five to try them on."""
+    many = write(root / "many", range(5), train=60, val=10, test=10)
+    few = write(root / "few", range(5, 10), train=12, val=60, test=80)
+    made = pretrained(root / "made", [*DIGITS, f"data.root={many}"], (1, 4))
+    return compare(root, [*DIGITS, f"data.root={few}"], 3, made)
+
+
+def with_photos(root: Path, photos: Path) -> tuple[Rows, dict[str, float]]:
+    """Textures for the checkpoints, photographs to try them on."""
+    textures.write(root / "textures")
+    made = pretrained(root / "made", [*PHOTOS, f"data.root={root / 'textures'}"], (1, 8))
+    return compare(root, [*PHOTOS, f"data.root={photos}"], 8, made)
+
+
 def main() -> None:
     """Make, screen, train, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="class folders below train/, val/ and test/")
+    photos = parser.parse_args().photos
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="finegrid-screen-") as temporary:
         root = Path(temporary)
         os.environ["FINEGRID_CACHE"] = str(root / "cache")
-        many = write(root / "many", range(5), train=60, val=10, test=10)
-        few = write(root / "few", range(5, 10), train=12, val=60, test=80)
-        rows, seconds = compare(root, few, pretrained(root / "made", many))
+        rows, seconds = with_photos(root, photos.absolute()) if photos else with_digits(root)
     columns = ["candidate", *LOOKS, *SPLITS]
     cells = [[row[name] if isinstance(row[name], str) else f"{row[name]:.2f}" for name in columns] for row in rows]
     show("network, epochs before", columns, cells)

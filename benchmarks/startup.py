@@ -1,11 +1,10 @@
-"""What a run of a sweep costs besides its training and the construction of its network.
+"""What a run of a sweep takes from its slot to its first step, beyond the construction of its network.
 
 python -m benchmarks.startup [--models resnet18 resnet50 swin_v2_t] [--repeats 3]
 
-Runs of one step in one slot, each forked by the local launcher. `besides`: from the beginning of a run's preparation to
-its record, less the step itself; it holds all that a run does before its first step (settings, images, weights,
-optimizer, TensorBoard) and also evaluation, saving and predictions after it. `construction`: torchvision's builder
-alone, in a process that has built one network before.
+Runs of one step in one slot, each forked by the local launcher; the first, which decodes the images for all, is left
+out. From the beginning of a run's preparation (settings, images, network, weights, optimizer, TensorBoard) to its first
+batch in the network, less what torchvision's builder took in that run; and the builder.
 """
 
 import argparse
@@ -17,33 +16,42 @@ from pathlib import Path
 from typing import Any
 
 import torchvision
+from torch import nn
 
 from benchmarks.measure import python, show, spread
 
 
-def construction(model: str, repeats: int) -> list[float]:
-    """Seconds to build it."""
-    found = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        torchvision.models.get_model(model, num_classes=10)
-        found.append(time.perf_counter() - started)
-    return found[1:]
+def timed(num_classes: int, network: str, notes: str) -> nn.Module:
+    """The network, which notes how long it took to build and when its first batch came."""
+    started = time.perf_counter()
+    built: nn.Module = torchvision.models.get_model(network, num_classes=num_classes)
+    took = time.perf_counter() - started
+
+    def note(module: nn.Module, given: Any) -> None:
+        if given[0].device.type != "meta":  # a sketch of it is checked before the run
+            hook.remove()
+            content = json.dumps({"construction": took, "at": time.time()})
+            Path(notes, f"{time.time_ns()}.json").write_text(content)
+
+    hook = built.register_forward_pre_hook(note)
+    return built
 
 
-def besides(model: str, repeats: int) -> list[float]:
-    """Seconds of each run but the first, which decodes the images for all."""
+def measured(model: str, repeats: int) -> list[list[float]]:
+    """Seconds of start-up and of construction, of each run but the first."""
     with tempfile.TemporaryDirectory() as root:
-        words = [f"model={model}", f"seed=range({repeats + 1})", "trainer.epochs=1", "debug.max_steps=1"]
-        python("train.py", "-m", *words, "data.size=64", "scheduler=none", f"sweep.root={root}")
-        files = Path(root).glob("*/*/seed=*/record.json")
-        times = [json.loads(file.read_text())["time"] for file in files if file.parent.name != "seed=0"]
-        return [whole(one) - sum(one["epoch_seconds"]) for one in times]
-
-
-def whole(times: dict[str, Any]) -> float:
-    """Seconds from the beginning of a run's preparation to its record."""
-    return (datetime.fromisoformat(times["finished"]) - datetime.fromisoformat(times["started"])).total_seconds()
+        notes = Path(root, "notes")
+        notes.mkdir()
+        own = ["model._target_=benchmarks.startup.timed", f"model.name={model}", f"+model.kwargs.network={model}"]
+        words = [*own, f"+model.kwargs.notes={notes}", f"seed=range({repeats + 1})", "hydra.launcher.slots=1"]
+        words += ["trainer.epochs=1", "debug.max_steps=1", "data.size=64", "scheduler=none"]
+        python("train.py", "-m", *words, f"sweep.root={root}")
+        found = [json.loads(file.read_text()) for file in sorted(notes.glob("*.json"))]
+        records = [json.loads(file.read_text())["time"]["started"] for file in Path(root).glob("*/*/*/record.json")]
+        began = sorted(datetime.fromisoformat(text).timestamp() for text in records)
+        pairs = list(zip(found, began, strict=True))[1:]
+        ours = [note["at"] - start - note["construction"] for note, start in pairs]
+        return [ours, [note["construction"] for note, _ in pairs]]
 
 
 def main() -> None:
@@ -52,10 +60,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50", "swin_v2_t"])
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    rows = []
-    for model in args.models:
-        rows.append([model, spread(besides(model, args.repeats)), spread(construction(model, args.repeats))])
-    show("A run of one step, digits at 64 px", ["model", "besides, s", "construction, s"], rows)
+    rows = [[model, *map(spread, measured(model, args.repeats))] for model in args.models]
+    show("A run of one step, digits at 64 px", ["model", "to the first step, s", "construction, s"], rows)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from training.batches import (
 )
 from training.config import AugmentConfig, DataConfig
 from training.dataset import Dataset, open_dataset
+from training.device import Compute
 from training.store import ImageStore
 
 PLAIN = Preprocessing(16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -52,7 +53,8 @@ def dataset(count: int) -> Dataset:
 
 
 def batches(data: Dataset, channels_last: bool = False) -> Batches:
-    return Batches(data, ImageStore(data, DataConfig(size=16)), PLAIN, "cpu", channels_last)
+    compute = Compute("cpu", "fp32", "channels_last" if channels_last else "contiguous")
+    return Batches(data, ImageStore(data, DataConfig(size=16)), PLAIN, compute)
 
 
 def by_image(found: list[tuple[Tensor, Tensor]], table: np.ndarray) -> Tensor:

@@ -122,6 +122,8 @@ def test_what_there_is_not(complaint: Callable[..., str], line: str, words: list
         ("trainer.device=tpu", ["trainer.device=tpu: expected auto, cpu, mps, cuda or cuda:N"]),
         ("trainer.device=cuda:99", ["trainer.device=cuda:99: this machine has"]),
         ("trainer.precision=fp16 trainer.device=cpu", ["trainer.precision=fp16 needs a CUDA device"]),
+        ("trainer.capture=true trainer.device=cpu", ["trainer.capture=true needs a CUDA device", "not cpu and"]),
+        ("trainer.capture=true trainer.accumulate=2", ["trainer.capture=true goes with neither accumulate"]),
         ("scheduler.warmup_epochs=6", ["scheduler.warmup_epochs=6.0 leaves nothing of trainer.epochs=6"]),
         ("scheduler=step scheduler.warmup_epochs=0.5", ["scheduler.warmup_epochs=0.5", "scheduler.interval=step"]),
         ("seed=-1", ["seed=-1: expected 0 to 4294967295"]),

@@ -50,3 +50,16 @@ def test_out_of_memory_is_a_failed_run_of_its_kind(train: Door, tmp_path: Path) 
     if result.code == 0:
         pytest.skip("this GPU has room for all of it")
     assert records(tmp_path / "outputs" / "grid")[0]["failure"]["kind"] == "out_of_memory"
+
+
+@pytest.mark.parametrize("case", [["model=resnet18"], ["model=swin_t"], ["model=resnet18", "augment.mixup=0.2"]])
+def test_a_captured_pass_trains_the_same(train: Door, tmp_path: Path, case: list[str]) -> None:
+    """Two whole batches and a smaller one an epoch, which can't go through the graph."""
+    common = [*case, "data.size=32", "trainer.epochs=3", "trainer.precision=fp32", "optimizer.lr=1e-5", "tracking=none"]
+    common += ["data.val_fraction=0.02", "data.test_fraction=0.02", "debug.max_steps=null", "trainer.batch_size=700"]
+    losses = {}
+    for capture in ("false", "true"):
+        assert train(*common, f"trainer.capture={capture}", f"sweep.name={capture}").code == 0
+        (folder,) = run_folders(tmp_path / "outputs" / capture)
+        losses[capture] = [row[name] for row in history_of(folder) for name in ("train_loss", "val_loss", "grad_norm")]
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)

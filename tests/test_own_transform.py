@@ -14,6 +14,7 @@ from pictures import opened
 
 from training.batches import Batches, Preprocessing
 from training.config import AugmentConfig, DataConfig
+from training.device import Compute
 from training.own_transform import OwnTransform
 from training.store import ImageStore
 
@@ -67,7 +68,7 @@ def epoch_of(own: list[dict[str, object]], batch: int = 16, seed: int = 0, epoch
     """The images of an epoch as the network sees them, by their index in the data set. Unscaled: 0 to 255."""
     dataset = opened(_target_="training.sources.digits", size=16, val_fraction=0.45, test_fraction=0.45)
     plain = Preprocessing(16, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
-    batches = Batches(dataset, ImageStore(dataset, DataConfig(size=16)), plain, "cpu", channels_last=False)
+    batches = Batches(dataset, ImageStore(dataset, DataConfig(size=16)), plain, Compute("cpu", "fp32", "contiguous"))
     config = AugmentConfig(own=own)
     images = torch.cat([images for images, _ in batches.train(seed, epoch, batch, config)])
     order = torch.cat([labels for _, labels in batches.train(seed, epoch, batch, AugmentConfig())])

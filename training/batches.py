@@ -15,6 +15,7 @@ from torch.nn import functional
 from training.balance import balanced_draws
 from training.config import AugmentConfig
 from training.dataset import Dataset
+from training.device import Compute, layout
 from training.distort import ERASING, TRIVIAL, erase, image_seeds, trivial
 from training.own_transform import OwnTransform
 from training.store import ImageStore
@@ -96,13 +97,11 @@ def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocess
 class Batches:
     """The batches of one data set, on one device: images float32 [B, 3, size, size], labels int64 [B]."""
 
-    def __init__(
-        self, dataset: Dataset, store: ImageStore, preprocessing: Preprocessing, device: str, channels_last: bool
-    ) -> None:
-        self.dataset, self.store, self.preprocessing, self.device = dataset, store, preprocessing, device
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+    def __init__(self, dataset: Dataset, store: ImageStore, preprocessing: Preprocessing, compute: Compute) -> None:
+        self.dataset, self.store, self.preprocessing = dataset, store, preprocessing
+        self.device, self.layout = compute.device, layout(compute)
         self.labels = torch.from_numpy(dataset.labels)
-        self.resident = store.on_device(device)
+        self.resident = store.on_device(self.device)
 
     def _images(self, batches: list[np.ndarray]) -> Iterator[Tensor]:
         """uint8 [B, 3, S, S] on the device, for indices [B]: at once where they lie in memory, else made ready while

@@ -7,8 +7,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.config import TrainerConfig, need
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,13 @@ def autocast(compute: Compute) -> contextlib.AbstractContextManager[None]:
 
     dtype = torch.bfloat16 if compute.precision == "bf16" else torch.float16
     return torch.autocast(compute.device.partition(":")[0], dtype)
+
+
+def layout(compute: Compute) -> "torch.memory_format":
+    """How images and weights lie in memory."""
+    import torch
+
+    return torch.channels_last if compute.memory_format == "channels_last" else torch.contiguous_format
 
 
 @cache
@@ -57,6 +68,8 @@ def resolve_compute(config: TrainerConfig) -> Compute:
     if precision == "auto":
         precision = _auto_precision(device)
     need(precision != "fp16" or device.startswith("cuda"), f"trainer.precision=fp16 needs a CUDA device, not {device}")
+    ok = not config.capture or (device.startswith("cuda") and precision != "fp16")
+    need(ok, f"trainer.capture=true needs a CUDA device and fp32 or bf16, not {device} and {precision}")
     memory_format: str = config.memory_format
     if memory_format == "auto":
         memory_format = "contiguous" if device == "mps" else "channels_last"

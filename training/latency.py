@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.config import RunConfig
-from training.device import Compute, autocast
+from training.device import Compute, autocast, layout
 from training.errors import ConfigError
 from training.progress import bar
 from training.record import RECORD, write_json
@@ -65,14 +65,13 @@ def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, co
     from training.batches import to_device
     from training.models import logits
 
-    layout = torch.channels_last if compute.memory_format == "channels_last" else torch.contiguous_format
     model.eval()
 
     @torch.no_grad()
     def answer(images: np.ndarray) -> object:
         pixels = preprocessing.plain(to_device(torch.from_numpy(images), compute.device))
         with autocast(compute):
-            return logits(model(pixels.contiguous(memory_format=layout))).float().cpu()
+            return logits(model(pixels.contiguous(memory_format=layout(compute)))).float().cpu()
 
     try:
         found = measure(answer, side)
@@ -102,8 +101,7 @@ def add_latency(prepared: "Prepared", record: dict[str, Any]) -> dict[str, Any]:
         log.warning("the latency can't be measured: %s", error)
         return record
     torch.set_num_threads(record["threads"])
-    layout = torch.channels_last if compute.memory_format == "channels_last" else torch.contiguous_format
-    model, side = trained.model.to(memory_format=layout), trained.about["preprocessing"]["stored_size"]
+    model, side = trained.model.to(memory_format=layout(compute)), trained.about["preprocessing"]["stored_size"]
     record = record | latency_of(model, trained.preprocessing, side, compute)
     write_json(prepared.folder / RECORD, record)
     return record

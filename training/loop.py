@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from training.balance import training_loss
+from training.capture import Captured
 from training.config import TrainerConfig
 from training.device import Compute, autocast
 from training.ema import Average
@@ -58,6 +59,9 @@ class Trainer:
     class_weights: Tensor | None = None  # [classes]
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
 
+    def __post_init__(self) -> None:
+        self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
+
     @property
     def judged(self) -> nn.Module:
         """The network that is validated, selected and kept: the average of the weights where there is one."""
@@ -80,13 +84,12 @@ class Trainer:
             size = sum(len(labels) for _, labels in group)
             self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
             for inputs, labels in (piece for batch in group for piece in pieces(batch, self.micro_batch)):
-                with self.autocast():
-                    scores = logits(self.model(inputs)).float()
-                    loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
-                share = loss * (len(labels) / size)
-                self.scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-                loss_sum += loss.detach() * len(labels)
-                correct += (scores.detach().argmax(1) == main_labels(labels)).sum()
+                if self.captured is None:
+                    loss, right = self._pass(inputs, labels, len(labels) / size)
+                else:
+                    loss, right = self.captured(inputs, labels)
+                loss_sum += loss * len(labels)
+                correct += right
             for _ in group:
                 on_batch()
             norm_sum += torch.nan_to_num(self._step(), nan=0.0, posinf=0.0)  # fp16 skips steps that overflow
@@ -94,6 +97,14 @@ class Trainer:
         total = float(loss_sum)  # the one place where the device is waited for
         seconds = time.perf_counter() - started
         return EpochResult(total / images, 100 * float(correct) / images, float(norm_sum) / steps, images, seconds)
+
+    def _pass(self, inputs: Tensor, labels: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Forward, and backward with `share` of the loss; gives the loss and how many are right."""
+        with self.autocast():
+            scores = logits(self.model(inputs)).float()
+            loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
+        self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (scores.detach().argmax(1) == main_labels(labels)).sum()
 
     def _step(self) -> Tensor:
         self.scaler.unscale_(self.optimizer)

@@ -11,7 +11,7 @@ import torch
 from training.batches import Batches, Preprocessing
 from training.config import need
 from training.dataset import open_dataset
-from training.device import resolve_compute, resolve_threads
+from training.device import layout, resolve_compute, resolve_threads
 from training.identity import Facts
 from training.loop import evaluate
 from training.members import Member
@@ -41,14 +41,12 @@ class Rebuilt:
         part = self.about["preprocessing"]
         self.preprocessing = Preprocessing(part["size"], tuple(part["mean"]), tuple(part["std"]))
         self.model = self._build_model()
-        channels_last = self.compute.memory_format == "channels_last"
         store = ImageStore(self.dataset, config.data)
-        self.batches = Batches(self.dataset, store, self.preprocessing, self.compute.device, channels_last)
+        self.batches = Batches(self.dataset, store, self.preprocessing, self.compute)
 
     def _build_model(self) -> torch.nn.Module:
         model = build_model(self.config.model, len(self.dataset.classes))
-        channels_last = self.compute.memory_format == "channels_last"
-        model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        model.to(memory_format=layout(self.compute))
         return model.to(self.compute.device)
 
     def weights_of(self, member: Member) -> StateDict:

@@ -15,7 +15,7 @@ import torch
 from training.balance import balanced_weights
 from training.batches import Batches, Preprocessing, split_batches
 from training.config import AUTO
-from training.device import resolve_threads
+from training.device import layout, resolve_threads
 from training.ema import Average
 from training.errors import Diverged
 from training.freeze import freeze
@@ -53,9 +53,7 @@ class Session:
         self.model = self._build_model()
         store = ImageStore(prepared.dataset, self.config.data)
         self.preprocessing = self._preprocessing(store)
-        channels_last = prepared.compute.memory_format == "channels_last"
-        device = prepared.compute.device
-        self.batches = Batches(prepared.dataset, store, self.preprocessing, device, channels_last)
+        self.batches = Batches(prepared.dataset, store, self.preprocessing, prepared.compute)
         self.state.lr = self.state.lr or self._learning_rate()
         self.trainer = self._build_trainer()
         self.parts: dict[str, Any] = {
@@ -89,10 +87,7 @@ class Session:
             load_into(model, read_checkpoint(file)[0], head, str(file))
         elif weights != "none":
             load_into(model, fetch_imagenet(self.config.model.name, weights), head, weights)
-        layout = (
-            torch.channels_last if self.prepared.compute.memory_format == "channels_last" else torch.contiguous_format
-        )
-        model.to(memory_format=layout)
+        model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
         if self.config.trainer.compile:  # on a GPU with CUDA graphs, which take the launches out of a small step
             model.compile(mode="reduce-overhead" if "cuda" in self.prepared.compute.device else "default")
