@@ -160,6 +160,8 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> d
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
         record |= latency_of(session.trainer.judged, session.preprocessing, side, prepared.compute)
+    if record["status"] != "pruned":  # a grid may ask for the rest of that one
+        session.saver.forget()
     return record
 
 

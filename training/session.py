@@ -152,7 +152,6 @@ class Session:
         """Train, validate, select, and save the resume state. Gives the row of history.csv. Raises Diverged."""
         started, state, config = time.perf_counter(), self.state, self.config
         epoch = state.epoch + 1
-        self.saver.forget()
         reseed(config.draws, epoch)
         rates = learning_rates(self.trainer.optimizer)
         if config.trainer.freeze_epochs:
@@ -218,7 +217,6 @@ class Session:
         assert state.best_logits is not None
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
-        self.saver.forget()
         put(self.trainer.judged, state.best_weights)
         return val, self._evaluate("test")
 
@@ -242,9 +240,11 @@ class Session:
 
     def close(self) -> None:
         """Let go of TensorBoard's file, when the resume state is on the disk. Raises OSError where it can't be."""
-        self.tracker.close()
-        self.saver.flush()
-        self.saver.wait()
+        try:
+            self.tracker.close()
+        finally:
+            self.saver.flush()
+            self.saver.wait()
 
 
 def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]:

@@ -38,42 +38,43 @@ class State:
 
 
 class Saver:
-    """Writes the resume state of a run. A small one after every epoch; a large one, whose writing costs time, in the
-    background, `every_s` seconds after the one before or the run's beginning at the earliest (and when the run is asked
-    to stop, so nothing is lost then)."""
+    """Writes the resume state of a run. A small one after every epoch. A large one, whose writing costs time, in the
+    background and at most every `every_s` seconds; between, its copy is kept in memory, and written when the run is
+    stopped or breaks, so that nothing but a sudden death loses more than the epoch that was under way."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self.file, self.every_s = folder / RESUME, every_s
-        self.saved_at = time.monotonic()
-        self.unsaved: tuple[State, dict[str, Any]] | None = None
+        self.saved_at = -math.inf
+        self.unsaved: dict[str, Any] | None = None
         self.writing: threading.Thread | None = None
         self.error: Exception | None = None
 
     def save(self, state: State, parts: dict[str, Any]) -> None:
-        """An epoch is over: write `state` and the state dicts of model, optimizer and the rest, or keep them in mind
-        until `flush`. Raises OSError, that of the state before too."""
-        self.wait()
-        self.unsaved = state, parts
-        if _size(parts) < AT_ONCE or time.monotonic() >= self.saved_at + self.every_s:
-            self.flush()
-
-    def forget(self) -> None:
-        """The network is about to change: it can't be saved before the next epoch is over."""
-        self.unsaved = None
-
-    def flush(self) -> None:
-        """Begin to write what is not saved yet, if there is anything. Raises OSError where it is small."""
-        if self.unsaved is None:
-            return
-        (state, parts), self.unsaved = self.unsaved, None
-        self.wait()
-        now = {item.name: getattr(state, item.name) for item in fields(state)}
+        """An epoch is over: take `state` and the state dicts of model, optimizer and the rest, and write them if it is
+        time. Raises OSError, that of the state before too."""
+        now = {item.name: getattr(state, item.name) for item in fields(state)} | {"history": [*state.history]}
         content = {"state": now, "parts": {name: part.state_dict() for name, part in parts.items()}}
-        self.saved_at = time.monotonic()
         if _size(parts) < AT_ONCE:
             return self._write(content)
-        self.writing = threading.Thread(target=self._try_to_write, args=(_copied(content),))
+        self.unsaved = content | {"parts": _copied(content["parts"])}  # the tensors of `state` are never changed
+        if time.monotonic() >= self.saved_at + self.every_s:
+            self.flush()
+
+    def flush(self) -> None:
+        """Begin to write what is not saved yet, if there is anything. Raises OSError of the state before."""
+        self.wait()
+        if self.unsaved is None:
+            return
+        self.saved_at = time.monotonic()
+        self.writing = threading.Thread(target=self._try_to_write, args=(self.unsaved,))
+        self.unsaved = None
         self.writing.start()
+
+    def forget(self) -> None:
+        """The run has its result: no state will be asked for, nor does it matter whether the last could be written."""
+        if self.writing is not None:
+            self.writing.join()
+        self.unsaved = self.writing = self.error = None
 
     def _write(self, content: dict[str, Any]) -> None:
         """Straight to the file: a detour by the memory would cost the training beside it three times as much."""
@@ -105,9 +106,9 @@ def _size(parts: dict[str, Any]) -> int:
 
 
 def _copied(content: Any) -> Any:
-    """The same dicts and lists, with tensors that training doesn't change, on the CPU."""
+    """The same dicts and lists, with tensors that training doesn't change, on their device."""
     if isinstance(content, Tensor):
-        return content.detach().to("cpu", copy=True)
+        return content.detach().clone()
     if isinstance(content, dict):
         return {name: _copied(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
