@@ -12,6 +12,7 @@ trashnet beside the repository by default (--root), of which --images are traine
 
 import argparse
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -86,15 +87,13 @@ def table(model: str, folder: Path, args: argparse.Namespace) -> None:
             command += [str(args.size), str(args.batch), str(args.epochs)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode:
-                print(f"{row}: {done.stderr.strip().splitlines()[-1]}")
-                continue
+                sys.exit(f"{row}: {done.stderr.strip()}")
             found[row].append(json.loads(done.stdout.splitlines()[-1]))
     lines = []
     for row, results in found.items():
-        if not results:
-            continue
         speeds = [one["images_per_s"] for one in results]
-        ratios = [ours["images_per_s"] / one["images_per_s"] for ours, one in zip(found["ours"], results, strict=False)]
+        pairs = zip(found.get("ours", []), results, strict=False)
+        ratios = [ours["images_per_s"] / one["images_per_s"] for ours, one in pairs] or [math.nan]
         first, memory = ([one[name] for one in results] for name in ("first_s", "mb"))
         lines.append([row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"])
     title = f"{model}, {args.size} px, batch {args.batch}, {args.images} images"

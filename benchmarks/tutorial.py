@@ -16,6 +16,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
 
+WORKERS: Any = {"num_workers": 2, "multiprocessing_context": "fork"}  # joblib's processes have a default that fails
+
 
 @dataclass
 class Config:
@@ -54,7 +56,7 @@ def main(config: Config) -> float:
     rest, held = train_test_split(range(len(labels)), test_size=0.3, stratify=targets, random_state=0)
     val, test = held[::2], held[1::2]
     parts = [Digits(images[part], labels[part], config.size) for part in (rest, val, test)]
-    train_loader = DataLoader(parts[0], config.batch_size, shuffle=True, num_workers=2)
+    train_loader = DataLoader(parts[0], config.batch_size, shuffle=True, **WORKERS)
     network = torchvision.models.get_model(config.model, num_classes=10)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=0.0)
     best = 0.0
@@ -77,8 +79,7 @@ def accuracy(network: torch.nn.Module, part: Digits, batch_size: int) -> float:
     """Per cent."""
     network.eval()
     right = sum(
-        int((network(inputs).argmax(1) == wanted).sum())
-        for inputs, wanted in DataLoader(part, batch_size, num_workers=2)
+        int((network(inputs).argmax(1) == wanted).sum()) for inputs, wanted in DataLoader(part, batch_size, **WORKERS)
     )
     return 100 * right / len(part)
 
