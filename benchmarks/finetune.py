@@ -27,7 +27,7 @@ def start(root: Path, size: int) -> Path:
 
 
 def main() -> None:
-    """Train the start, run both recipes, and let the report judge."""
+    """Train the start, run both recipes, let the report judge, and see what an ensemble and a soup of them add."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=ROOT.parent / "shared" / "data" / "trashnet")
     parser.add_argument("--start", type=Path, help="a run folder or a file of weights")
@@ -45,6 +45,8 @@ def main() -> None:
             seconds = python("train.py", "-m", f"sweeps={recipe}", *common, *words)
             print(f"{recipe}: {seconds / 60:.1f} minutes")
             python("-m", "analysis.report", str(root / recipe), show=True)
+            python("-m", "training.ensemble", str(root / recipe), show=True)
+        python("-m", "training.soup", str(root / "finetune"), show=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from sweeps.local import LocalLauncher
 from sweeps.plan import TO_RUN, Job, Planner, describe, expand, plan_grid, summary
 from sweeps.settle import settle
 from sweeps.view import View, show_end
+from training.cache import build_ahead, key
 from training.progress import EpochReport
 from training.record import MULTIRUN
 
@@ -101,6 +102,7 @@ def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: 
     if not source.total:
         return
     if isinstance(launcher, LocalLauncher):
+        decode_ahead(source.waiting)
         with View(source.total) as view:
             drive(launcher, source, view, outcome)
         return
@@ -109,6 +111,13 @@ def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: 
     for start in range(0, len(todo), size):
         if not outcome.stop.over():
             launch_batch(launcher, todo[start : start + size], outcome)
+
+
+def decode_ahead(jobs: Sequence[Job]) -> None:
+    """Once for all slots, where its progress can be seen."""
+    prepared = [job.prepared for job in jobs if job.prepared is not None]
+    for one in {key(each.dataset, each.config.data): each for each in prepared}.values():
+        build_ahead(one.dataset, one.config.data)
 
 
 def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:

@@ -12,7 +12,9 @@ from pictures import fresh as fresh
 from pictures import opened, tree
 from sweeping import small
 
+import training.cache
 from training.config import DataConfig
+from training.errors import ConfigError
 from training.images import BadImage
 from training.store import ImageStore
 
@@ -63,18 +65,37 @@ def test_slots_share_one_file(shell: Door, tmp_path: Path) -> None:
     assert np.load(pixel_files(cache)[0], mmap_mode="r").shape == (1797, 8, 8, 3)
 
 
+def test_a_sweep_decodes_before_its_runs(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its progress can be seen: in the process that was called, once for all of them."""
+    built: list[Path] = []
+    build = training.cache.build
+    monkeypatch.setattr(training.cache, "build", lambda file, *rest: built.append(file) or build(file, *rest))
+    folder = tree(tmp_path / "images", {"a": 20, "b": 20})
+    command = ["-m", *QUICK, TINY, "data=folder", f"data.root={folder}", "data.size=8", "seed=0,1"]
+    assert train(*command).code == 0
+    assert built == pixel_files(tmp_path / "cache") and len(built) == 1
+    assert train(*command, "seed=2").code == 0 and len(built) == 1
+
+
+def sides(cache: Path) -> list[int]:
+    return sorted(np.load(file, mmap_mode="r").shape[1] for file in pixel_files(cache))
+
+
 def test_the_oldest_goes_when_room_is_needed(tmp_path: Path) -> None:
     data = opened(tree(tmp_path / "images", {"a": 12, "b": 12}))
     cache = Path(os.environ["FINEGRID_CACHE"])
     room = 24 * 3 * (16**2 + 32**2) / 1e9  # for those of 16 and 32 px together
-    for size in (16, 32, 64):
+    for size in (16, 32):
         ImageStore(data, DataConfig(size=size, cache="disk", cache_gb=1.01 * room))
         time.sleep(0.02)
-        if size == 32:
-            assert len(pixel_files(cache)) == 2
-            ImageStore(data, DataConfig(size=16, cache="disk"))  # used again: now the other is older
-            time.sleep(0.02)
-    assert [np.load(file, mmap_mode="r").shape[1] for file in pixel_files(cache)] == [64], "larger than the limit alone"
+    assert sides(cache) == [16, 32]
+    ImageStore(data, DataConfig(size=16, cache="disk"))  # used again: now the other is older
+    time.sleep(0.02)
+    ImageStore(data, DataConfig(size=20, cache="disk", cache_gb=1.01 * room))
+    assert sides(cache) == [16, 20]
+    with pytest.raises(ConfigError, match=r"data.cache=disk: .* more than data.cache_gb"):
+        ImageStore(data, DataConfig(size=64, cache="disk", cache_gb=1.01 * room))
+    assert sides(cache) == [16, 20]
     before = pixel_files(cache)
     store = ImageStore(data, DataConfig(size=64, cache="auto", cache_gb=room / 10))
     assert store._pixels is not None and pixel_files(cache) == before, "too large for the disk: in memory"

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import QUICK, Door, run_folders
 from outcome import TINY, outcome, record_of
 from pictures import fresh as fresh
 from pictures import names, opened, problem, table, tree
+from safetensors.torch import load_file
 from sweeping import tree as files
 
 from analysis import load
@@ -141,13 +143,17 @@ def test_identity_knows_folds_not_fold_and_old_ones_stay(train: Door) -> None:
 
 
 def test_folds_differ_in_what_is_random_and_each_is_repeatable(train: Door, tmp_path: Path) -> None:
-    results = []
-    for name in ("a", "b"):
-        result = train(*RUN, "data.folds=2", "data.fold=1", f"sweep.name={name}")
+    results, starts = [], []
+    for name, fold in (("a", 1), ("b", 1), ("c", 0)):
+        line = [*RUN, "data.folds=2", f"data.fold={fold}", f"sweep.name={name}", "optimizer.lr=1e-30"]
+        result = train(*line)
         assert result.code == 0, result.err
         (folder,) = run_folders(tmp_path / "outputs" / name)
         results.append(outcome(folder))
+        starts.append(load_file(folder / "best.safetensors"))  # a rate that moves nothing: the weights of the start
     assert results[0] == results[1]
+    first, other = starts[0], starts[2]
+    assert any(not torch.equal(first[name], other[name]) for name in first if name.endswith("weight"))
 
 
 def test_rows_with_and_without_folds_are_told_apart(train: Door, shell: Door, tmp_path: Path) -> None:

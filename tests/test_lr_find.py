@@ -128,6 +128,17 @@ def test_the_command(train: Door, tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert rates == sorted(rates) and rates[0] == 1e-7 and min(rates) < expected < max(rates)
 
 
+def test_the_loss_is_the_one_of_the_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The digits' classes are not quite of one size."""
+    curves = []
+    for weights in ("none", "balanced"):
+        lines = [*PLAIN, f"trainer.class_weights={weights}", f"sweep.root={tmp_path}", f"sweep.name={weights}"]
+        assert lr_find.main([*lines, "--steps", "20"]) == 0
+        (file,) = (tmp_path / weights).glob("*/*/lr_find.csv")
+        curves.append([row["loss"] for row in csv.DictReader(file.open())])
+    assert curves[0] != curves[1]
+
+
 def test_it_stops_when_the_loss_diverges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [*QUIET, "model._target_=own_parts.smooth", "optimizer=sgd", f"sweep.root={tmp_path}"]
     assert lr_find.main([*lines, "--low", "1e-3", "--high", "1e6", "--steps", "60"]) == 0

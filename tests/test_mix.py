@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Door
-from mending import unbroken_and_mended
+from mending import MOVING, unbroken_and_mended
 from outcome import history_of
 from torch import Tensor
 from torch.nn import functional
@@ -109,8 +109,11 @@ def test_loss_is_of_the_shares_and_accuracy_of_the_main_label() -> None:
 
 def test_run_with_both_resumes_to_the_bit_and_trains_otherwise(train: Door, tmp_path: Path) -> None:
     mended = unbroken_and_mended(train, tmp_path, "augment.mixup=0.2", "augment.cutmix=1")[1]
-    losses = [row["train_loss"] for row in history_of(mended)]
-    assert all(loss > 1.5 for loss in losses)
+    assert train(*MOVING, "sweep.name=plain").code == 0
+    (plain,) = (tmp_path / "outputs" / "plain").glob("*/*")
+    pairs = list(zip(history_of(mended), history_of(plain), strict=True))
+    assert all(mixed["grad_norm"] != unmixed["grad_norm"] for mixed, unmixed in pairs)
+    assert pairs[-1][0]["train_loss"] > pairs[-1][1]["train_loss"], "mixed images are harder"
 
 
 @pytest.mark.parametrize("key", ["mixup", "cutmix"])

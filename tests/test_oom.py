@@ -70,6 +70,14 @@ def test_what_does_not_fit_at_all_fails(train: Door, tmp_path: Path) -> None:
     assert result.out.count("starts over in pieces") == 4, "16, 8, 4, 2"
 
 
+def test_a_searched_rate_is_searched_in_pieces_too(train: Door, tmp_path: Path) -> None:
+    common = ["optimizer.lr=auto", "trainer.on_oom=accumulate"]
+    whole, _ = run_named(train, tmp_path, "whole", *common)
+    parts, _ = run_named(train, tmp_path, "parts", *common, "+model.kwargs.largest=10")
+    found = [record_of(folder)["resolved"]["lr"] for folder in (whole, parts)]
+    assert record_of(parts)["resolved"]["micro_batch"] == 8 and found[0] == pytest.approx(found[1], rel=1e-6)
+
+
 def test_other_errors_are_no_lack_of_memory(train: Door, tmp_path: Path) -> None:
     (tmp_path / "stop").write_text("break")
     broken = ["model._target_=own_parts.tiny", f"+model.kwargs.stop={tmp_path / 'stop'}", "+model.kwargs.at=3"]

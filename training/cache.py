@@ -5,6 +5,7 @@ images (the data's fingerprint) and how they were brought to their size, so what
 file appears whole or not at all; losing it costs time and nothing else.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.config import DataConfig
+from training.config import DataConfig, need
+from training.errors import ConfigError
+from training.images import decode, stored
 from training.index import cache_folder
 from training.parallel import in_threads
 from training.record import lock, remove_parts
@@ -28,7 +31,30 @@ POLICY = 1  # changes whenever the same file would be stored as other pixels
 PIXELS, FEATURES = "pixels.npy", "features.npy"
 KEPT = (f"stored-*/{PIXELS}", f"features-*/{FEATURES}")
 DAY_S = 86400.0  # that the building of a large one may take another process
+SMALL = 64_000_000  # bytes of images that are no files, from which on they are kept on disk for the other runs
 log = logging.getLogger(__name__)
+
+
+def wanted(dataset: "Dataset", config: DataConfig) -> bool:
+    """Whether the images of a data set are kept on disk. Raises ConfigError where they should be and don't fit."""
+    size = size_of(dataset, config)
+    fits = size <= config.cache_gb * 1e9
+    if config.cache == "disk":
+        room = f"data.cache_gb={config.cache_gb:g}"
+        need(fits, f"data.cache=disk: {size / 1e9:.3g} GB of images are more than {room}")
+    return config.cache == "disk" or (config.cache == "auto" and fits and (dataset.paths is not None or size > SMALL))
+
+
+def decoded(dataset: "Dataset", config: DataConfig, index: int) -> np.ndarray:
+    """uint8 [S, S, 3], from the file. Raises BadImage (an OSError) with the path if it has vanished or broken since."""
+    return stored(decode(lambda: dataset.load(index), dataset.where(index)), config)
+
+
+def build_ahead(dataset: "Dataset", config: DataConfig) -> None:
+    """Have the images on disk before runs ask for them. What goes wrong they will say."""
+    with contextlib.suppress(OSError, ConfigError):
+        if wanted(dataset, config):
+            mapped(dataset, config, lambda index: decoded(dataset, config, index))
 
 
 def mapped(dataset: "Dataset", config: DataConfig, one: "Callable[[int], np.ndarray]") -> np.ndarray:

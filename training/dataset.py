@@ -51,7 +51,8 @@ def open_dataset(config: DataConfig) -> Dataset:
 def open_without_test(config: DataConfig) -> Dataset:
     """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
 
-    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are sound.)
+    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are sound. And some
+    of torchvision's sets open theirs to tell their labels.)
     """
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True), with_test=False)
 

@@ -112,6 +112,8 @@ def _kept(folder: Path, prepared: Prepared) -> np.ndarray | None:
 
 
 def _keep(folder: Path, features: np.ndarray, limit_gb: float) -> None:
+    if features.nbytes > limit_gb * 1e9:
+        return
     make_room(features.nbytes, limit_gb * 1e9, folder)
     buffer = io.BytesIO()
     np.save(buffer, features)

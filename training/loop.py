@@ -26,6 +26,7 @@ from training.mix import main_labels
 from training.models import logits
 from training.oom import pieces
 from training.optimize import Schedule, gradient_norm
+from training.taps import spare_idle_taps
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Trainer:
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
 
     def __post_init__(self) -> None:
+        if self.compute.device == "cpu" and self.compute.precision == "bf16":
+            spare_idle_taps(self.model)
         self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
 
     @property

@@ -91,7 +91,9 @@ def _find(options: argparse.Namespace) -> None:
     prepared = prepare(composed(options.overrides))
     with session_aside(prepared) as session:
         config, compute = prepared.config, prepared.compute
-        found = range_test(session.model, session.batches, config, compute, options.low, options.high, options.steps)
+        given = session.model, session.batches, config, compute
+        asked = options.low, options.high, options.steps
+        found = range_test(*given, *asked, class_weights=session.class_weights)
     file = prepared.folder / "lr_find.html"
     write_whole(prepared.folder / CURVE, as_csv(found).encode())
     write_whole(file, page(found, f"{prepared.subfolder}: learning rate range test").encode())

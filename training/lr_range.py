@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,13 +53,15 @@ def range_test(
     low: float = LOW,
     high: float = HIGH,
     steps: int = STEPS,
+    **more: Any,
 ) -> RangeTest:
     """Train a copy of `model` for up to `steps` optimizer steps, the rate from `low` to `high`; ends when the loss
-    diverges. Optimizer, precision, augmentation and batches are the run's, the schedule is not. Depends on the config
-    and its seed alone, and leaves `model` as it was. Raises ConfigError where no rate lowers the loss."""
+    diverges. Optimizer, precision, augmentation and batches are the run's, the schedule is not; `more` goes to Trainer.
+    Depends on the config and its seed alone, and leaves `model` as it was. Raises ConfigError where no rate lowers the
+    loss."""
     started = time.perf_counter()
     rates = np.geomspace(low, high, steps)
-    trainer = _trainer(copy.deepcopy(model), config, compute)
+    trainer = _trainer(copy.deepcopy(model), config, compute, more)
     shares = [parameters["lr"] / LOW for parameters in trainer.optimizer.param_groups]  # less than 1 with layer_decay
     reseed(config.draws, 0)  # a run's epochs count from 1
     losses: list[float] = []
@@ -81,10 +84,11 @@ def range_test(
     return RangeTest(tried, seen, smooth, suggest(tried, smooth), time.perf_counter() - started)
 
 
-def _trainer(model: nn.Module, config: RunConfig, compute: Compute) -> Trainer:
+def _trainer(model: nn.Module, config: RunConfig, compute: Compute, more: dict[str, Any]) -> Trainer:
     optimizer = build_optimizer(model, replace(config.optimizer, lr=LOW))
     scaler = torch.amp.GradScaler(compute.device.partition(":")[0], enabled=compute.precision == "fp16")
-    return Trainer(model, optimizer, Schedule(optimizer, SchedulerConfig(), 1, 1), scaler, config.trainer, compute)
+    schedule = Schedule(optimizer, SchedulerConfig(), 1, 1)
+    return Trainer(model, optimizer, schedule, scaler, config.trainer, compute, **more)
 
 
 def _endless(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
@@ -109,9 +113,11 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> float:
     return float(rates[int(slope[: lowest + 1].argmin())])
 
 
-def found_rate(model: nn.Module, batches: Batches, config: RunConfig, compute: Compute, folder: Path) -> float:
+def found_rate(
+    model: nn.Module, batches: Batches, config: RunConfig, compute: Compute, folder: Path, **more: Any
+) -> float:
     """The suggestion for a run with optimizer.lr=auto; the curve stays in its folder as lr_find.csv."""
-    found = range_test(model, batches, config, compute)
+    found = range_test(model, batches, config, compute, **more)
     write_whole(folder / CURVE, as_csv(found).encode())
     log.info("optimizer.lr=auto: %.3g, from %d steps in %.1f s", found.suggestion, len(found.rates), found.seconds)
     return found.suggestion

@@ -1,12 +1,12 @@
 """A function over many items in threads. Pillow decodes outside Python's lock, so all cores work."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
 
+from training.device import resolve_threads
 from training.progress import bar
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def in_threads(function: Callable[[T], R], items: Sequence[T], title: str) -> li
     def turn(part: Sequence[T]) -> list[R]:
         return [function(item) for item in part]
 
-    threads = os.cpu_count() or 1
+    threads = resolve_threads("auto")
     size = max(1, min(TURN, len(items) // (4 * threads)))
     with ThreadPoolExecutor(threads) as pool, ExitStack() as shown:
         for start in range(0, len(items), CHUNK):

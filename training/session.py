@@ -113,7 +113,8 @@ class Session:
         lr = self.config.optimizer.lr
         if lr != AUTO:
             return float(lr)
-        return found_rate(self.model, self.batches, self.config, self.prepared.compute, self.folder)
+        given = self.model, self.batches, self.config, self.prepared.compute, self.folder
+        return found_rate(*given, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
 
     def _build_trainer(self) -> Trainer:
         trainer, compute = self.config.trainer, self.prepared.compute
@@ -123,9 +124,11 @@ class Session:
         scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
         average = None if trainer.ema is None else Average(self.model, trainer.ema)
         parts = (self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps, average)
-        return Trainer(*parts, class_weights=self._class_weights(), micro_batch=self.state.micro_batch)
+        return Trainer(*parts, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
 
-    def _class_weights(self) -> torch.Tensor | None:
+    @property
+    def class_weights(self) -> torch.Tensor | None:
+        """Of the loss, float32 [classes]."""
         if self.config.trainer.class_weights == "none":
             return None
         dataset = self.prepared.dataset
@@ -198,7 +201,8 @@ class Session:
     def out_of_patience(self) -> bool:
         """Whether the monitor has not improved for so long that training ends early."""
         patience, state = self.config.trainer.patience, self.state
-        return patience is not None and state.epoch - state.improved_epoch >= patience
+        since = max(state.improved_epoch, self.config.trainer.freeze_epochs)
+        return patience is not None and state.epoch - since >= patience
 
     def _evaluate(self, split: str) -> Predictions:
         size = self.state.micro_batch or self.config.trainer.batch_size

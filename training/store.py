@@ -1,16 +1,16 @@
 """Where a run gets its stored images from: the disk, its memory, or their files."""
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
-from training.cache import mapped, size_of
+from training.cache import decoded, mapped, size_of, wanted
 from training.config import DataConfig
 from training.dataset import Dataset
-from training.images import BadImage, decode, stored
+from training.device import resolve_threads
+from training.images import BadImage
 from training.parallel import in_threads
 
 Triple = tuple[float, float, float]  # red, green, blue
@@ -25,10 +25,10 @@ class ImageStore:
         count, side = len(dataset.names), config.stored
         self.dataset, self.config = dataset, config
         self._kept = np.zeros(count, dtype=bool)
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(resolve_threads("auto"), thread_name_prefix="decode")
         self._pixels: np.ndarray | None = None
         size, kind = size_of(dataset, config), config.cache
-        if kind == "disk" or (kind == "auto" and dataset.paths is not None and size <= config.cache_gb * 1e9):
+        if wanted(dataset, config):
             try:
                 self._pixels = mapped(dataset, config, self.one)
                 self._kept[:] = True
@@ -51,8 +51,7 @@ class ImageStore:
         if self._pixels is not None and self._kept[index]:
             kept: np.ndarray = self._pixels[index]
             return kept
-        image = decode(lambda: self.dataset.load(index), self.dataset.where(index))
-        pixels = stored(image, self.config)
+        pixels = decoded(self.dataset, self.config, index)
         if self._pixels is not None:  # that they are not all there says: it is ours, in memory
             self._pixels[index] = pixels
             self._kept[index] = True

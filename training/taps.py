@@ -1,0 +1,60 @@
+"""Weights of a convolution that meet nothing but padding, and the gradient that they should have: none.
+
+On a CPU in bf16, torch 2.14 (oneDNN) leaves their gradient as the memory happened to be, from 1e-40 to infinity, where
+a 3 x 3 kernel with stride 2 sees a single pixel, say, which a resnet18 comes to on 16 px images. No score depends on
+them, but the gradient norm, clipping, and whoever uses the weights at another size do.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def spare_idle_taps(model: nn.Module) -> None:
+    """See to it that the gradients of such weights are zero, whatever sizes of images `model` is trained on."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
+            _Taps(module)
+
+
+class _Taps:
+    """The idle weights of one convolution: those that no image of the sizes seen so far has reached."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        self.sizes: set[tuple[int, int]] = set()
+        self.idle: Tensor | None = None  # bool [height, width] of the kernel; None: none is
+        conv.register_forward_pre_hook(self._look)
+        conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
+
+    def _look(self, conv: nn.Module, given: tuple[Any, ...]) -> None:
+        size = (given[0].shape[-2], given[0].shape[-1])
+        if not conv.training or size in self.sizes:
+            return
+        assert isinstance(conv, nn.Conv2d)
+        if conv.padding_mode != "zeros":  # what lies beyond the edge is image too
+            return
+        self.sizes.add(size)
+        reached = torch.zeros(conv.kernel_size, dtype=torch.bool)
+        for height, width in self.sizes:
+            reached |= torch.outer(reached_by(conv, 0, height), reached_by(conv, 1, width))
+        self.idle = None if bool(reached.all()) else ~reached
+
+    def _clear(self, gradient: Tensor) -> Tensor | None:
+        return None if self.idle is None else gradient.masked_fill(self.idle, 0)
+
+
+def reached_by(conv: nn.Conv2d, axis: int, length: int) -> Tensor:
+    """Which places of the kernel along an axis meet a pixel, of `length` of them, at any step: bool [kernel]."""
+    kernel, stride, dilation = conv.kernel_size[axis], conv.stride[axis], conv.dilation[axis]
+    before, after = _padding(conv, axis)
+    steps = (length + before + after - dilation * (kernel - 1) - 1) // stride + 1
+    places = torch.arange(steps)[:, None] * stride - before + torch.arange(kernel)[None, :] * dilation
+    return ((places >= 0) & (places < length)).any(0)
+
+
+def _padding(conv: nn.Conv2d, axis: int) -> tuple[int, int]:
+    if isinstance(conv.padding, str):  # same or valid; with same the end gets what is odd
+        whole = conv.dilation[axis] * (conv.kernel_size[axis] - 1) if conv.padding == "same" else 0
+        return whole // 2, whole - whole // 2
+    return int(conv.padding[axis]), int(conv.padding[axis])
