@@ -23,7 +23,7 @@ class _Taps:
 
     def __init__(self, conv: nn.Conv2d) -> None:
         self.sizes: set[tuple[int, int]] = set()
-        self.idle: Tensor | None = None  # bool [height, width] of the kernel; None: none is
+        self.idle: list[tuple[int, int]] = []  # (row, column) of the kernel
         conv.register_forward_pre_hook(self._look)
         conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
 
@@ -38,10 +38,12 @@ class _Taps:
         reached = torch.zeros(conv.kernel_size, dtype=torch.bool)
         for height, width in self.sizes:
             reached |= torch.outer(reached_by(conv, 0, height), reached_by(conv, 1, width))
-        self.idle = None if bool(reached.all()) else ~reached
+        self.idle = [(row, column) for row, column in (~reached).nonzero().tolist()]
 
-    def _clear(self, gradient: Tensor) -> Tensor | None:
-        return None if self.idle is None else gradient.masked_fill(self.idle, 0)
+    def _clear(self, gradient: Tensor) -> None:
+        """In place: it has just been made, nobody else has it, and a copy would cost ten times as much."""
+        for row, column in self.idle:
+            gradient[:, :, row, column].zero_()
 
 
 def reached_by(conv: nn.Conv2d, axis: int, length: int) -> Tensor:
