@@ -32,7 +32,8 @@ MONITORS["val_loss"] = ("loss", -1)
 
 
 def monitored(predictions: Predictions, monitor: str, classes: tuple[str, ...]) -> float:
-    """The figure that selects the best epoch and that a search optimizes."""
+    """The figure that selects the best epoch and that a search optimizes. Balanced accuracy is the mean of the classes'
+    recalls (Brodersen et al. 2010, ICPR), macro-F1 the mean of their F1 (Opitz & Burst 2019, arXiv 1911.03347)."""
     if monitor in ("val_acc", "val_loss"):
         return predictions.accuracy if monitor == "val_acc" else predictions.loss
     return float(summarize(predictions, classes)[MONITORS[monitor][0]])

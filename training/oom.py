@@ -1,4 +1,5 @@
-"""What to do when the memory of a device is full: the same steps, in smaller pieces."""
+"""What to do when the memory of a device is full: the same steps, in smaller pieces whose gradients are added up (as in
+Ott et al. 2018, arXiv 1806.00187)."""
 
 import torch
 from torch import Tensor
