@@ -199,8 +199,8 @@ class Session:
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether the monitor has not improved for so long that training ends early (Prechelt 1998, "Early stopping - but
-        when?"). Epochs in which all but the head is frozen don't count."""
+        """Whether the monitor has not improved for so long that training ends early (Prechelt 1998, "Early stopping -
+        but when?"). Epochs in which all but the head is frozen don't count."""
         patience, state = self.config.trainer.patience, self.state
         since = max(state.improved_epoch, self.config.trainer.freeze_epochs)
         return patience is not None and state.epoch - since >= patience
