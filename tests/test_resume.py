@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from outcome import TINY, history_of, only_run, outcome, record_of
 import training.run
 import training.session
 import training.state
+from training.prepare import Prepared
 
 # Everything that has a state or draws random numbers: 2 batches a step, 2 steps an epoch
 MOVING = ["optimizer=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=0.01", "scheduler=onecycle"]
@@ -365,23 +366,40 @@ def test_a_large_state_loses_nothing_to_an_exception(
     assert outcome(folder) == outcome(unbroken)
 
 
+@pytest.mark.parametrize(("every_s", "on_disk"), [("0", {2, 3}), ("1000", {1})])
 def test_a_run_that_is_asked_to_stop_saves_its_last_epoch(
-    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: str, on_disk: set[int]
 ) -> None:
+    """Whatever lay on the disk until then: a large state is written when it is time."""
     from training.errors import Stopped
 
-    def stop(report: training.run.EpochReport) -> None:
-        if report.epoch == 3:
-            raise Stopped(report.epoch)
+    original, found = training.run.run, []
+
+    def stopping_run(prepared: Prepared, *_: object) -> object:
+        def stop(report: training.run.EpochReport) -> None:
+            if report.epoch == 3:
+                until(lambda: (prepared.folder / "resume.pt").exists())
+                found.append(torch.load(prepared.folder / "resume.pt", weights_only=True)["state"]["epoch"])
+                raise Stopped(report.epoch)
+
+        return original(prepared, stop)
 
     monkeypatch.setattr(training.state, "AT_ONCE", 0)
-    arguments = [*HARD, "trainer.save_every_s=1000"]
-    original = training.run.run
+    arguments = [*HARD, f"trainer.save_every_s={every_s}"]
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(training.run, "run", lambda prepared, *_: original(prepared, stop))
+        patch.setattr(training.run, "run", stopping_run)
         train(*arguments)
+    assert set(found) <= on_disk and len(found) == 1
     resumed = train(*arguments)
     assert resumed.code == 0 and "going on after epoch 3 of 4" in resumed.out
     assert train(*arguments, "sweep.name=unbroken").code == 0
     folder, unbroken = sorted((tmp_path / "outputs").glob("*/*/*"))
     assert outcome(folder) == outcome(unbroken)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for it, ten seconds at most."""
+    for _ in range(100):
+        if true():
+            return
+        time.sleep(0.1)

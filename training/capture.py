@@ -32,7 +32,7 @@ class Captured:
             self._capture(images, labels)
         assert self.graph is not None
         if images.shape != self.images.shape or labels.shape != self.labels.shape or labels.dtype != self.labels.dtype:
-            self._clear()
+            self.model.zero_grad()
             return self.work(images, labels)
         self.images.copy_(images)
         self.labels.copy_(labels)
@@ -40,10 +40,6 @@ class Captured:
             parameter.grad = gradient
         self.graph.replay()
         return self.results
-
-    def _clear(self) -> None:
-        for parameter in self.model.parameters():
-            parameter.grad = None
 
     def _capture(self, images: Tensor, labels: Tensor) -> None:
         self.images, self.labels = images.clone(), labels.clone()
@@ -53,10 +49,10 @@ class Captured:
         beside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(beside):
             for _ in range(WARM_UP):
-                self._clear()
+                self.model.zero_grad()
                 self.work(self.images, self.labels)
         torch.cuda.current_stream().wait_stream(beside)
-        self._clear()  # so that the gradients of the graph lie where it writes them
+        self.model.zero_grad()  # so that the gradients of the graph lie where it writes them
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self.results = self.work(self.images, self.labels)

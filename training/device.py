@@ -24,14 +24,15 @@ class Compute:
     memory_format: str
 
 
-def autocast(compute: Compute) -> contextlib.AbstractContextManager[None]:
-    """What puts a forward pass into the precision of `compute`."""
+def autocast(compute: Compute, cached: bool = True) -> contextlib.AbstractContextManager[None]:
+    """What puts a forward pass into the precision of `compute`. `cached`: weights that occur twice are cast once, which
+    torch's notes advise against in a CUDA graph."""
     if compute.precision == "fp32":
         return contextlib.nullcontext()
     import torch
 
     dtype = torch.bfloat16 if compute.precision == "bf16" else torch.float16
-    return torch.autocast(compute.device.partition(":")[0], dtype)
+    return torch.autocast(compute.device.partition(":")[0], dtype, cache_enabled=cached)
 
 
 def layout(compute: Compute) -> "torch.memory_format":

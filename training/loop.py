@@ -72,7 +72,7 @@ class Trainer:
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision that the config asks for."""
-        return autocast(self.compute)
+        return autocast(self.compute, cached=not self.config.capture)
 
     def epoch(self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object]) -> EpochResult:
         """Train on `batches` once. `on_batch` is called after each."""

@@ -77,7 +77,7 @@ class Saver:
         self.unsaved = self.writing = self.error = None
 
     def _write(self, content: dict[str, Any]) -> None:
-        """Straight to the file: a detour by the memory would cost the training beside it three times as much."""
+        """Straight to the file: a detour by the memory would take more of the processor from the training beside it."""
         with replacing(self.file) as part, part.open("wb") as file:
             try:
                 torch.save(content, file)

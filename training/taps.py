@@ -41,7 +41,7 @@ class _Taps:
         self.idle = [(row, column) for row, column in (~reached).nonzero().tolist()]
 
     def _clear(self, gradient: Tensor) -> None:
-        """In place: it has just been made, nobody else has it, and a copy would cost ten times as much."""
+        """In place, which spares a copy: it has just been made, and nobody else has it."""
         for row, column in self.idle:
             gradient[:, :, row, column].zero_()
 
