@@ -15,7 +15,7 @@ import torch
 from training.balance import balanced_weights
 from training.batches import Batches, Preprocessing, split_batches
 from training.config import AUTO
-from training.device import layout, resolve_threads
+from training.device import keep_freed_memory, layout, resolve_threads
 from training.ema import Average
 from training.errors import Diverged
 from training.freeze import freeze
@@ -72,6 +72,8 @@ class Session:
     def _set_torch_up(self) -> None:
         deterministic = self.config.trainer.deterministic
         torch.set_num_threads(self.state.threads)
+        if self.prepared.compute.device == "cpu":
+            keep_freed_memory()
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)

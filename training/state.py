@@ -39,12 +39,13 @@ class State:
 
 class Saver:
     """Writes the resume state of a run. A small one after every epoch. A large one, whose writing costs time, in the
-    background and at most every `every_s` seconds; between, its copy is kept in memory, and written when the run is
-    stopped or breaks, so that nothing but a sudden death loses more than the epoch that was under way."""
+    background and at most every `every_s` seconds, counted from the run's beginning; between, its copy is kept in
+    memory, and written when the run is stopped or breaks, so that nothing but a sudden death loses more than the epoch
+    that was under way."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self.file, self.every_s = folder / RESUME, every_s
-        self.saved_at = -math.inf
+        self.saved_at = time.monotonic()  # a death before the first costs no more than one between two
         self.unsaved: dict[str, Any] | None = None
         self.writing: threading.Thread | None = None
         self.error: Exception | None = None
