@@ -4,7 +4,8 @@ python -m benchmarks.startup [--models resnet18 resnet50 swin_v2_t] [--repeats 3
 
 Runs of one step in one slot, each forked by the local launcher; the first, which decodes the images for all, is left
 out. From the beginning of a run's preparation (settings, images, network, weights, optimizer, TensorBoard) to its first
-batch in the network, less what torchvision's builder took in that run; and the builder.
+batch in the network, less what torchvision's builder took in that run; and the builder. With random weights, and with
+those of a checkpoint (whose classes are others).
 """
 
 import argparse
@@ -15,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 import torchvision
 from torch import nn
 
@@ -37,14 +39,17 @@ def timed(num_classes: int, network: str, notes: str) -> nn.Module:
     return built
 
 
-def measured(model: str, repeats: int) -> list[list[float]]:
+def measured(model: str, weights: str, repeats: int) -> list[list[float]]:
     """Seconds of start-up and of construction, of each run but the first."""
     with tempfile.TemporaryDirectory() as root:
         notes = Path(root, "notes")
         notes.mkdir()
         own = ["model._target_=benchmarks.startup.timed", f"model.name={model}", f"+model.kwargs.network={model}"]
         words = [*own, f"+model.kwargs.notes={notes}", f"seed=range({repeats + 1})", "hydra.launcher.slots=1"]
-        words += ["trainer.epochs=1", "debug.max_steps=1", "data.size=64", "scheduler=none"]
+        words += ["trainer.epochs=1", "debug.max_steps=1", "data.size=64", "scheduler=none", f"weights={weights}"]
+        if weights == "checkpoint":
+            torch.save(torchvision.models.get_model(model).state_dict(), Path(root, "start.pth"))
+            words.append(f"weights.path={root}/start.pth")
         python("train.py", "-m", *words, f"sweep.root={root}")
         found = [json.loads(file.read_text()) for file in sorted(notes.glob("*.json"))]
         records = [json.loads(file.read_text())["time"]["started"] for file in Path(root).glob("*/*/*/record.json")]
@@ -60,8 +65,12 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50", "swin_v2_t"])
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    rows = [[model, *map(spread, measured(model, args.repeats))] for model in args.models]
-    show("A run of one step, digits at 64 px", ["model", "to the first step, s", "construction, s"], rows)
+    rows = [
+        [model, weights, *map(spread, measured(model, weights, args.repeats))]
+        for model in args.models
+        for weights in ("none", "checkpoint")
+    ]
+    show("A run of one step, digits at 64 px", ["model", "weights", "to the first step, s", "construction, s"], rows)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: 
     if not source.total:
         return
     if isinstance(launcher, LocalLauncher):
-        decode_ahead(source.waiting)
+        decode_ahead(launcher, source.waiting)
         with View(source.total) as view:
             drive(launcher, source, view, outcome)
         return
@@ -113,8 +113,10 @@ def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: 
             launch_batch(launcher, todo[start : start + size], outcome)
 
 
-def decode_ahead(jobs: Sequence[Job]) -> None:
-    """Once for all slots, where its progress can be seen."""
+def decode_ahead(launcher: Any, jobs: Sequence[Job]) -> None:
+    """Once for all slots of this machine, where its progress can be seen."""
+    if not isinstance(launcher, LocalLauncher):
+        return
     prepared = [job.prepared for job in jobs if job.prepared is not None]
     for one in {key(each.dataset, each.config.data): each for each in prepared}.values():
         build_ahead(one.dataset, one.config.data)

@@ -21,7 +21,7 @@ from sweeps.best import ranked, show_best
 from sweeps.channel import Answer
 from sweeps.drive import Outcome, drive
 from sweeps.ending import Stop
-from sweeps.grid import carry_out, end, launch_batch, warm_up_of
+from sweeps.grid import carry_out, decode_ahead, end, launch_batch, warm_up_of
 from sweeps.local import LocalLauncher
 from sweeps.plan import Job, Planner, estimate_minutes, format_minutes
 from sweeps.plan import describe as describe_job
@@ -89,6 +89,7 @@ class Search(OptunaSweeperImpl):
         OmegaConf.save(self.config, self.folder / MULTIRUN)
         remember(self.folder, [], dict(zip(self.objective, self.directions, strict=True)))
         outcome = Outcome(stop=Stop(max_hours=first.run.sweep.max_hours))
+        decode_ahead(self.launcher, [first])
         self.member = Membership(self.study, self.folder)
         with self.member.joined():
             self.member.enqueue(points)
@@ -271,13 +272,12 @@ class Search(OptunaSweeperImpl):
             return self._say("another controller has trials under way: the confirmation is left to it")
         top, seeds = self.confirm
         best = list(itertools.islice(ranked(self.study), top))
-        first = len(self.study.trials)
         jobs: list[Job] = []
         for trial in best:
             values = {key: value for key, value in trial.params.items() if key != "seed"}
             lines = [line for line in self._overrides(values) if not line.startswith("seed=")]
             for seed in seeds:
-                jobs.append(self.planner.job(first + len(jobs), [*lines, f"seed={seed}"]))
+                jobs.append(self.planner.job(len(self.study.trials) + len(jobs), [*lines, f"seed={seed}"]))
         self._say(f"confirming the best {len(best)} with seeds {', '.join(map(str, seeds))}")
         remember(self.folder, jobs)
         carry_out(self.launcher, jobs, outcome)

@@ -65,16 +65,23 @@ def test_slots_share_one_file(shell: Door, tmp_path: Path) -> None:
     assert np.load(pixel_files(cache)[0], mmap_mode="r").shape == (1797, 8, 8, 3)
 
 
-def test_a_sweep_decodes_before_its_runs(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "varied",
+    [["seed=0,1"], ["hydra/sweeper=optuna_async", "hydra.sweeper.n_trials=2", "optimizer.lr=interval(1e-3,1e-2)"]],
+)
+def test_a_sweep_decodes_before_its_runs(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, varied: list[str]
+) -> None:
     """Where its progress can be seen: in the process that was called, once for all of them."""
     built: list[Path] = []
     build = training.cache.build
     monkeypatch.setattr(training.cache, "build", lambda file, *rest: built.append(file) or build(file, *rest))
     folder = tree(tmp_path / "images", {"a": 20, "b": 20})
-    command = ["-m", *QUICK, TINY, "data=folder", f"data.root={folder}", "data.size=8", "seed=0,1"]
+    command = ["-m", *QUICK, TINY, "data=folder", f"data.root={folder}", "data.size=8", *varied]
     assert train(*command).code == 0
+    assert len(run_folders(tmp_path / "outputs")) == 2
     assert built == pixel_files(tmp_path / "cache") and len(built) == 1
-    assert train(*command, "seed=2").code == 0 and len(built) == 1
+    assert train(*command, "trainer.epochs=2").code == 0 and len(built) == 1
 
 
 def sides(cache: Path) -> list[int]:
