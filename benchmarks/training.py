@@ -5,7 +5,8 @@ python -m benchmarks.training --data digits --models resnet18 --images 640
 python -m benchmarks.training --rows ours ours-untracked ours-all-histograms
 
 Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the imported torch
-to the end of the first step, peak memory; rows in benchmarks/loops.py, by turns. Photographs: class folders,
+to the end of the first step, peak memory, and the share of the time that ours spends on TensorBoard (scalars and
+histograms, after each epoch); rows in benchmarks/loops.py, by turns. Photographs: class folders,
 trashnet beside the repository by default (--root), of which --images are trained on and a third as many validated;
 224 px and batch 16. --data digits: the embedded digits as PNG files, 32 px and batch 64.
 """
@@ -94,10 +95,11 @@ def table(model: str, folder: Path, args: argparse.Namespace) -> None:
         speeds = [one["images_per_s"] for one in results]
         pairs = zip(found.get("ours", []), results, strict=False)
         ratios = [ours["images_per_s"] / one["images_per_s"] for ours, one in pairs] or [math.nan]
-        first, memory = ([one[name] for one in results] for name in ("first_s", "mb"))
-        lines.append([row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"])
+        first, memory, tracked = ([one[name] for one in results] for name in ("first_s", "mb", "tracked"))
+        line = [row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"]
+        lines.append([*line, spread(tracked, ".2%") if row.startswith("ours") else ""])
     title = f"{model}, {args.size} px, batch {args.batch}, {args.images} images"
-    show(title, ["loop", "images/s", "ours / this", "first step, s", "peak MB"], lines)
+    show(title, ["loop", "images/s", "ours / this", "first step, s", "peak MB", "TensorBoard"], lines)
 
 
 if __name__ == "__main__":
