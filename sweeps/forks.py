@@ -88,6 +88,10 @@ def preload(ours: bool) -> list[str]:
     """What the server imports before it forks: nothing that touches a GPU or starts a thread. `ours`: it will train."""
     plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
     plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
-    training = ["training.run", "training.predict", "torch.utils.tensorboard", "sklearn.datasets"] if ours else []
+    training = (
+        ["training.run", "training.predict", "torch.utils.tensorboard", "sklearn.datasets", "sklearn.metrics"]
+        if ours
+        else []
+    )
     sweeping = ["sweeps.worker", "sweeps.messages", "sweeps.grid", "sweeps.optuna_async"]
     return [*plugins, *training, *sweeping, "sweeps.freeze"]

@@ -78,11 +78,11 @@ def crop_boxes(draws: np.ndarray, config: AugmentConfig) -> np.ndarray:
 def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
     """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size]."""
     if config.crop_scale is None:
-        images = preprocessing.plain(images)
-        if config.flip:
+        images = centre(images, preprocessing.size)
+        if config.flip:  # before they are numbers of four bytes each
             flipped = to_device(torch.from_numpy(draws[:, 4] < config.flip), images.device)
             images = torch.where(flipped[:, None, None, None], images.flip(3), images)
-        return images
+        return preprocessing.normalize(images)
     left, top, width, height = crop_boxes(draws[:, :4], config).T
     mirror = np.where(draws[:, 4] < config.flip, -1.0, 1.0)
     theta = np.zeros((len(draws), 2, 3), dtype=np.float32)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score, recall_score
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,8 @@ def monitored(predictions: Predictions, monitor: str, classes: tuple[str, ...]) 
 
 def summarize(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
     """The figures of a record: all in per cent but the loss and the number of images, n."""
+    from sklearn.metrics import f1_score, recall_score  # takes a second or two, which the first step needn't wait for
+
     guesses = predictions.logits.argmax(1)
     every = np.arange(len(classes))
     recall = recall_score(predictions.labels, guesses, labels=every, average=None, zero_division=0.0)

@@ -88,7 +88,8 @@ class Session:
             file = checkpoint_file(self.config.weights.path)
             load_into(model, read_checkpoint(file)[0], head, str(file))
         elif weights != "none":
-            load_into(model, fetch_imagenet(self.config.model.name, weights), head, weights)
+            state = fetch_imagenet(self.config.model.name, weights, model.state_dict(), head)
+            load_into(model, state, head, weights)
         model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
         if self.config.trainer.compile:  # on a GPU with CUDA graphs, which take the launches out of a small step

@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 import warnings
+import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,7 +100,8 @@ def read_checkpoint(path: Path) -> tuple[StateDict, dict[str, Any]]:
             raise ConfigError(f"weights.path={path}: not a readable safetensors file: {error}") from error
     try:
         with warnings.catch_warnings(action="ignore"):  # about TorchScript, which the error says too
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            mapped = zipfile.is_zipfile(path)  # as torch saves since 1.6: its pages are shared by all slots then
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         message = "it is damaged, or a pickle that would run code when loaded; save the model's state_dict() instead"
         raise ConfigError(f"weights.path={path}: refused: {message}") from error
@@ -155,11 +157,19 @@ def imagenet_file(name: str, resolved: str) -> Path:
     return file
 
 
-def fetch_imagenet(name: str, resolved: str) -> StateDict:
-    """ImageNet weights by today's names of tensors, which torchvision's builder knows. Raises ConfigError."""
+def fetch_imagenet(name: str, resolved: str, own: StateDict, head: str) -> StateDict:
+    """ImageNet weights for a network with the tensors `own`. Raises ConfigError.
+
+    Where the file has other names or shapes (older ones of DenseNet and MNASNet), torchvision's builder translates
+    them, which takes the construction of another network.
+    """
     from torchvision.models import get_model
 
-    read_checkpoint(imagenet_file(name, resolved))  # refuses code, which torchvision would unpickle
+    state, _ = read_checkpoint(imagenet_file(name, resolved))  # refuses code, which torchvision would unpickle
+    counters = {tensor for tensor in own if tensor.endswith("num_batches_tracked")}
+    body = [tensor for tensor in own if tensor in state and not tensor.startswith(f"{head}.")]
+    if state.keys() | counters == own.keys() and all(own[one].shape == state[one].shape for one in body):
+        return state
     arguments = {"aux_logits": True} if name == "googlenet" else {}
     with warnings.catch_warnings(action="ignore"):  # that GoogLeNet's second heads were not trained
         return dict(get_model(name, weights=imagenet_weights(name, resolved), **arguments).state_dict())
