@@ -1,21 +1,20 @@
 """How fast a run trains, beside what people write by hand, and beside the bare network.
 
-python -m benchmarks.training [--models resnet18 resnet50 swin_v2_t] [--images 96] [--repeats 3]
+python -m benchmarks.training [--models resnet18 resnet50 swin_v2_t] [--images 96] [--batch 16] [--repeats 3]
 python -m benchmarks.training --data digits --models resnet18 --images 640
 python -m benchmarks.training --rows ours ours-untracked ours-all-histograms
 
 Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the imported torch
 to the end of the first step, peak memory, and the share of the time that ours spends on TensorBoard (scalars and
-histograms, after each epoch); rows in benchmarks/loops.py, by turns. Photographs: class folders,
-trashnet beside the repository by default (--root), of which --images are trained on and a third as many validated;
-224 px and batch 16. --data digits: the embedded digits as PNG files, 32 px and batch 64.
+histograms, after each epoch); rows in benchmarks/loops.py, by turns. Photographs: class folders, trashnet beside the
+repository by default (--root), of which --images are trained on and a third as many validated; 224 px and batch 16.
+--data digits: the embedded digits as PNG files, 32 px and batch 64. With a CUDA device also batch 64, more images, and
+how long sweeps=lab2_table would take (benchmarks/lab2.py).
 """
 
 import argparse
 import json
 import math
-import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from benchmarks.lab2 import TRASHNET, lab2
 from benchmarks.measure import ROOT, show, spread
+from benchmarks.photographs import subset
 from training.device import cpu_has_bf16
 
 ROWS = ("ours", "tutorial", "tuned", "lightning", "ceiling")
@@ -38,22 +39,28 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50", "swin_v2_t"])
     parser.add_argument("--rows", nargs="+", default=list(ROWS), help="see benchmarks/loops.py")
     parser.add_argument("--data", choices=["folder", "digits"], default="folder")
-    parser.add_argument("--root", type=Path, default=ROOT.parent / "shared" / "data" / "trashnet")
-    parser.add_argument("--images", type=int, default=96)
+    parser.add_argument("--root", type=Path, default=TRASHNET)
+    parser.add_argument("--images", type=int, default=1481 if torch.cuda.is_available() else 96)
     parser.add_argument("--size", type=int, help="px")
-    parser.add_argument("--batch", type=int)
+    parser.add_argument("--batch", nargs="+", type=int)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     args.size = args.size or (224 if args.data == "folder" else 32)
-    args.batch = args.batch or (16 if args.data == "folder" else 64)
+    photographs = [16, 64] if torch.cuda.is_available() else [16]
+    args.batch = args.batch or (photographs if args.data == "folder" else [64])
     print("on a CUDA device" if torch.cuda.is_available() else "no CUDA device: measured on the CPU alone")
     print(f"CPU with{'' if cpu_has_bf16() else 'out'} bf16 instructions")
     with tempfile.TemporaryDirectory() as folder:
         root = args.root if args.data == "folder" else digits(Path(folder, "all"))
-        subset(root, Path(folder, "some"), args.images, args.images // 3)
+        subset(root, Path(folder, "some"), args.images, args.images // 3, args.images // 3)
         for model in args.models:
-            table(model, Path(folder, "some"), args)
+            for batch in args.batch:
+                table(model, Path(folder, "some"), batch, args)
+    if not torch.cuda.is_available():
+        print("sweeps=lab2_table: not measured, it needs a CUDA device")
+    elif args.data == "folder":
+        lab2(args.root, args.epochs)
 
 
 def digits(folder: Path) -> Path:
@@ -66,26 +73,13 @@ def digits(folder: Path) -> Path:
     return folder
 
 
-def subset(root: Path, folder: Path, images: int, held_out: int) -> None:
-    """Copy so many train images, and so many val and test images, evenly over the classes."""
-    draw = random.Random(0)
-    for split, count in (("train", images), ("val", held_out), ("test", held_out)):
-        classes = sorted(path for path in (root / split).iterdir() if path.is_dir())
-        for number, name in enumerate(classes):
-            files = sorted(name.iterdir())
-            share = count // len(classes) + (number < count % len(classes))
-            (folder / split / name.name).mkdir(parents=True)
-            for file in draw.sample(files, min(share, len(files))):
-                shutil.copy(file, folder / split / name.name)
-
-
-def table(model: str, folder: Path, args: argparse.Namespace) -> None:
+def table(model: str, folder: Path, batch: int, args: argparse.Namespace) -> None:
     """Measure all rows by turns, and print them."""
     found: dict[str, list[dict[str, float]]] = {row: [] for row in args.rows}
     for repeat in range(args.repeats):
         for row in args.rows if repeat % 2 == 0 else args.rows[::-1]:
             command = [sys.executable, "-W", "ignore", "-m", "benchmarks.loops", row, model, str(folder)]
-            command += [str(args.size), str(args.batch), str(args.epochs)]
+            command += [str(args.size), str(batch), str(args.epochs)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             if done.returncode:
                 sys.exit(f"{row}: {done.stderr.strip()}")
@@ -98,7 +92,7 @@ def table(model: str, folder: Path, args: argparse.Namespace) -> None:
         first, memory, tracked = ([one[name] for one in results] for name in ("first_s", "mb", "tracked"))
         line = [row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"]
         lines.append([*line, spread(tracked, ".2%") if row.startswith("ours") else ""])
-    title = f"{model}, {args.size} px, batch {args.batch}, {args.images} images"
+    title = f"{model}, {args.size} px, batch {batch}, {args.images} images"
     show(title, ["loop", "images/s", "ours / this", "first step, s", "peak MB", "TensorBoard"], lines)
 
 
