@@ -1,13 +1,17 @@
 """What only a CUDA device shows (marker `gpu`: make gpu). Skipped where there is none."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import QUICK, Door, run_folders
 from outcome import history_of, outcome, record_of
 from sweeping import records
+
+import training.loop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -50,6 +54,29 @@ def test_out_of_memory_is_a_failed_run_of_its_kind(train: Door, tmp_path: Path) 
     if result.code == 0:
         pytest.skip("this GPU has room for all of it")
     assert records(tmp_path / "outputs" / "grid")[0]["failure"]["kind"] == "out_of_memory"
+
+
+@pytest.mark.parametrize("case", [[], ["augment=standard"], ["data.cache=none"], ["trainer.capture=true"]])
+def test_no_step_waits_for_the_device(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: list[str]
+) -> None:
+    """torch raises where it would wait, from the second step of an epoch to its last."""
+    steps = []
+    grouped = training.loop.grouped
+
+    def watched(*given: Any) -> Iterator[Any]:
+        try:
+            for group in grouped(*given):
+                yield group
+                steps.append(torch.cuda.get_sync_debug_mode())
+                torch.cuda.set_sync_debug_mode("error")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(training.loop, "grouped", watched)
+    result = train(*QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.precision=bf16", *case)
+    assert result.code == 0, result.err
+    assert steps.count(2) > 20 and record_of(run_folders(tmp_path / "outputs")[0])["status"] == "done"
 
 
 @pytest.mark.parametrize("case", [["model=resnet18"], ["model=swin_t"], ["model=resnet18", "augment.mixup=0.2"]])

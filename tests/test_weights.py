@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -34,8 +35,9 @@ def logged(folder: Path) -> str:
 
 def learnt(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Without the head, and without what BatchNorm counts even where nothing is learnt."""
-    counted = ("running_mean", "running_var", "num_batches_tracked", "head.weight", "head.bias", "fc.weight", "fc.bias")
-    return {name: tensor for name, tensor in state.items() if not name.endswith(counted)}
+    counted = ("running_mean", "running_var", "num_batches_tracked")
+    heads = tuple(f"{head}.{kind}" for head in ("head", "fc", "classifier") for kind in ("weight", "bias"))
+    return {name: tensor for name, tensor in state.items() if not name.endswith((*counted, *heads))}
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -59,6 +61,7 @@ def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 SAVED: dict[str, Callable[[dict[str, Tensor], Path], None]] = {
     "plain.safetensors": lambda state, file: save_file(state, file),
     "plain.pth": lambda state, file: torch.save(state, file),
+    "of_old_torch.pth": lambda state, file: torch.save(state, file, _use_new_zipfile_serialization=False),
     "with_epoch.pt": lambda state, file: torch.save({"epoch": 3, "state_dict": state, "lr": [0.1]}, file),
     "of_torchvision.pth": lambda state, file: torch.save({"model": state, "args": {"lr": 0.1}}, file),
     "parallel.pth": lambda state, file: torch.save(prefixed(state, "module."), file),
@@ -175,19 +178,24 @@ def test_a_model_and_a_deeper_one(small: str, large: str) -> None:
 # ---- ImageNet
 
 
+def serve(folder: Path, patch: pytest.MonkeyPatch, entry: Any, state: dict[str, Tensor]) -> Path:
+    """The file of torchvision's own `entry` holds `state` and lies in a folder of ours."""
+    _check_weights.cache_clear()
+    (folder / "server").mkdir()
+    torch.save(state, folder / "server/part")
+    digest = hashlib.sha256((folder / "server/part").read_bytes()).hexdigest()[:8]
+    file = (folder / "server/part").rename(folder / f"server/model-{digest}.pth")
+    patch.setattr(entry.value, "url", file.as_uri())
+    patch.setenv("TORCH_HOME", str(folder / "torch"))
+    return file
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Tensor]]:
-    """torchvision's own entry for resnet18, but its file lies in a folder of ours; with what is in that file."""
-    _check_weights.cache_clear()
+    """The file of resnet18's weights, and what is in it."""
     torch.manual_seed(2)
-    state = torchvision.models.resnet18().state_dict()
-    (tmp_path / "server").mkdir()
-    torch.save(state, tmp_path / "server/part")
-    digest = hashlib.sha256((tmp_path / "server/part").read_bytes()).hexdigest()[:8]
-    file = (tmp_path / "server/part").rename(tmp_path / f"server/resnet18-{digest}.pth")
-    monkeypatch.setattr(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value, "url", file.as_uri())
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return file, dict(state)
+    state = dict(torchvision.models.resnet18().state_dict())
+    return serve(tmp_path, monkeypatch, torchvision.models.ResNet18_Weights.IMAGENET1K_V1, state), state
 
 
 def test_imagenet_weights(train: Door, tmp_path: Path, server: tuple[Path, dict[str, Tensor]]) -> None:
@@ -208,6 +216,20 @@ def test_imagenet_weights(train: Door, tmp_path: Path, server: tuple[Path, dict[
     again = train(*FROZEN, "weights=imagenet1k_v1")
     assert again.code == 0 and "finished already" in again.out
     assert len(run_folders(tmp_path / "outputs")) == 1
+
+
+def test_imagenet_weights_under_older_names(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the files of DenseNet, which torchvision's builder translates."""
+    torch.manual_seed(2)
+    state = dict(torchvision.models.densenet121().state_dict())
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): t for name, t in kept.items()}
+    assert len(old.keys() - state.keys()) > 100
+    serve(tmp_path, monkeypatch, torchvision.models.DenseNet121_Weights.IMAGENET1K_V1, old)
+    result = train(*FROZEN, "model=torchvision", "model.name=densenet121", "weights=default", "data.size=32")
+    assert result.code == 0 and result.err == "", result
+    folder = only_run(tmp_path / "outputs")
+    assert same(learnt(load_file(folder / "best.safetensors")), learnt(state))
 
 
 def test_a_download_with_another_hash_is_refused(

@@ -54,7 +54,8 @@ class Captured:
         torch.cuda.current_stream().wait_stream(beside)
         self.model.zero_grad()  # so that the gradients of the graph lie where it writes them
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # other threads may pin memory and save meanwhile, which the default mode would take for a mistake of this one
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self.results = self.work(self.images, self.labels)
         self.graph = graph
         self.gradients = [parameter.grad for parameter in self.model.parameters()]
