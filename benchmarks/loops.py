@@ -1,6 +1,8 @@
 """One training loop in a process of its own, for benchmarks/training.py: prints what it took as JSON.
 
-python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS
+python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS [by-turns]
+
+By turns: it stops itself (SIGSTOP) after every epoch and goes on at SIGCONT, so that another loop can train meanwhile.
 
 ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer; -captured: with trainer.capture); tutorial
 (DataLoader with 2 workers, defaults); tuned (the same with channels_last and bf16 where the CPU has it); lightning (its
@@ -13,7 +15,9 @@ train/, val/ and test/. The first epoch is not counted. On a GPU where there is 
 import contextlib
 import itertools
 import json
+import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -39,32 +43,57 @@ TRACKED: list[float] = []  # seconds that ours spent on TensorBoard after each e
 
 def main() -> None:
     """Run the row that the command line names."""
-    row, model, folder, size, batch, epochs = sys.argv[1:]
-    ends, first = ROWS[row](model, Path(folder), int(size), int(batch), int(epochs))
+    row, model, folder, size, batch, epochs = sys.argv[1:7]
+    CLOCK.by_turns = sys.argv[7:] == ["by-turns"]
+    first = ROWS[row](model, Path(folder), int(size), int(batch), int(epochs))
     images = sum(1 for _ in Path(folder, "train").rglob("*.*"))
-    seconds = ends[-1] - ends[0]
+    seconds = sum(CLOCK.epochs[1:])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     if CUDA:
         peak = torch.cuda.max_memory_reserved() / 1024
-    found = {"images_per_s": images * (len(ends) - 1) / seconds, "first_s": first - STARTED, "mb": peak / 1024}
+    speed = images * (len(CLOCK.epochs) - 1) / seconds
+    found = {"images_per_s": speed, "seconds": seconds, "first_s": first - STARTED, "mb": peak / 1024}
     print(json.dumps(found | {"tracked": sum(TRACKED[1:]) / seconds}))
 
 
-Times = tuple[list[float], float]  # the end of each epoch, and of the first step
+class Clock:
+    """The seconds of each epoch, without those in which another loop had its turn."""
+
+    def __init__(self) -> None:
+        self.by_turns = False
+        self.epochs: list[float] = []
+        self.began = time.perf_counter()
+        self.stopped = 0.0
+
+    def epoch(self) -> None:
+        """An epoch is over."""
+        ended = now()
+        self.epochs.append(ended - self.began)
+        if self.by_turns:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        self.began = time.perf_counter()
+        self.stopped += self.began - ended
+
+    def monotonic(self) -> float:
+        """time.monotonic() of a process that was never stopped: ours saves by it."""
+        return time.monotonic() - self.stopped
 
 
-def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: str) -> Times:
+CLOCK = Clock()
+
+
+def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: str) -> float:
     """A run of finegrid, with its defaults and what `more` overrides."""
     from hydra import compose, initialize_config_dir
 
     from sweeps.compose import run_config, set_hydra_defaults
-    from training import loop
+    from training import loop, state
     from training.prepare import prepare
     from training.run import run
     from training.tracking import Tracker
 
     set_hydra_defaults(sweeper="grid", launcher="local")
-    ends: list[float] = []
+    state.time = CLOCK  # type: ignore[assignment]
     steps: list[float] = []
     before = loop.Trainer._step
 
@@ -87,8 +116,8 @@ def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: st
         overrides += more
         with initialize_config_dir(str(Path(__file__).parents[1] / "conf")):
             config = compose("config", overrides)
-        run(prepare(run_config(config)), lambda _: ends.append(time.perf_counter()))
-    return ends, steps[0]
+        run(prepare(run_config(config)), lambda _: CLOCK.epoch())
+    return steps[0]
 
 
 def now() -> float:
@@ -121,14 +150,14 @@ def loaders(folder: Path, size: int, batch: int) -> tuple[Any, Any]:
     )
 
 
-def plain(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+def plain(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> float:
     """A loop as people write it."""
     train, val = loaders(folder, size, batch)
     network = torchvision.models.get_model(model, num_classes=len(train.dataset.classes))
     return train_by_hand(row, network, train, val, epochs, save=True)
 
 
-def ceiling(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+def ceiling(row: str, model: str, folder: Path, size: int, batch: int, epochs: int) -> float:
     """The network alone: every batch is there already."""
     if row == "ceiling-kept" and not CUDA:
         keep_freed_memory()
@@ -144,8 +173,8 @@ def ceiling(row: str, model: str, folder: Path, size: int, batch: int, epochs: i
 
 def train_by_hand(
     row: str, network: nn.Module, train: Iterable[Any], val: Iterable[Any], epochs: int, save: bool
-) -> Times:
-    """Train and evaluate; `save`: a checkpoint after each epoch."""
+) -> float:
+    """Train and evaluate; `save`: a checkpoint after each epoch. Gives the end of the first step."""
     cast, channels_last = precision(row)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network.to(COMPUTE.device, memory_format=layout)
@@ -154,7 +183,7 @@ def train_by_hand(
     def there(images: Any, labels: Any) -> Any:
         return images.contiguous(memory_format=layout).to(COMPUTE.device, non_blocking=True), labels.to(COMPUTE.device)
 
-    ends, first = [], 0.0
+    first = 0.0
     with tempfile.TemporaryDirectory() as root:
         for _ in range(epochs):
             network.train()
@@ -171,16 +200,15 @@ def train_by_hand(
                     (network(images).argmax(1) == labels).sum()
             if save:
                 torch.save({"model": network.state_dict(), "optimizer": optimizer.state_dict()}, Path(root) / "last.pt")
-            ends.append(now())
-    return ends, first
+            CLOCK.epoch()
+    return first
 
 
-def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> Times:
+def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> float:
     """Lightning's Trainer, which evaluates and saves by itself."""
     import lightning as L
 
     train, val = loaders(folder, size, batch)
-    ends: list[float] = []
     steps: list[float] = []
 
     class Module(L.LightningModule):
@@ -205,7 +233,7 @@ def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> T
             steps.append(now() if not steps else 0.0)
 
         def on_train_epoch_end(self) -> None:
-            ends.append(now())
+            CLOCK.epoch()
 
     with tempfile.TemporaryDirectory() as root:
         kind: Any = {"bf16": "bf16-mixed", "fp16": "16-mixed", "fp32": "32-true"}[COMPUTE.precision]
@@ -217,10 +245,10 @@ def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> T
         L.Trainer(
             max_epochs=epochs, precision=kind, accelerator="cuda" if CUDA else "cpu", default_root_dir=root, **common
         ).fit(Module(), train, val)
-    return ends, steps[0]
+    return steps[0]
 
 
-ROWS: dict[str, Callable[..., Times]] = {
+ROWS: dict[str, Callable[..., float]] = {
     "ours": ours,
     "ours-untracked": lambda *given: ours(*given, "tracking=none"),
     "ours-all-histograms": lambda *given: ours(*given, "tracking.histogram_layers=[all]"),

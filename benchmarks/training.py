@@ -2,22 +2,25 @@
 
 python -m benchmarks.training [--models resnet18 resnet50 swin_v2_t] [--images 96] [--batch 16] [--repeats 3]
 python -m benchmarks.training --data digits --models resnet18 --images 640
-python -m benchmarks.training --rows ours ours-untracked ours-all-histograms
+python -m benchmarks.training --rows ceiling ceiling-kept ours-all-histograms
 
 Images/s over whole epochs (evaluation and saving included, the first epoch left out), seconds from the imported torch
 to the end of the first step, peak memory, and the share of the time that ours spends on TensorBoard (scalars and
-histograms, after each epoch); rows in benchmarks/loops.py, by turns. Photographs: class folders, trashnet beside the
-repository by default (--root), of which --images are trained on and a third as many validated; 224 px and batch 16.
---data digits: the embedded digits as PNG files, 32 px and batch 64. With a CUDA device also batch 64, more images, and
-how long sweeps=lab2_table would take (benchmarks/lab2.py).
+histograms, after each epoch). Rows: see benchmarks/loops.py. Each is measured in pairs with ours, an epoch by turns, so
+that what else the machine does hits both: the ratio is of the seconds of both in a repeat. Photographs: class folders,
+trashnet beside the repository by default (--root), of which --images are trained on and a third as many validated; 224
+px and batch 16. --data digits: the embedded digits as PNG files, 32 px and batch 64. With a CUDA device also batch 64,
+more images, and how long sweeps=lab2_table would take (benchmarks/lab2.py).
 """
 
 import argparse
 import json
-import math
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,7 @@ from benchmarks.measure import ROOT, show, spread
 from benchmarks.photographs import subset
 from training.device import cpu_has_bf16
 
-ROWS = ("ours", "tutorial", "tuned", "lightning", "ceiling")
+ROWS = ("tutorial", "tuned", "lightning", "ceiling")  # beside ours
 
 
 def main() -> None:
@@ -73,24 +76,62 @@ def digits(folder: Path) -> Path:
     return folder
 
 
+def by_turns(loops: list[list[str]]) -> list[dict[str, float]]:
+    """What benchmarks.loops prints of each of `loops`: one epoch of each in turn, the others stopped."""
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in loops]
+        running = []
+        for words, output in zip(loops, outputs, strict=True):
+            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.loops", *words, "by-turns"]
+            loop = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+            stack.callback(loop.kill)
+            running += [loop] * epoch_ended(loop)
+        while running:
+            running.reverse()  # whose turn is first
+            for loop in list(running):
+                loop.send_signal(signal.SIGCONT)
+                if not epoch_ended(loop):
+                    running.remove(loop)
+        for output in outputs:
+            output.seek(0)
+        texts = [output.read().strip() for output in outputs]
+    try:
+        return [json.loads(text.splitlines()[-1]) for text in texts]
+    except (IndexError, ValueError):
+        sys.exit("\n".join(texts))
+
+
+def epoch_ended(loop: subprocess.Popen[bytes]) -> bool:
+    """Wait until a loop stops itself, or ends."""
+    _, status = os.waitpid(loop.pid, os.WUNTRACED)
+    if os.WIFSTOPPED(status):
+        return True
+    loop.returncode = os.waitstatus_to_exitcode(status)
+    return False
+
+
 def table(model: str, folder: Path, batch: int, args: argparse.Namespace) -> None:
-    """Measure all rows by turns, and print them."""
-    found: dict[str, list[dict[str, float]]] = {row: [] for row in args.rows}
+    """Measure each row in pairs with ours, and print them."""
+    found: dict[str, list[dict[str, float]]] = {row: [] for row in ("ours", *args.rows)}
+    ratios: dict[str, list[float]] = {row: [] for row in args.rows}
+    settings = [model, str(folder), str(args.size), str(batch), str(args.epochs)]
     for repeat in range(args.repeats):
         for row in args.rows if repeat % 2 == 0 else args.rows[::-1]:
-            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.loops", row, model, str(folder)]
-            command += [str(args.size), str(batch), str(args.epochs)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"{row}: {done.stderr.strip()}")
-            found[row].append(json.loads(done.stdout.splitlines()[-1]))
+            ours, theirs = by_turns([["ours", *settings], [row, *settings]])
+            found["ours"].append(ours)
+            found[row].append(theirs)
+            ratios[row].append(theirs["seconds"] / ours["seconds"])
     lines = []
     for row, results in found.items():
         speeds = [one["images_per_s"] for one in results]
-        pairs = zip(found.get("ours", []), results, strict=False)
-        ratios = [ours["images_per_s"] / one["images_per_s"] for ours, one in pairs] or [math.nan]
         first, memory, tracked = ([one[name] for one in results] for name in ("first_s", "mb", "tracked"))
-        line = [row, spread(speeds), spread(ratios), spread(first, ".1f"), f"{max(memory):.0f}"]
+        line = [
+            row,
+            spread(speeds),
+            spread(ratios[row]) if row in ratios else "",
+            spread(first, ".1f"),
+            f"{max(memory):.0f}",
+        ]
         lines.append([*line, spread(tracked, ".2%") if row.startswith("ours") else ""])
     title = f"{model}, {args.size} px, batch {batch}, {args.images} images"
     show(title, ["loop", "images/s", "ours / this", "first step, s", "peak MB", "TensorBoard"], lines)
