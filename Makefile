@@ -20,8 +20,12 @@ test: install
 	$(BIN)/python -m pytest
 
 # Slow tests, by their marker: exports and soups, kills at random, Chromium (apt-get install chromium), a CUDA device, accuracy over seeds
-slow chaos browser gpu bench: install
+slow chaos browser bench: install
 	$(BIN)/python -m pytest -n 2 --timeout 900 -m $@
+
+# One at a time: some fill the device
+gpu: install
+	$(BIN)/python -m pytest -n 0 --timeout 900 -m $@
 
 # Ray
 cluster: install

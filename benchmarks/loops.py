@@ -181,7 +181,8 @@ def train_by_hand(
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=not save)
 
     def there(images: Any, labels: Any) -> Any:
-        return images.contiguous(memory_format=layout).to(COMPUTE.device, non_blocking=True), labels.to(COMPUTE.device)
+        images = images.to(COMPUTE.device, non_blocking=True).contiguous(memory_format=layout)
+        return images, labels.to(COMPUTE.device, non_blocking=True)
 
     first = 0.0
     with tempfile.TemporaryDirectory() as root:
@@ -243,7 +244,12 @@ def lightning(model: str, folder: Path, size: int, batch: int, epochs: int) -> f
             "num_sanity_val_steps": 0,
         }
         L.Trainer(
-            max_epochs=epochs, precision=kind, accelerator="cuda" if CUDA else "cpu", default_root_dir=root, **common
+            max_epochs=epochs,
+            precision=kind,
+            accelerator="cuda" if CUDA else "cpu",
+            devices=1,
+            default_root_dir=root,
+            **common,
         ).fit(Module(), train, val)
     return steps[0]
 

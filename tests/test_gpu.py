@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 def test_a_run_on_the_gpu_repeats_itself_bit_for_bit(train: Door, tmp_path: Path) -> None:
-    command = [*QUICK, "model=resnet18", "data.size=32", "debug=none", "trainer.epochs=1"]
+    command = [*QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.epochs=1"]
     for name in ("first", "second"):
         assert train(*command, f"sweep.name={name}").code == 0
     first, second = run_folders(tmp_path / "outputs")
@@ -56,6 +56,9 @@ def test_out_of_memory_is_a_failed_run_of_its_kind(train: Door, tmp_path: Path) 
     assert records(tmp_path / "outputs" / "grid")[0]["failure"]["kind"] == "out_of_memory"
 
 
+LATE = ["trainer.save_every_s=1000"]  # the saver waits, between epochs
+
+
 @pytest.mark.parametrize("case", [[], ["augment=standard"], ["data.cache=none"], ["trainer.capture=true"]])
 def test_no_step_waits_for_the_device(
     train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: list[str]
@@ -74,7 +77,9 @@ def test_no_step_waits_for_the_device(
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(training.loop, "grouped", watched)
-    result = train(*QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.precision=bf16", *case)
+    result = train(
+        *QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.precision=bf16", *case, *LATE
+    )
     assert result.code == 0, result.err
     assert steps.count(2) > 20 and record_of(run_folders(tmp_path / "outputs")[0])["status"] == "done"
 

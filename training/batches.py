@@ -39,7 +39,7 @@ class Preprocessing:
         width = images.shape[3]
         mean, std = to_device(torch.tensor([self.mean, self.std]).mul(255).repeat(1, width), images.device)
         lines = images.permute(0, 2, 3, 1).flatten(2).float().sub_(mean).div_(std)
-        return lines.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+        return lines.view(*lines.shape[:2], width, 3).permute(0, 3, 1, 2)
 
     def plain(self, images: Tensor) -> Tensor:
         """uint8 [B, 3, S, S] to float32 [B, 3, size, size]: the centre, normalized."""

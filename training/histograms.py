@@ -1,5 +1,5 @@
 """Histograms of many tensors, counted where they lie; TensorBoard's own copies every number to the CPU and sorts it
-into some 1,500 bins there. The device is waited for twice, however many tensors there are."""
+into some 1,500 bins there."""
 
 from dataclasses import dataclass
 

@@ -88,7 +88,7 @@ def _trainer(model: nn.Module, config: RunConfig, compute: Compute, more: dict[s
     optimizer = build_optimizer(model, replace(config.optimizer, lr=LOW))
     scaler = torch.amp.GradScaler(compute.device.partition(":")[0], enabled=compute.precision == "fp16")
     schedule = Schedule(optimizer, SchedulerConfig(), 1, 1)
-    return Trainer(model, optimizer, schedule, scaler, config.trainer, compute, **more)
+    return Trainer(model, optimizer, schedule, scaler, replace(config.trainer, capture=False), compute, **more)
 
 
 def _endless(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,10 +4,14 @@ Ott et al. 2018, arXiv 1806.00187)."""
 import torch
 from torch import Tensor
 
+# What a shortage is called by the CPU's allocator, by CUDA outside torch's allocator, by cuBLAS and by cuDNN.
+SHORTAGES = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether this is a lack of memory, of a GPU or of the machine."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(words in str(error) for words in SHORTAGES)
 
 
 def halved(images: int) -> int | None:

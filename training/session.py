@@ -72,8 +72,11 @@ class Session:
     def _set_torch_up(self) -> None:
         deterministic = self.config.trainer.deterministic
         torch.set_num_threads(self.state.threads)
-        if self.prepared.compute.device == "cpu":
+        device = self.prepared.compute.device
+        if device == "cpu":
             keep_freed_memory()
+        if device.startswith("cuda:"):  # streams and graphs belong to the current one
+            torch.cuda.set_device(device)
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
@@ -92,8 +95,8 @@ class Session:
             load_into(model, state, head, weights)
         model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
-        if self.config.trainer.compile:  # on a GPU with CUDA graphs, which take the launches out of a small step
-            model.compile(mode="reduce-overhead" if "cuda" in self.prepared.compute.device else "default")
+        if self.config.trainer.compile:  # its CUDA graphs (reduce-overhead) would take back gradients that we look at
+            model.compile()
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:

@@ -5,6 +5,7 @@ import math
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class Saver:
         content = {"state": now, "parts": {name: part.state_dict() for name, part in parts.items()}}
         if _size(parts) < AT_ONCE:
             return self._write(content)
+        self.unsaved = None  # before its successor, so that a GPU needn't hold both
         self.unsaved = content | {"parts": _copied(content["parts"])}  # the tensors of `state` are never changed
         if time.monotonic() >= self.saved_at + self.every_s:
             self.flush()
@@ -67,7 +69,8 @@ class Saver:
         if self.unsaved is None:
             return
         self.saved_at = time.monotonic()
-        self.writing = threading.Thread(target=self._try_to_write, args=(self.unsaved,))
+        there = _map(self.unsaved, Tensor.cpu)  # not in the thread, whose copies would wait for the steps queued since
+        self.writing = threading.Thread(target=self._try_to_write, args=(there,))
         self.unsaved = None
         self.writing.start()
 
@@ -108,12 +111,17 @@ def _size(parts: dict[str, Any]) -> int:
 
 def _copied(content: Any) -> Any:
     """The same dicts and lists, with tensors that training doesn't change, on their device."""
+    return _map(content, lambda tensor: tensor.detach().clone())
+
+
+def _map(content: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same dicts and lists, with other tensors."""
     if isinstance(content, Tensor):
-        return content.detach().clone()
+        return change(content)
     if isinstance(content, dict):
-        return {name: _copied(value) for name, value in content.items()}
+        return {name: _map(value, change) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return type(content)(_copied(value) for value in content)
+        return type(content)(_map(value, change) for value in content)
     return content
 
 
