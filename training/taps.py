@@ -24,8 +24,8 @@ class _Taps:
     def __init__(self, conv: nn.Conv2d) -> None:
         self.sizes: set[tuple[int, int]] = set()
         self.idle: list[tuple[int, int]] = []  # (row, column) of the kernel
+        self.clears = False
         conv.register_forward_pre_hook(self._look)
-        conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
 
     def _look(self, conv: nn.Module, given: tuple[Any, ...]) -> None:
         size = (given[0].shape[-2], given[0].shape[-1])
@@ -39,6 +39,9 @@ class _Taps:
         for height, width in self.sizes:
             reached |= torch.outer(reached_by(conv, 0, height), reached_by(conv, 1, width))
         self.idle = [(row, column) for row, column in (~reached).nonzero().tolist()]
+        if self.idle and not self.clears:  # not before: a hook on every gradient is not for nothing
+            conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
+            self.clears = True
 
     def _clear(self, gradient: Tensor) -> None:
         """In place, which spares a copy: it has just been made, and nobody else has it."""
