@@ -178,7 +178,8 @@ def _in_rows(gradient: torch.Tensor) -> torch.Tensor:
     if gradient.device.type != "cpu" or gradient.numel() % ROWS or gradient.numel() < LARGE:
         return gradient
     dense = gradient.permute(0, 2, 3, 1) if gradient.ndim == 4 else gradient  # as channels_last lies in memory
-    return torch.linalg.vector_norm(dense.reshape(ROWS, -1), dim=1)
+    norms: torch.Tensor = torch.linalg.vector_norm(dense.reshape(ROWS, -1), dim=1)
+    return norms
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
