@@ -237,8 +237,8 @@ def test_latency_goes_to_the_record_and_the_report(
 
 def test_latency_as_an_objective(train: Door, tmp_path: Path) -> None:
     """It is measured without being asked for, for a run that was there without it too."""
-    command = [*small(tmp_path, 1), "hydra.launcher.slots=1", "+model.kwargs.width=choice(4,400)"]
-    grid = [argument.replace("choice(4,400)", "4") for argument in command]
+    command = [*small(tmp_path, 1), "hydra.launcher.slots=1", "+model.kwargs.width=choice(4,40000)"]
+    grid = [argument.replace("choice(4,40000)", "4") for argument in command]
     assert train(*grid).code == 0
     (there,) = run_folders(tmp_path / "outputs")
     search = [
@@ -258,6 +258,6 @@ def test_latency_as_an_objective(train: Door, tmp_path: Path) -> None:
     for trial in study.trials:
         record = record_of(tmp_path / "outputs" / "grid" / trial.user_attrs["run_folder"])
         assert trial.values == [record["val"]["acc"], record["latency_ms"]["batch_1"]["median"]]
-    assert found[400][1] > found[4][1], "a hundred times as wide, and slower"
+    assert found[40000][1] > found[4][1], "ten thousand times as wide, and slower"
     assert len(run_folders(tmp_path / "outputs")) == 2 and "latency_ms" in record_of(there)
     assert "latency_ms" in result.out.partition("Pareto front")[2]
