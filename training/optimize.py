@@ -173,8 +173,8 @@ def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
 
 
 def _in_rows(gradient: torch.Tensor) -> torch.Tensor:
-    """On a CPU the norms of parts of a large gradient, which together are its norm: torch works them out in half the
-    time of the whole, and more exactly."""
+    """On a CPU the norms of parts of a large gradient, whose norm is the gradient's: torch works them out sooner than
+    that of the whole."""
     if gradient.device.type != "cpu" or gradient.numel() % ROWS or gradient.numel() < LARGE:
         return gradient
     dense = gradient.permute(0, 2, 3, 1) if gradient.ndim == 4 else gradient  # as channels_last lies in memory

@@ -1,4 +1,4 @@
-"""A function over many items in threads. Decoders work outside Python's lock, so all cores work."""
+"""A function over many items in threads. Pillow decodes outside Python's lock, so all cores work."""
 
 import time
 from collections.abc import Callable, Sequence
