@@ -147,6 +147,7 @@ class Batches:
         indices, size = self.dataset.split[split], min(EVAL_BATCH, 4 * batch_size)
         if torch.device(self.device).type == "cpu":
             size = min(size, CPU_BATCH, max(1, CPU_PIXELS // self.preprocessing.size**2))
+            size -= size % batch_size if size > batch_size else 0  # a size that training has made memory ready for
         order = [indices[start : start + size] for start in range(0, len(indices), size)]
         for chosen, pixels in zip(order, self._images(order), strict=True):
             images = self.preprocessing.plain(pixels)
