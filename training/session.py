@@ -161,6 +161,7 @@ class Session:
         """Train, validate, select, and save the resume state. Gives the row of history.csv. Raises Diverged."""
         started, state, config = time.perf_counter(), self.state, self.config
         epoch = state.epoch + 1
+        self.saver.changing()
         reseed(config.draws, epoch)
         rates = learning_rates(self.trainer.optimizer)
         if config.trainer.freeze_epochs:
@@ -228,6 +229,7 @@ class Session:
         assert state.best_logits is not None
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
+        self.saver.changing()
         put(self.trainer.judged, state.best_weights)
         return val, self._evaluate("test")
 

@@ -40,30 +40,24 @@ class State:
 
 class Saver:
     """Writes the resume state of a run. A small one after every epoch. A large one, whose writing costs time, in the
-    background and at most every `every_s` seconds, counted from the run's beginning; between, its copy is kept in
-    memory, and written when the run is stopped or breaks, so that nothing but a sudden death loses more than the epoch
-    that was under way."""
+    background and at most every `every_s` seconds, counted from the run's beginning, and when the run is stopped
+    between two epochs: one that is asked to stop loses nothing, one that dies or fails no more than that time and the
+    epoch that was under way."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self.file, self.every_s = folder / RESUME, every_s
         self.saved_at = time.monotonic()  # a death before the first costs no more than one between two
-        self.unsaved: dict[str, Any] | None = None
+        self.unsaved: tuple[dict[str, Any], dict[str, Any]] | None = None  # state and parts, as they are now
         self.writing: threading.Thread | None = None
         self.error: Exception | None = None
 
     def save(self, state: State, parts: dict[str, Any]) -> None:
-        """An epoch is over: take `state` and the state dicts of model, optimizer and the rest, and write them if it is
-        time. Raises OSError, that of the state before too."""
+        """An epoch is over: write `state` and the state dicts of model, optimizer and the rest, if it is time. Raises
+        OSError, that of the state before too."""
         now = {item.name: getattr(state, item.name) for item in fields(state)} | {"history": [*state.history]}
-        content = {"state": now, "parts": {name: part.state_dict() for name, part in parts.items()}}
         if _size(parts) < AT_ONCE:
-            return self._write(content)
-        known = {}  # the tensors of `state` are never changed, so they need no copy
-        if state.best_epoch == state.epoch and "average" not in parts:
-            known = {"model": state.best_weights}  # which the file holds once, then
-        self.unsaved = None  # before its successor, so that a GPU needn't hold both
-        copies = {name: _copied(part) for name, part in content["parts"].items() if name not in known}
-        self.unsaved = content | {"parts": known | copies}
+            return self._write({"state": now, "parts": {name: part.state_dict() for name, part in parts.items()}})
+        self.unsaved = now, parts
         if time.monotonic() >= self.saved_at + self.every_s:
             self.flush()
 
@@ -73,10 +67,13 @@ class Saver:
         if self.unsaved is None:
             return
         self.saved_at = time.monotonic()
-        there = _map(self.unsaved, Tensor.cpu)  # not in the thread, whose copies would wait for the steps queued since
-        self.writing = threading.Thread(target=self._try_to_write, args=(there,))
-        self.unsaved = None
+        content, self.unsaved = _copied(*self.unsaved), None
+        self.writing = threading.Thread(target=self._try_to_write, args=(content,))
         self.writing.start()
+
+    def changing(self) -> None:
+        """The network is about to change: what is not written by now will not be."""
+        self.unsaved = None
 
     def forget(self) -> None:
         """The run has its result: no state will be asked for, nor does it matter whether the last could be written."""
@@ -114,9 +111,15 @@ def _size(parts: dict[str, Any]) -> int:
     return sum(tensor.nbytes for tensor in parts["model"].state_dict().values())
 
 
-def _copied(content: Any) -> Any:
-    """The same dicts and lists, with tensors that training doesn't change, on their device."""
-    return _map(content, lambda tensor: tensor.detach().clone())
+def _copied(state: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """What a thread can write while training goes on, on the CPU. The weights of the best epoch never change, so where
+    that is this one they need no copy, and stand in the file once."""
+    known = {"model": state["best_weights"]} if state["best_epoch"] == state["epoch"] and "average" not in parts else {}
+    copies = {
+        name: known.get(name) or _map(part.state_dict(), lambda tensor: tensor.detach().to("cpu", copy=True))
+        for name, part in parts.items()
+    }
+    return {"state": state, "parts": copies}
 
 
 def _map(content: Any, change: Callable[[Tensor], Tensor]) -> Any:
