@@ -130,10 +130,10 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], compute
     """Class scores for every image, of the network as it is used, not trained."""
     model.eval()
     scores, labels = [], []
-    for inputs, wanted in batches:
-        with autocast(compute):
+    with autocast(compute):  # once for all batches, so that it casts the weights once
+        for inputs, wanted in batches:
             scores.append(logits(model(inputs)).float())
-        labels.append(wanted)
+            labels.append(wanted)
     all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
     loss = float(functional.cross_entropy(all_scores, all_labels))
     return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
