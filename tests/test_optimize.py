@@ -264,6 +264,17 @@ def test_clipping_limits_what_a_step_sees_and_tells_the_norm_before() -> None:
     assert layer.weight.grad.flatten().tolist() == pytest.approx([0.3, 0.4])
 
 
+def test_norm_of_gradients_as_they_lie_in_memory() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, (3, 2)), nn.BatchNorm2d(5), nn.Conv2d(5, 7, 1))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        model.to(memory_format=layout)
+        model.zero_grad()
+        model(torch.randn(2, 3, 12, 12).to(memory_format=layout)).square().sum().backward()
+        model[0].weight.grad = model[0].weight.grad.transpose(2, 3).clone().transpose(2, 3)  # in neither order
+        wanted = nn.utils.get_total_norm(p.grad for p in model.parameters())
+        torch.testing.assert_close(gradient_norm(model, None), wanted, rtol=1e-5, atol=0)
+
+
 def test_every_schedule_of_the_config_changes_the_weights(train: Door, tmp_path: Path) -> None:
     """Through the door: the same training but for the schedule ends with other weights."""
     folder_of = {}

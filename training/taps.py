@@ -23,7 +23,7 @@ class _Taps:
 
     def __init__(self, conv: nn.Conv2d) -> None:
         self.sizes: set[tuple[int, int]] = set()
-        self.idle: list[tuple[int, int]] = []  # (row, column) of the kernel
+        self.idle: list[tuple[int, int | slice]] = []  # (row, column) of the kernel, or a whole row
         self.clears = False
         conv.register_forward_pre_hook(self._look)
 
@@ -38,7 +38,8 @@ class _Taps:
         reached = torch.zeros(conv.kernel_size, dtype=torch.bool)
         for height, width in self.sizes:
             reached |= torch.outer(reached_by(conv, 0, height), reached_by(conv, 1, width))
-        self.idle = [(row, column) for row, column in (~reached).nonzero().tolist()]
+        self.idle = [(row, slice(None)) for row, any_is in enumerate(reached.any(1)) if not any_is]
+        self.idle += [(row, column) for row, column in (~reached & reached.any(1, keepdim=True)).nonzero().tolist()]
         if self.idle and not self.clears:  # not before: a hook on every gradient is not for nothing
             conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
             self.clears = True
