@@ -4,12 +4,13 @@ python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS [by-turns]
 
 By turns: it stops itself (SIGSTOP) after every epoch and goes on at SIGCONT, so that another loop can train meanwhile.
 
-ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer; -captured: with trainer.capture); tutorial
-(DataLoader with 2 workers, defaults); tuned (the same with channels_last and bf16 where the CPU has it); lightning (its
-Trainer, the same precision); ceiling (the bare network, forwards, backwards and optimizer steps of training and
-forwards of evaluation alike, on batches that lie in memory, same precision and layout; -kept: on a CPU it keeps freed
-memory, as ours does). All evaluate on val after each epoch, and all but the ceilings save. FOLDER: class folders below
-train/, val/ and test/. The first epoch is not counted. On a GPU where there is one, else on the CPU.
+ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer; -fp32: not in bf16; -captured: with
+trainer.capture); tutorial (DataLoader with 2 workers, defaults); tuned (the same with channels_last and bf16 where
+the CPU has it); lightning (its Trainer, the same precision); ceiling (the bare network, forwards, backwards and
+optimizer steps of training and forwards of evaluation alike, on batches that lie in memory, same precision and
+layout; -kept: on a CPU it keeps freed memory, as ours does). All evaluate on val after each epoch, and all but the
+ceilings save. FOLDER: class folders below train/, val/ and test/. The first epoch is not counted. On a GPU where
+there is one, else on the CPU.
 """
 
 import contextlib
@@ -258,6 +259,7 @@ ROWS: dict[str, Callable[..., float]] = {
     "ours": ours,
     "ours-untracked": lambda *given: ours(*given, "tracking=none"),
     "ours-all-histograms": lambda *given: ours(*given, "tracking.histogram_layers=[all]"),
+    "ours-fp32": lambda *given: ours(*given, "trainer.precision=fp32", "trainer.memory_format=contiguous"),
     "ours-captured": lambda *given: ours(*given, "trainer.capture=true"),
     "tutorial": lambda *given: plain("tutorial", *given),
     "tuned": lambda *given: plain("tuned", *given),
