@@ -38,8 +38,8 @@ def test_pieces_come_to_the_same_as_the_whole(train: Door, tmp_path: Path, at: i
     whole, _ = run_named(train, tmp_path, "whole", "trainer.on_oom=accumulate")
     limit = ["+model.kwargs.largest=10", f"+model.kwargs.at={at}", "trainer.on_oom=accumulate"]
     parts, said = run_named(train, tmp_path, "parts", *limit)
-    assert "out of memory: the epoch starts over in pieces of 16 images" in said
-    assert "out of memory: the epoch starts over in pieces of 8 images" in said
+    assert "out of memory: it goes on from the last state in pieces of 16 images" in said
+    assert "out of memory: it goes on from the last state in pieces of 8 images" in said
     assert ("going on after epoch 1 of 3" in said) is (at == 4)
     assert record_of(parts)["resolved"]["micro_batch"] == 8
     assert "micro_batch" not in record_of(whole)["resolved"]
@@ -67,7 +67,7 @@ def test_what_does_not_fit_at_all_fails(train: Door, tmp_path: Path) -> None:
     result = train(*EXACT, "+model.kwargs.largest=1", "trainer.on_oom=accumulate")
     assert result.code == 1
     assert record_of(only_run(tmp_path / "outputs"))["failure"]["kind"] == "out_of_memory"
-    assert result.out.count("starts over in pieces") == 4, "16, 8, 4, 2"
+    assert result.out.count("in pieces of") == 4, "16, 8, 4, 2"
 
 
 def test_a_searched_rate_is_searched_in_pieces_too(train: Door, tmp_path: Path) -> None:

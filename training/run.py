@@ -130,7 +130,7 @@ def head_of_record(prepared: Prepared) -> dict[str, Any]:
 
 def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
     """The record of a session. With on_oom=accumulate one that runs out of memory is followed by another, which
-    takes the epoch up again in pieces of half the size."""
+    goes on from the last state in pieces of half the size."""
     size: int | None = None
     while True:
         try:
@@ -142,7 +142,7 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime)
             if prepared.config.trainer.on_oom == "fail" or not out_of_memory(error) or smaller is None:
                 raise
             size = smaller
-            log.warning("out of memory: the epoch starts over in pieces of %d images", size)
+            log.warning("out of memory: it goes on from the last state in pieces of %d images", size)
         session = None  # type: ignore[assignment]  # and its tensors with it
         gc.collect()
         if torch.cuda.is_available():
