@@ -40,9 +40,9 @@ class State:
 
 class Saver:
     """Writes the resume state of a run. A small one after every epoch. A large one, whose writing costs time, in the
-    background and at most every `every_s` seconds, counted from the run's beginning, and when the run is stopped
-    between two epochs: one that is asked to stop loses nothing, one that dies or fails no more than that time and the
-    epoch that was under way."""
+    background and at most every `every_s` seconds, counted from the run's beginning, and when the run ends between
+    two epochs, as one does that its sweep asks to stop: that loses nothing. One that is cut off in an epoch, by its
+    death, a failure or Ctrl-C, loses no more than that time and the epoch."""
 
     def __init__(self, folder: Path, every_s: float) -> None:
         self.file, self.every_s = folder / RESUME, every_s
