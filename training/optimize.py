@@ -177,7 +177,7 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
 
 
 def gradient_norm(model: nn.Module, limit: float | None) -> torch.Tensor:
-    """The norm of all gradients together, before they are clipped to `limit`. (torch's takes a CPU twice as long.)"""
+    """The norm of all gradients together, before they are clipped to `limit`. (torch's takes a CPU longer.)"""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     if {(gradient.device.type, gradient.dtype) for gradient in gradients} == {("cpu", torch.float32)}:  # as BLAS likes
         norm = torch.stack([torch.dot(flat, flat) for flat in map(_flat, gradients)]).sum().sqrt()
