@@ -5,7 +5,6 @@ import math
 import pickle
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -115,21 +114,20 @@ def _copied(state: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
     """What a thread can write while training goes on, on the CPU. The weights of the best epoch never change, so where
     that is this one they need no copy, and stand in the file once."""
     known = {"model": state["best_weights"]} if state["best_epoch"] == state["epoch"] and "average" not in parts else {}
-    copies = {
-        name: known.get(name) or _map(part.state_dict(), lambda tensor: tensor.detach().to("cpu", copy=True))
-        for name, part in parts.items()
+    return {
+        "state": state,
+        "parts": {name: known.get(name) or _duplicate(part.state_dict()) for name, part in parts.items()},
     }
-    return {"state": state, "parts": copies}
 
 
-def _map(content: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same dicts and lists, with other tensors."""
+def _duplicate(content: Any) -> Any:
+    """The same dicts and lists, with copies of the tensors on the CPU."""
     if isinstance(content, Tensor):
-        return change(content)
+        return content.detach().to("cpu", copy=True)
     if isinstance(content, dict):
-        return {name: _map(value, change) for name, value in content.items()}
+        return {name: _duplicate(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return type(content)(_map(value, change) for value in content)
+        return type(content)(_duplicate(value) for value in content)
     return content
 
 
@@ -152,4 +150,4 @@ def load_state(folder: Path, code_version: str) -> tuple[State, dict[str, Any]] 
 
 def copy_weights(model: torch.nn.Module) -> dict[str, Tensor]:
     """The model's tensors, copied to the CPU."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
+    return dict(_duplicate(model.state_dict()))

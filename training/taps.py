@@ -24,7 +24,6 @@ class _Taps:
     def __init__(self, conv: nn.Conv2d) -> None:
         self.sizes: set[tuple[int, int]] = set()
         self.idle: list[tuple[int, int | slice]] = []  # (row, column) of the kernel, or a whole row
-        self.clears = False
         conv.register_forward_pre_hook(self._look)
 
     def _look(self, conv: nn.Module, given: tuple[Any, ...]) -> None:
@@ -40,9 +39,8 @@ class _Taps:
             reached |= torch.outer(reached_by(conv, 0, height), reached_by(conv, 1, width))
         self.idle = [(row, slice(None)) for row, any_is in enumerate(reached.any(1)) if not any_is]
         self.idle += [(row, column) for row, column in (~reached & reached.any(1, keepdim=True)).nonzero().tolist()]
-        if self.idle and not self.clears:  # not before: a hook on every gradient is not for nothing
+        if self.idle and len(self.sizes) == 1:  # only where needed, for the hook costs; later sizes leave fewer idle
             conv.weight.register_hook(self._clear)  # type: ignore[no-untyped-call]
-            self.clears = True
 
     def _clear(self, gradient: Tensor) -> None:
         """In place, which spares a copy: it has just been made, and nobody else has it."""
