@@ -21,9 +21,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sweeps import channel
-from sweeps.arguments import readable
-from sweeps.compose import run_config, set_hydra_defaults
-from sweeps.messages import one_line
+from sweeps.hydra_glue.arguments import readable
+from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
+from sweeps.hydra_glue.messages import one_line
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -33,8 +33,8 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
-    from training.prepare import prepare
-    from training.run import run
+    from training.engine.prepare import prepare
+    from training.engine.run import run
 
     try:
         record = run(prepare(run_config(composed)), channel.on_epoch, started)

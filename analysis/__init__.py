@@ -10,7 +10,7 @@ command).
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.records import load
+    from analysis.read.records import load
 
 __all__ = ["load"]
 
@@ -18,7 +18,7 @@ __all__ = ["load"]
 def __getattr__(name: str) -> Any:
     # pandas is loaded by the first one who needs it, not by `import analysis`
     if name == "load":
-        from analysis.records import load
+        from analysis.read.records import load
 
         return load
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import formats
-from analysis.records import ReportError, load_all, newest_sweep
-from analysis.table import COLUMNS, distinct, where
+from analysis.model.table import COLUMNS, distinct, where
+from analysis.read.records import ReportError, load_all, newest_sweep
+from analysis.show import formats
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,8 +45,8 @@ def report(args: argparse.Namespace) -> int:
 
 def report_published(args: argparse.Namespace) -> int:
     """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
-    from analysis.account import account
-    from analysis.published import read_published, remarks, side_by_side
+    from analysis.model.model import account
+    from analysis.read.published import read_published, remarks, side_by_side
 
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
@@ -64,7 +64,7 @@ def report_published(args: argparse.Namespace) -> int:
 
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> int:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
-    from analysis.account import account, tell
+    from analysis.model.model import account, tell
 
     if runs.empty:
         return write("" if args.format == "table" else formats.PLAIN[args.format](formats.empty()))
@@ -72,7 +72,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
     if args.format == "table" or args.html:
         tell(what, args.interaction)
     if args.html:
-        from analysis.page.build import build
+        from analysis.show.page.build import build
 
         save(args.html, build(what, heading, notes))
     if args.format == "table":

@@ -1,4 +1,4 @@
-"""Images/s from files to stored squares: Pillow, as training/images.py has it, against torchvision.io.
+"""Images/s from files to stored squares: Pillow, as training/data/decoding.py has it, against torchvision.io.
 
 python -m benchmarks.decode [--root ../shared/data/trashnet] [--size 224] [--repeats 3]
 
@@ -16,8 +16,8 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmarks.measure import ROOT, show, spread
 from training.config import DataConfig
-from training.images import load_image, stored
-from training.parallel import in_threads
+from training.data.decoding import load_image, stored
+from training.data.parallel import in_threads
 
 
 def main() -> None:

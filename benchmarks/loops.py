@@ -87,11 +87,12 @@ def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: st
     """A run of finegrid, with its defaults and what `more` overrides."""
     from hydra import compose, initialize_config_dir
 
-    from sweeps.compose import run_config, set_hydra_defaults
-    from training import loop, state
-    from training.prepare import prepare
-    from training.run import run
-    from training.tracking import Tracker
+    from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
+    from training.engine import checkpoint as state
+    from training.engine import loop
+    from training.engine.prepare import prepare
+    from training.engine.run import run
+    from training.engine.tracking.tensorboard import Tracker
 
     set_hydra_defaults(sweeper="grid", launcher="local")
     state.time = CLOCK  # type: ignore[assignment]

@@ -21,7 +21,7 @@ import optuna
 import pandas as pd
 
 from benchmarks.measure import python, show
-from sweeps.optuna_async import HyperbandPrunerConfig
+from sweeps.sweepers.optuna_async import HyperbandPrunerConfig
 
 CURVES = Path(__file__).with_name("curves.csv")
 EPOCHS = 27

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from analysis.judge import Row, judge
+from analysis.statistics.judge import Row, judge
 from benchmarks.measure import show
 
 ROWS, WORSE, N_TEST, N_VAL = 19, 9, 350, 165

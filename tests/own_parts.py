@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from training.config import DataConfig
-from training.sources import Source
+from training.data.sources import Source
 
 
 class Tiny(nn.Module):

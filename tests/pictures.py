@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import dataset as dataset_module
 from training.config import DataConfig
-from training.dataset import Dataset, open_dataset
+from training.data import dataset as dataset_module
+from training.data.dataset import Dataset, open_dataset
 from training.errors import ConfigError
 
 

@@ -154,7 +154,7 @@ class OptimizerConfig:
     """Any torch optimizer."""
 
     _target_: str = "torch.optim.AdamW"
-    lr: int | float | str = 1e-3  # auto: what a range test finds (training/lr_range.py)
+    lr: int | float | str = 1e-3  # auto: what a range test finds (training/engine/lr_range_test.py)
     weight_decay: float = 0.0
     decay_norm_and_bias: bool = False  # true: decay every parameter, as torch does
     layer_decay: float | None = None  # factor on lr from each layer to the one before it; null: one lr for all
@@ -237,7 +237,7 @@ class TrackingConfig:
     tensorboard: bool = True
     histograms_every: int = 1  # epochs; 0: none
     histogram_layers: list[str] = field(default_factory=lambda: ["first", "head"])  # or all, or patterns: layer4.*
-    latency: bool = False  # measure how long the trained network takes for an image (training/latency.py)
+    latency: bool = False  # measure how long the trained network takes for an image (training/engine/latency.py)
 
     def __post_init__(self) -> None:
         need(self.histograms_every >= 0, f"tracking.histograms_every={self.histograms_every}: expected 0 or more")

@@ -23,9 +23,9 @@ from rich.table import Table
 from scipy.special import softmax
 
 from training.config import need
+from training.engine.metrics import Predictions, summarize
 from training.errors import ConfigError
-from training.members import Member, Stored, done_runs, largest, read_predictions, some, warn
-from training.metrics import Predictions, summarize
+from training.finished.finished_runs import Member, Stored, done_runs, largest, read_predictions, some, warn
 from training.progress import bar
 from training.record import predictions_file, write_json, write_whole
 
@@ -156,7 +156,7 @@ def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
 
 def figures(made: Made, left_out: Sequence[Member]) -> dict[str, Any]:
     """What ensemble.json says; accuracies in per cent."""
-    from training.paired import compare, interval
+    from training.finished.paired import compare, interval
 
     classes = tuple(made.members[0].record["data"]["classes"])
 
@@ -201,7 +201,7 @@ def save(out: Path, made: Made, content: dict[str, Any]) -> None:
 
 def show(console: Console, content: dict[str, Any]) -> None:
     """The table, and what it means."""
-    from training.paired import told
+    from training.finished.paired import told
 
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")

@@ -4,7 +4,7 @@ python -m training.export outputs/runs/resnet18-.../seed=0 --to onnx
 python -m training.export outputs/runs/resnet18-.../seed=0 --to torch --out model.pt2
 
 The file takes uint8 images [batch, 3, S, S] at their stored size and gives logits [batch, classes]; classes and
-preprocessing are inside (training/exporters.py). It is written, loaded again, and asked about all val images: where it
+preprocessing are inside (training/finished/exporters.py). It is written, loaded again, and asked about all val images: where it
 doesn't answer as the run did, nothing is kept. Its latency is measured and goes to the run's record.
 """
 
@@ -52,8 +52,8 @@ class Agreement:
 
 def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
     """The val images of a run and its predictions. Raises ConfigError where they are not what they were."""
-    from training.dataset import open_dataset
-    from training.store import ImageStore
+    from training.data.dataset import open_dataset
+    from training.data.image_store import ImageStore
 
     file = folder / predictions_file("val")
     try:
@@ -115,8 +115,8 @@ def rounding_of(record: dict[str, Any], device: str) -> str:
 def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
     """Write `out`, whole and checked or not at all; gives its entry in the record. Raises ConfigError, OSError, and
     RunInUse where a run is at work in the folder."""
-    from training.exporters import check_packages, metadata, read, write
-    from training.latency import measure
+    from training.engine.latency import measure
+    from training.finished.exporters import check_packages, metadata, read, write
     from training.predict import load_run
 
     check_packages(kind)

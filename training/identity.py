@@ -8,8 +8,6 @@ why a default in that file must never change: conf/ holds the values that people
 import dataclasses
 import hashlib
 import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from training.config import RunConfig
@@ -97,12 +95,3 @@ def slug(config: RunConfig, facts: Facts) -> str:
         short_name(config.scheduler._target_),
     ]
     return "-".join(parts)
-
-
-@cache
-def code_version() -> str:
-    """Eight hex digits that change whenever the code of training/ does."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:8]

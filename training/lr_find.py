@@ -4,7 +4,7 @@ python -m training.lr_find model=resnet50 data=folder data.root=photos
 
 Takes the settings of train.py. Prints the curve and `optimizer.lr=RATE`, the rate of the steepest fall of the smoothed
 loss, and leaves the curve as lr_find.html and lr_find.csv in the run's folder. optimizer.lr=auto does the same as a run
-begins. How: training/lr_range.py.
+begins. How: training/engine/lr_range_test.py.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from training.config import need
-from training.lr_range import CURVE, HIGH, LOW, STEPS, RangeTest, as_csv, range_test
+from training.engine.lr_range_test import CURVE, HIGH, LOW, STEPS, RangeTest, as_csv, range_test
 from training.record import write_whole
 
 WIDTH, HEIGHT = 72, 14  # characters, of the curve in a terminal
@@ -64,7 +64,7 @@ def page(test: RangeTest, title: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Exit code 2 for a mistake, told in one line."""
-    from sweeps.messages import told
+    from sweeps.hydra_glue.messages import told
 
     text = (__doc__ or "").split("\n")
     parser = argparse.ArgumentParser(prog="python -m training.lr_find", description=text[0], epilog=" ".join(text[4:]))
@@ -85,8 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _find(options: argparse.Namespace) -> None:
-    from training.aside import composed, session_aside
-    from training.prepare import prepare
+    from training.engine.prepare import prepare
+    from training.engine.temporary_session import composed, session_aside
 
     prepared = prepare(composed(options.overrides))
     with session_aside(prepared) as session:

@@ -23,7 +23,7 @@ from training.progress import bar
 from training.record import BEST, write_whole
 
 if TYPE_CHECKING:
-    from training.batches import Preprocessing
+    from training.data.batches import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Trained:
     @property
     def preprocessing(self) -> "Preprocessing":
         """From a stored image to what the network sees."""
-        from training.batches import Preprocessing
+        from training.data.batches import Preprocessing
 
         about = self.about["preprocessing"]
         return Preprocessing(about["size"], tuple(about["mean"]), tuple(about["std"]))
@@ -47,8 +47,8 @@ class Trained:
 def load_run(folder: Path, device: str = "auto") -> Trained:
     """The selected network of a run folder, ready to evaluate. Raises ConfigError."""
     from training.device import resolve_compute
-    from training.models import build_model
-    from training.weights import checkpoint_file, match, put, read_checkpoint
+    from training.models.build import build_model
+    from training.models.weights import checkpoint_file, match, put, read_checkpoint
 
     need(folder.is_dir(), f"{folder}: no such run folder")
     need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
@@ -66,7 +66,7 @@ def load_run(folder: Path, device: str = "auto") -> Trained:
 
 def image_files(folder: Path) -> list[Path]:
     """The images in a folder, in the order of their names. Raises ConfigError where there is none."""
-    from training.images import extensions
+    from training.data.decoding import extensions
 
     need(folder.is_dir(), f"{folder}: no such folder of images")
     images = [file for file in folder.rglob("*") if file.suffix.lower() in extensions() and file.is_file()]
@@ -80,8 +80,8 @@ def predict(trained: Trained, files: list[Path], batch_size: int = 64) -> list[i
     import numpy as np
     import torch
 
-    from training.images import load_image, stored
-    from training.models import logits
+    from training.data.decoding import load_image, stored
+    from training.models.build import logits
 
     about = trained.about["preprocessing"]
     preprocessing = trained.preprocessing

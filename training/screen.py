@@ -3,9 +3,9 @@
 python -m training.screen -m model=resnet18,resnet50,swin_t weights=default data=folder data.root=photos
 
 Takes the settings of `train.py -m`: commas make all combinations, `sweeps=NAME` a recipe. The features that each
-network has before it is trained are extracted once and kept (training/features.py), and judged on the val images by a
-linear probe and by nearest neighbours (training/probe.py). Settings that change training alone make no new candidate.
-No test image is read.
+network has before it is trained are extracted once and kept (training/screening/features.py), and judged on the val
+images by a linear probe and by nearest neighbours (training/screening/probe.py). Settings that change training alone
+make no new candidate. No test image is read.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import RunConfig, need
-from training.dataset import open_without_test
+from training.data.dataset import open_without_test
+from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.prepare import Prepared, prepare
 from training.record import write_whole
 
 if TYPE_CHECKING:
-    from training.features import Features
-    from training.probe import Probed, Verdict
+    from training.screening.features import Features
+    from training.screening.probe import Probed, Verdict
 
 ALPHA = 0.05
 
@@ -63,11 +63,11 @@ def jobs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import HydraContext, RunMode
 
-    import sweeps.grid  # noqa: F401 (makes the sweeper known)
-    from sweeps.arguments import readable
-    from sweeps.compose import run_config, set_hydra_defaults
-    from sweeps.composer import Composer
-    from sweeps.plan import expand
+    import sweeps.sweepers.grid  # noqa: F401 (makes the sweeper known)
+    from sweeps.hydra_glue.arguments import readable
+    from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
+    from sweeps.hydra_glue.composer import Composer
+    from sweeps.plan.jobs import expand
 
     set_hydra_defaults(sweeper="grid", launcher="local")
     with initialize_config_dir(str(Path(__file__).parents[1] / "conf")):
@@ -83,7 +83,7 @@ def jobs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
 
 def candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[str]]:
     """What there is to compare, each once; and what was left out as impossible. Raises ConfigError."""
-    from training.features import key
+    from training.screening.features import key
 
     found: dict[str, Candidate] = {}
     impossible: list[str] = []
@@ -115,8 +115,8 @@ def candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[str]]:
 def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
     """The candidates, the best linear probe first; and what was left out. Raises ConfigError."""
     everyone, impossible = candidates(lines)
-    from training.features import features_of
-    from training.probe import judge, probe
+    from training.screening.features import features_of
+    from training.screening.probe import judge, probe
 
     seen: list[tuple[Features, Probed]] = []
     for number, one in enumerate(everyone, start=1):
@@ -199,7 +199,7 @@ def advice(found: Sequence[Screened]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Exit code 2 for a mistake, told in one line."""
-    from sweeps.messages import told
+    from sweeps.hydra_glue.messages import told
 
     text = (__doc__ or "").split("\n")
     parser = argparse.ArgumentParser(prog="python -m training.screen", description=text[0], epilog=" ".join(text[4:]))

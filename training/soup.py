@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import need
 from training.errors import ConfigError
-from training.members import Member, done_runs, key_of, largest, warn
+from training.finished.finished_runs import Member, done_runs, key_of, largest, warn
 from training.progress import bar
 from training.record import BEST, CONFIG, MISTAKES, RECORD, read_record, write_json, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.metrics import Predictions
-    from training.rebuilt import Rebuilt
+    from training.engine.metrics import Predictions
+    from training.finished.rebuilt import Rebuilt
 
 WHY = (
     "networks that began at different random weights lie in different valleys, and their average in none; "
@@ -134,8 +134,8 @@ def name_of(soup: Soup) -> str:
 
 def leave(soup: Soup, rebuilt: "Rebuilt", out: Path | None, candidates: int) -> tuple[Path, dict[str, Any]]:
     """Read test, and leave a run folder; gives it and its record. Raises ConfigError where another run lies there."""
-    from training.mistakes import worst_mistakes
-    from training.run import head_of_record, save_predictions
+    from training.engine.mistakes import worst_mistakes
+    from training.engine.run import head_of_record, save_predictions
 
     identity, sweep = name_of(soup), soup.members[0].folder.parents[1]
     folder = out or sweep / f"soup-{called(soup.members[0])}-{identity}" / "seed=0"
@@ -158,8 +158,8 @@ def outcome(
     soup: Soup, rebuilt: "Rebuilt", found: "tuple[Predictions, Predictions]", candidates: int
 ) -> dict[str, Any]:
     """What a record says of how it ended: as a run's, and how the soup was made."""
-    from training.metrics import summarize
-    from training.paired import compare
+    from training.engine.metrics import summarize
+    from training.finished.paired import compare
 
     (val, test), best, classes = found, soup.members[0], rebuilt.dataset.classes
     single = rebuilt.evaluate(soup.first, "test")
@@ -201,7 +201,7 @@ def show(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from training.paired import told
+    from training.finished.paired import told
 
     soup = record["soup"]
     table = Table(box=None, pad_edge=False)
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         members = group(done_runs(options.sweep), options.sweep, options.model)
-        from training.rebuilt import Rebuilt
+        from training.finished.rebuilt import Rebuilt
 
         rebuilt = Rebuilt(members[0], options.device)
         soup = choose(members, rebuilt)

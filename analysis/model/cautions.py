@@ -1,0 +1,112 @@
+"""What may be wrong with a comparison: a line for each thing that its reader should know. Reads runs, no files."""
+
+import json
+
+import pandas as pd
+
+from analysis.model.factors import FACTORS
+from analysis.model.table import distinct, keys
+from analysis.statistics.judge import Judgement
+
+MIXED = {
+    "code_version": "versions of the training code",
+    "device": "kinds of device",
+    "precision": "precisions",
+    "data_fingerprint": "data sets (fingerprints)",
+    "torch": "versions of torch",
+}
+EDGE_LEVELS = 3  # of a numeric setting, from which on its range has an inside
+CARRIED = 5.0  # points that the average falls without its best class
+
+
+def cautions(runs: pd.DataFrame, judged: Judgement) -> list[str]:
+    """All that is to be said of these runs."""
+    done = distinct(runs)
+    done = done[done["status"] == "done"]
+    found = [*mixed(done), *unfinished(runs), *overlap(done), *folded(done)]
+    return [*found, *edges(done, judged), *carried(done, judged)]
+
+
+def mixed(done: pd.DataFrame) -> list[str]:
+    """What should be one in a comparison and is not."""
+    lines = []
+    for name, what in MIXED.items():
+        counts = done[name].value_counts()
+        if len(counts) > 1:
+            told = ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
+            lines.append(f"{len(counts)} {what} are mixed here: {told}")
+    return lines
+
+
+def unfinished(runs: pd.DataFrame) -> list[str]:
+    """Runs that are no known result."""
+    counts = distinct(runs)["status"].value_counts()
+    some = [f"{counts[name]} {name}" for name in ("failed", "diverged", "pruned", "unfinished") if name in counts]
+    return [f"not in the means: {', '.join(some)}"] if some else []
+
+
+def overlap(done: pd.DataFrame) -> list[str]:
+    """Images that are in two splits, as the runs found by their content."""
+    lines = []
+    for name, where in (("shared_test", "test"), ("shared_val", "val")):
+        most = done[name].max()
+        if pd.notna(most) and most > 0:
+            lines.append(f"{int(most)} of the {where} images are in train too: {where} accuracy is flattered")
+    return lines
+
+
+def folded(done: pd.DataFrame) -> list[str]:
+    """What replicates of a cross-validation are, and whether they can be compared with the others."""
+    counts = sorted(done["folds"].dropna().unique())
+    if not counts:
+        return []
+    lines = []
+    kinds = [f"{count} folds" for count in counts] + ["no folds"] * bool(done["folds"].isna().any())
+    if len(kinds) > 1:
+        lines.append(f"rows with {' and with '.join(kinds)} are mixed here: they train on different numbers of images")
+    rows = done[done["folds"].notna()]
+    partial = [key for key, runs in rows.groupby(keys(rows)) if runs["fold"].nunique() < runs["folds"].iloc[0]]
+    if partial:
+        which = f"{len(partial)} row{'s lack' if len(partial) > 1 else ' lacks'} some of the folds"
+        lines.append(f"{which}: the val accuracy there is not that of a whole cross-validation")
+    lines.append(
+        "replicates are folds: each trained and was validated on other images, so that they differ by the choice of "
+        "training images among these with the seed; another collection of images may differ by more"
+    )
+    return lines
+
+
+def edges(done: pd.DataFrame, judged: Judgement) -> list[str]:
+    """Numeric settings in which the best row by val has the least or largest value that was tried."""
+    best = done[keys(done) == judged.reference]
+    lines = []
+    for name in FACTORS:
+        if best.empty or not pd.api.types.is_numeric_dtype(done[name].dtype):
+            continue
+        tried, value = sorted(done[name].dropna().unique()), best[name].iloc[0]
+        if len(tried) >= EDGE_LEVELS and value in (tried[0], tried[-1]):
+            end, beyond = ("least", "smaller") if value == tried[0] else ("largest", "larger")
+            lines.append(f"the best row has the {end} {name} that was tried ({value:g}): try {beyond} ones")
+    return lines
+
+
+def carried(done: pd.DataFrame, judged: Judgement) -> list[str]:
+    """A class that carries the average of the reference row: without it, accuracy would be much lower."""
+    best = done[keys(done) == judged.reference]
+    for text in best["test_per_class"].dropna():
+        try:
+            shares = {str(name): float(value) for name, value in json.loads(text).items()}
+        except (ValueError, AttributeError, TypeError):
+            continue
+        if len(shares) < 3:
+            continue
+        top = max(shares, key=shares.__getitem__)
+        rest = sum(value for name, value in shares.items() if name != top) / (len(shares) - 1)
+        accuracy = float(best["test_acc"].iloc[0])
+        worst = min(shares, key=shares.__getitem__)
+        if accuracy - rest > CARRIED:
+            return [
+                f"class {top} carries the average of the reference: {accuracy:.1f} % of its test images are right, but "
+                f"{rest:.1f} % on average over the other classes (worst: {worst}, {shares[worst]:.1f} %)"
+            ]
+    return []

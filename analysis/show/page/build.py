@@ -1,0 +1,102 @@
+"""An Account -> one HTML file that needs no network: jinja2 escapes what it writes, Plotly draws."""
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from analysis.model.model import Account
+from analysis.model.table import distinct
+from analysis.show.formats import for_eyes, numbers, shared, texts
+from analysis.show.page import figures
+from analysis.show.page.histograms import histograms, panels
+from training.record import MISTAKES, read_json
+
+COMPARED = 6  # runs whose histograms are in the page
+
+
+def build(what: Account, heading: str, notes: list[str]) -> str:
+    """The page as text."""
+    environment = Environment(loader=PackageLoader("analysis.show", "page"), autoescape=True, undefined=StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the best run first
+    plots: list[dict[str, Any]] = []
+
+    def add(section: str, title: str, figure: go.Figure | None) -> None:
+        if figure is not None:
+            plots.append({"section": section, "title": title, "figure": json.loads(figure.to_json())})
+
+    add("val and test", "Val against test accuracy", figures.val_against_test(what))
+    for title, figure in figures.curves(what):
+        add("curves", title, figure)
+    add("settings", "Settings and what came out", figures.parallel(what))
+    for study in what.studies:
+        for title, figure in figures.search(study) if study.trials else ():
+            add("search", f"{study.study.study_name}: {title}", figure)
+    shown = figures.confusion(what)
+    add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
+    return environment.get_template("page.html").render(
+        heading=heading,
+        notes=[*notes, *what.sentences],
+        effects=what.effects,
+        cautions=what.cautions,
+        table=table(what.rows),
+        plots=plots,
+        sections=list(dict.fromkeys(plot["section"] for plot in plots)),
+        mistakes=mistakes(shown[1]) if shown else [],
+        histograms=panels(found) if (found := chosen(what)) else {},
+        plotly=get_plotlyjs(),
+        css=(Path(__file__).parent / "page.css").read_text(),
+        script=(Path(__file__).parent / "page.js").read_text(),
+    )
+
+
+def table(rows: pd.DataFrame) -> dict[str, Any]:
+    """Heads, whether they hold numbers, and cells: what is shown and what is sorted by; and what all rows share."""
+    eyes = for_eyes(rows)
+    eyes = eyes.drop(columns=[name for name in eyes.columns if eyes[name].isna().all()])
+    shown = texts(eyes)
+    common = {name: shown.pop(name)[0] for name in shared(shown)}
+    keys = {name: rows[{"test_95": "test_low"}.get(name, name)].tolist() for name in shown}
+    lines = []
+    for number in range(len(rows)):
+        lines.append([(shown[name][number], sort_key(keys[name][number])) for name in shown])
+    right = numbers(eyes)
+    heads = [(name, name in right) for name in shown]
+    return {"heads": heads, "rows": lines, "marks": rows["mark"].fillna("").tolist(), "common": common}
+
+
+def sort_key(value: Any) -> str:
+    """What page.js sorts by: a number in full where it is one."""
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def mistakes(folder: Path) -> list[dict[str, Any]]:
+    """The most confidently wrong test images of a run."""
+    found = read_json(folder / MISTAKES).get("images")
+    keys = {"id", "label", "guess", "probability", "jpeg"}
+    good = [one for one in found if isinstance(one, dict) and keys <= set(one)] if isinstance(found, list) else []
+    return [one for one in good if isinstance(one["probability"], int | float)]
+
+
+def chosen(what: Account) -> dict[str, dict[str, Any]]:
+    """Histograms of a few runs by label: the best one, the best with each other source of weights, the next best."""
+    single = distinct(what.runs)
+    weights = dict(zip(single["folder"], single["weights_resolved"].fillna("?"), strict=True))
+    runs = [(label, folder) for label, folder in figures.runs_in_order(what) if weights.get(str(folder))]
+    first: dict[str, tuple[str, Path]] = {}
+    for label, folder in runs:
+        first.setdefault(weights[str(folder)], (label, folder))
+    found: dict[str, dict[str, Any]] = {}
+    for label, folder in dict.fromkeys([*first.values(), *runs]):
+        if len(found) == COMPARED:
+            break
+        if any(folder.glob("events.out.tfevents.*")) and (of_run := histograms(folder)):
+            found[html.escape(label, quote=False)] = of_run
+    return found

@@ -1,0 +1,27 @@
+"""The sweep's own file: under which names its runs were asked for, and what a search with several objectives wants.
+
+`weights=default` and `weights=imagenet1k_v1` are one configuration of a resnet18, and one run. Its record knows one of
+the names; sweep.json in the sweep's folder keeps them all: {"asked": {"<slug>-<identity>/seed=0": ["default", ...]}},
+and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sweeps.plan.jobs import Job
+from training.record import ASKED, lock, read_json, write_json
+
+
+def remember(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
+    """Add the names of these jobs, and the objectives with their directions, to the sweep's file."""
+    with lock(sweep_folder, wait_s=30):
+        content = read_json(sweep_folder / ASKED)
+        asked = content.setdefault("asked", {})
+        for job in jobs:
+            if job.prepared is not None:
+                names = asked.setdefault(job.prepared.subfolder, [])
+                if job.run.weights.source not in names:
+                    names.append(job.run.weights.source)
+        if objectives:
+            content["objectives"] = objectives
+        write_json(sweep_folder / ASKED, content)

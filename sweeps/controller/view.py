@@ -1,0 +1,113 @@
+"""What a person sees of a sweep: a line a slot while it runs (on a terminal), plain lines elsewhere, and its end."""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sweeps.controller.finalize import last_lines
+from sweeps.launchers.local import Handle
+from training.progress import EpochReport
+from training.record import LOG, read_record
+
+PLAIN_EVERY_S = 30.0  # an epoch's line of the same run, where stdout is no terminal
+
+
+class View:
+    """Shows `total` runs (None: not known)."""
+
+    def __init__(self, total: int | None) -> None:
+        self.console = Console()
+        self.running: dict[int, tuple[Handle, EpochReport | None]] = {}
+        self.counts: Counter[str] = Counter()
+        self.printed: dict[int, float] = {}
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=self.console)
+        self.task = self.progress.add_task("sweep", total=total)
+        self.live = Live(self._picture(), console=self.console, refresh_per_second=4, transient=True)
+        self.terminal = sys.stdout.isatty()
+
+    def __enter__(self) -> "View":
+        if self.terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.terminal:
+            self.live.stop()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def begun(self, handle: Handle) -> None:
+        """A run has started in its slot."""
+        self.running[handle.number] = (handle, None)
+        if not self.terminal:
+            self.say(f"#{handle.number} started: {name(handle.folder)} on {handle.slot.name}")
+        self._refresh()
+
+    def epoch(self, handle: Handle, report: EpochReport) -> None:
+        """An epoch of a run is over."""
+        self.running[handle.number] = (handle, report)
+        now = time.monotonic()
+        if not self.terminal and now - self.printed.get(handle.number, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
+            self.printed[handle.number] = now
+            self.say(f"#{handle.number} epoch {report.epoch}/{report.epochs}: val acc {report.val_acc:.2f}")
+        self._refresh()
+
+    def ended(self, number: int, folder: Path, status: str, detail: str = "") -> None:
+        """A run is over, with this status."""
+        self.running.pop(number, None)
+        self.counts[status] += 1
+        self.progress.advance(self.task)
+        self.say(f"#{number} {status}: {name(folder)}{'  ' + detail if detail else ''}")
+        self._refresh()
+
+    def left(self, number: int) -> None:
+        """A run was stopped before its end."""
+        self.running.pop(number, None)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self.terminal:
+            self.live.update(self._picture())
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("slot", "run", "epoch", "val acc", "images/s", "left"):
+            table.add_column(heading, overflow="fold" if heading == "run" else "ellipsis")
+        for handle, report in sorted(self.running.values(), key=lambda item: item[0].slot.number):
+            row = [handle.slot.name, name(handle.folder)]
+            if report is not None:
+                row += [f"{report.epoch}/{report.epochs}", f"{report.val_acc:.2f}", f"{report.images_per_s:.0f}"]
+                row.append(f"{report.seconds_left:.0f} s")
+            table.add_row(*row)
+        return Group(table, self.progress)
+
+
+def name(folder: Path) -> str:
+    """How a run is called: its folder within the sweep."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
+    """The last words of failed runs, the table of this sweep, and where everything lies."""
+    for folder in failed:
+        record = read_record(folder) or {}
+        failure = record.get("failure") or {}
+        line = f"\n{name(folder)} failed ({failure.get('kind')}): {failure.get('message')}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for line in last_lines(folder):
+            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    all of it: {folder / LOG}", markup=False, highlight=False, soft_wrap=True)
+    from analysis.report import main as report
+
+    if any(sweep_folder.glob("*/seed=*")):
+        report([str(sweep_folder)])
+    console.print(f"folders: {sweep_folder}", markup=False, highlight=False, soft_wrap=True)

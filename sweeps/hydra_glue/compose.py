@@ -1,0 +1,87 @@
+"""Between Hydra and training: the schema, the names that conf/ uses, and a composed config as a RunConfig."""
+
+import os
+import pickle
+from functools import cache
+from typing import Any
+
+from hydra.conf import HydraConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from sweeps import channel
+from training.config import RunConfig
+from training.errors import ConfigError
+from training.record import LOG
+
+
+def run_config(composed: DictConfig) -> RunConfig:
+    """The typed config of one run. Raises ConfigError for a value out of range, OmegaConf's errors for a wrong type."""
+    keys = [str(key) for key in composed if key not in ("hydra", "sweeps")]
+    part = OmegaConf.masked_copy(composed, keys)
+    for key in sorted(OmegaConf.missing_keys(part)):
+        raise ConfigError(f"{key}=???: a value is missing")
+    values = OmegaConf.to_container(part, resolve=True)  # forgets what `+` let in
+    schema = pickle.loads(_schema())
+    schema.merge_with(values)
+    config = OmegaConf.to_object(schema)
+    assert isinstance(config, RunConfig)
+    return config
+
+
+@cache
+def _schema() -> bytes:
+    """Pickled: reading it is much quicker than making it, and a sweep needs one a job."""
+    return pickle.dumps(OmegaConf.structured(RunConfig))
+
+
+def _run_folder(*, _root_: DictConfig) -> str:
+    from training.engine.prepare import prepare
+
+    return str(prepare(run_config(_root_)).folder)
+
+
+def _run_subfolder(*, _root_: DictConfig) -> str:
+    from training.engine.prepare import prepare
+
+    return prepare(run_config(_root_)).subfolder
+
+
+def _default_sweep_name() -> str:
+    multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return "grid" if multirun else "runs"
+
+
+def _log_file(*, _root_: DictConfig) -> str:
+    return os.devnull if channel.attached() else f"{_root_.hydra.runtime.output_dir}/{LOG}"
+
+
+def register() -> None:
+    """Make the schema and the resolvers known. Hydra asks `run_folder` for a folder before it makes one, so that every
+    mistake `prepare` finds comes first, under any launcher. `log_file` is nothing where all output goes there anyway.
+    """
+    schema = OmegaConf.structured(RunConfig)
+    for part in (schema.model, schema.data, schema.optimizer, schema.scheduler):
+        OmegaConf.set_struct(part.kwargs, False)  # any key may come in here, without a `+`
+    ConfigStore.instance().store(name="run_schema", node=schema)
+    resolvers: dict[str, Any] = {
+        "run_folder": _run_folder,
+        "run_subfolder": _run_subfolder,
+        "default_sweep_name": _default_sweep_name,
+        "log_file": _log_file,
+    }
+    for name, function in resolvers.items():
+        OmegaConf.register_resolver(name, function, replace=True)
+
+
+def set_hydra_defaults(**choices: str) -> None:
+    """Change Hydra's own defaults, launcher and sweeper say. (An `override` in conf/config.yaml would win over a
+    recipe's.)"""
+    defaults = [{key: choices.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
+    node = HydraConf(defaults=defaults)
+    ConfigStore.instance().store(group="hydra", name="config", node=node, provider="finegrid", replace=True)
+
+
+register()

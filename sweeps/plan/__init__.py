@@ -1,0 +1,4 @@
+"""Override lines -> composed, checked, named jobs. Starts nothing.
+
+May import: hydra_glue, and of training its config, identity and record.
+"""

@@ -1,0 +1,144 @@
+"""hydra/sweeper=grid, the default: all combinations of the values that the command line lists.
+
+Extends Hydra's basic sweeper by `runs:` (a list of small grids), the plan, and an exit code.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from sweeps.channel import Answer
+from sweeps.controller.drive import Outcome, drive
+from sweeps.controller.finalize import settle
+from sweeps.controller.sweep_file import remember
+from sweeps.controller.view import View, show_end
+from sweeps.launchers.local import LocalLauncher
+from sweeps.plan.jobs import TO_RUN, Job, Planner, describe, expand, plan_grid, summary
+from sweeps.stopping import Stop, SweepEnded
+from training.data.pixel_cache import build_ahead, key
+from training.progress import EpochReport
+from training.record import MULTIRUN
+
+
+@dataclass
+class GridConfig:
+    """hydra/sweeper=grid"""
+
+    _target_: str = "sweeps.sweepers.grid.GridSweeper"
+    max_batch_size: int | None = None  # for Hydra's own launchers
+    params: dict[str, str] | None = None
+    runs: list[str] = field(default_factory=list)  # override lines, each a small grid
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConfig, provider="finegrid")
+
+
+class GridSweeper(BasicSweeper):
+    """Plans a grid, and has a launcher carry it out."""
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None, runs: list[str]) -> None:
+        super().__init__(max_batch_size, params)
+        self.runs = list(runs)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Plan, carry out, show the table. Raises ConfigError before anything is written, SweepEnded after failures."""
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        planner = Planner(self.hydra_context, self.config, warm_up_of(self.launcher))
+        jobs = plan_grid(planner, expand(self.runs, [*self._parse_config(), *arguments]))
+        slots = len(self.launcher.slots) if isinstance(self.launcher, LocalLauncher) else 1
+        console = Console()
+        console.print(summary(jobs, slots), markup=False, highlight=False, soft_wrap=True)
+        if jobs[0].run.sweep.plan:
+            for job in jobs:
+                console.print(describe(job), markup=False, highlight=False, soft_wrap=True)
+            return []
+        folder = Path(str(self.config.hydra.sweep.dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / MULTIRUN)
+        remember(folder, jobs)
+        outcome = Outcome(stop=Stop(max_hours=jobs[0].run.sweep.max_hours))
+        carry_out(self.launcher, jobs, outcome, self.max_batch_size)
+        return end(console, folder, outcome)
+
+
+class Fixed:
+    """A list of jobs as a source for `drive`."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.waiting = [job for job in jobs if job.state in TO_RUN]
+        self.total = len(self.waiting)
+        self.waiting.reverse()
+
+    def next_job(self) -> Job | None:
+        """The next of the list."""
+        return self.waiting.pop() if self.waiting else None
+
+    def on_epoch(self, job: Job, report: EpochReport) -> Answer:
+        """A grid gives nothing up."""
+        return "go"
+
+    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+        """Nothing is learnt."""
+
+    def on_stop(self, job: Job) -> None:
+        """Nothing is lost."""
+
+
+def warm_up_of(launcher: Any) -> Callable[[], None] | None:
+    """What to call while planning, so that the launcher is ready after it."""
+    return launcher.warm_up if isinstance(launcher, LocalLauncher) else None
+
+
+def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
+    """Run what is to be run of `jobs`: slot by slot under our launcher, in batches under Hydra's own."""
+    source = Fixed(jobs)
+    if not source.total:
+        return
+    if isinstance(launcher, LocalLauncher):
+        decode_ahead(launcher, source.waiting)
+        with View(source.total) as view:
+            drive(launcher, source, view, outcome)
+        return
+    todo = source.waiting[::-1]
+    size = batch_size or len(todo)
+    for start in range(0, len(todo), size):
+        if not outcome.stop.over():
+            launch_batch(launcher, todo[start : start + size], outcome)
+
+
+def decode_ahead(launcher: Any, jobs: Sequence[Job]) -> None:
+    """Once for all slots of this machine, where its progress can be seen."""
+    if not isinstance(launcher, LocalLauncher):
+        return
+    prepared = [job.prepared for job in jobs if job.prepared is not None]
+    for one in {key(each.dataset, each.config.data): each for each in prepared}.values():
+        build_ahead(one.dataset, one.config.data)
+
+
+def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
+    """Run a batch under a launcher of Hydra's own; gives the records."""
+    returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
+    records = []
+    for job, result in zip(batch, returns, strict=True):
+        outcome.results[job.number] = result
+        records.append(settle(job, result))
+        if records[-1]["status"] == "failed":
+            outcome.failed.append(job.folder)
+    return records
+
+
+def end(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
+    """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
+    show_end(console, folder, outcome.failed)
+    if outcome.stop.reason and (outcome.stop.exit_code or not outcome.failed):
+        raise outcome.stop.ended()
+    if outcome.failed:
+        raise SweepEnded(1, f"{len(outcome.failed)} of the runs failed; the same command again tries them once more")
+    return [[outcome.results[number] for number in sorted(outcome.results)]]

@@ -1,0 +1,386 @@
+"""What images there are, through open_dataset: layouts, CSV, sources of one's own, and every complaint."""
+
+import csv
+import dataclasses
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from omegaconf import OmegaConf
+from pictures import fresh as fresh
+from pictures import names, opened, problem, sizes, table, tree, write
+from PIL import Image
+
+from training.config import DataConfig
+from training.data.dataset import open_dataset
+from training.data.image_store import ImageStore
+from training.errors import ConfigError
+
+TRASHNET = Path(os.environ.get("FINEGRID_TRASHNET", ROOT.parent / "shared/data/trashnet"))
+
+
+# ---- the embedded set and the real one
+
+
+def test_digits_are_the_whole_set_upright_and_split_once() -> None:
+    digits = open_dataset(DataConfig())
+    assert len(digits.names) == 1797 and digits.names[1] == "digit-0001"
+    assert digits.classes == tuple("0123456789")
+    assert digits.drawn == ("train", "val", "test") and digits.skipped == () and digits.paths is None
+    indices = np.concatenate(list(digits.split.values()))
+    assert sorted(indices) == list(range(1797))
+    assert np.asarray(digits.load(0)).max() == 239 and digits.load(0).size == (8, 8)  # 15 of 16, on a scale of 255
+    for share, split in ((0.7, "train"), (0.15, "val"), (0.15, "test")):
+        for label in range(10):
+            exact = share * np.sum(digits.labels == label)
+            assert abs(np.sum(digits.labels[digits.split[split]] == label) - exact) <= 1
+
+
+@pytest.mark.parametrize("key, value", [("root", "/somewhere"), ("csv", "a.csv")])
+def test_digits_do_not_swallow_the_path_of_a_folder(key: str, value: str) -> None:
+    values: dict[str, Any] = {key: value}
+    with pytest.raises(ConfigError, match=f"did you mean data=folder data.{key}={value}"):
+        open_dataset(dataclasses.replace(DataConfig(), **values))
+
+
+@pytest.mark.skipif(not TRASHNET.is_dir(), reason=f"no TrashNet photographs in {TRASHNET} (FINEGRID_TRASHNET=FOLDER)")
+def test_trashnet() -> None:
+    trashnet = opened(TRASHNET, size=32, resize="crop")
+    assert sizes(trashnet) == (592, 148, 147)
+    assert trashnet.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
+    assert trashnet.drawn == ()
+    assert trashnet.where(0).endswith(trashnet.names[0]) and trashnet.names[0].startswith("test/cardboard/")
+
+
+@pytest.mark.parametrize("choice", ["digits", "folder"])
+def test_config_files_fit_the_schema(choice: str) -> None:
+    values: Any = OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/data/{choice}.yaml"))
+    config = DataConfig(**values)
+    assert config._target_ == f"training.sources.{choice}"
+
+
+# ---- layouts
+
+
+def test_three_splits(tmp_path: Path) -> None:
+    tree(tmp_path, {"train/b": 3, "train/a": 4, "val/a": 1, "val/b": 2, "test/a": 2, "test/b": 1})
+    dataset = opened(tmp_path)
+    assert dataset.classes == ("a", "b") and dataset.drawn == ()
+    assert sizes(dataset) == (7, 3, 3)
+    assert names(dataset, "val") == ["val/a/000.png", "val/b/000.png", "val/b/001.png"]
+    assert dataset.labels[dataset.split["val"]].tolist() == [0, 1, 1]
+    index = dataset.names.index("train/b/002.png")
+    assert np.array_equal(np.asarray(dataset.load(index)), np.asarray(Image.open(tmp_path / "train/b/002.png")))
+
+
+@pytest.mark.parametrize("called", ["valid", "validation", "Val"])
+def test_other_names_of_val(tmp_path: Path, called: str) -> None:
+    tree(tmp_path, {f"{part}/{label}": 2 for part in ("train", called, "test") for label in "ab"})
+    assert names(opened(tmp_path), "val")[0] == f"{called}/a/000.png"
+
+
+@pytest.mark.parametrize("given, drawn, expected", [("test", "val", (16, 4, 6)), ("val", "test", (16, 6, 4))])
+def test_a_missing_split_is_drawn_from_train(
+    tmp_path: Path, given: str, drawn: str, expected: tuple[int, int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    tree(tmp_path, {"train/a": 10, "train/b": 10, f"{given}/a": 3, f"{given}/b": 3})
+    caplog.set_level("INFO")
+    dataset = opened(tmp_path, val_fraction=0.2, test_fraction=0.2)
+    assert sizes(dataset) == expected and dataset.drawn == (drawn,)
+    assert all(name.startswith("train/") for name in names(dataset, drawn))
+    assert np.bincount(dataset.labels[dataset.split[drawn]]).tolist() == [2, 2]
+    assert f"comes without {drawn}: drew 4 images for {drawn} from train" in caplog.text
+
+
+@pytest.mark.parametrize("inside", ["", "train/"])
+def test_class_folders_alone(tmp_path: Path, inside: str) -> None:
+    tree(tmp_path, {f"{inside}cat": 20, f"{inside}dog": 20})
+    dataset = opened(tmp_path, val_fraction=0.1, test_fraction=0.2)
+    assert sizes(dataset) == (28, 4, 8) and dataset.classes == ("cat", "dog")
+    assert {"val", "test"} <= set(dataset.drawn)
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    tree(tmp_path, {"bus": 4, "car": 4, "train": 4})
+    assert opened(tmp_path).classes == ("bus", "car", "train")
+
+
+def test_what_counts_as_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tree(tmp_path, {"a": 3, "b": 3})
+    write(tmp_path / "a/deep/er/UPPER.JPEG")
+    write(tmp_path / "b/x.webp")
+    (tmp_path / "a/._000.png").write_bytes(b"made by macOS")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a/.thumbs").mkdir()
+    write(tmp_path / "a/.thumbs/t.png")
+    (tmp_path / "a/notes.txt").write_text("not an image")
+    (tmp_path / "a/page.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (tmp_path / "a/loop").symlink_to(tmp_path / "a")
+    write(tmp_path / ".elsewhere/linked.png")
+    (tmp_path / "b/link").symlink_to(tmp_path / ".elsewhere")
+    caplog.set_level("INFO")
+    found = set(opened(tmp_path).names)
+    more = {"a/deep/er/UPPER.JPEG", "b/x.webp", "b/link/linked.png"}
+    assert found == {f"{label}/00{n}.png" for label in "ab" for n in range(3)} | more
+    assert "1 .txt" in caplog.text and "1 .eps" in caplog.text
+
+
+# ---- CSV
+
+
+def test_csv_with_splits(tmp_path: Path) -> None:
+    tree(tmp_path / "images", {".": 6})
+    rows = ["001.png,10,train", "000.png,9,train", "./003.png,9,valid", "002.png,10,Val", "004.png,9,test"]
+    file = table(tmp_path / "list.csv", *rows, "005.png,10,test")
+    dataset = opened(tmp_path / "images", csv=file)
+    assert dataset.classes == ("9", "10")  # numbers in their own order
+    assert names(dataset, "val") == ["002.png", "003.png"]
+    assert dataset.labels.tolist() == [0, 1, 1, 0, 0, 1]
+    assert dataset.drawn == ()
+
+
+@pytest.mark.parametrize("delimiter, encoding", [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-8")])
+def test_csv_without_splits_is_relative_to_itself(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    tree(tmp_path, {"x": 10})
+    with (tmp_path / "list.csv").open("w", encoding=encoding, newline="") as stream:
+        writer = csv.writer(stream, delimiter=delimiter)
+        writer.writerow(["Label", "extra", "path"])
+        writer.writerows(["süß, sauer"[index % 2 * 5 :], index, f"x/{index:03}.png"] for index in range(10))
+    dataset = opened(csv=str(tmp_path / "list.csv"))
+    assert dataset.classes == ("sauer", "süß, sauer")
+    assert set(dataset.drawn) == {"train", "val", "test"} and sum(sizes(dataset)) == 10
+
+
+def test_csv_with_windows_paths_and_rows_in_another_order(tmp_path: Path) -> None:
+    tree(tmp_path, {"x": 8})
+    rows = [f"x/{index:03}.png,{'ab'[index % 2]}" for index in range(8)]
+    first = opened(csv=table(tmp_path / "list.csv", *rows, header="path,label"))
+    turned = [row.replace("/", "\\") for row in reversed(rows)]
+    second = opened(csv=table(tmp_path / "list.csv", *turned, header="path,label"))
+    assert first.fingerprint == second.fingerprint and first.names == second.names
+    assert all(np.array_equal(first.split[split], second.split[split]) for split in first.split)
+
+
+# ---- complaints
+
+
+def test_complaints_about_csv(tmp_path: Path) -> None:
+    tree(tmp_path, {"x": 4})
+    file, good = tmp_path / "list.csv", ["x/000.png,a,train", "x/001.png,b,train"]
+    missing = problem(csv=table(file, *good, "x/no.png,a,val", "x/nor.png,a,val", "x/neither.png,a,val"))
+    assert f"line 4: no such file: {tmp_path / 'x/no.png'}, and 2 more of its paths" in missing
+    assert "expected the columns path,label" in problem(csv=table(file, *good, header="file,label,split"))
+    assert "line 4: split dev, expected train, val or test" in problem(csv=table(file, *good, "x/002.png,a,dev"))
+    assert "line 4: the label is empty" in problem(csv=table(file, *good, "x/002.png,,val"))
+    assert "line 4: the label is empty" in problem(csv=table(file, *good, "x/002.png"))
+    assert "line 4: the split is empty" in problem(csv=table(file, *good, "x/002.png,a,"))
+    assert "line 4: x/001.png is on line 3 already" in problem(csv=table(file, *good, "x/001.png,a,val"))
+    assert "has no train images" in problem(csv=table(file, "x/000.png,a,val", "x/001.png,b,val"))
+    assert "train and val have different classes" in problem(csv=table(file, *good, "x/002.png,c,val"))
+    assert "no rows" in problem(csv=table(file))
+    assert "has nothing" in problem(csv=table(file, header=""))
+    file.write_bytes(b"path,label\n\xff\xfe\x00,a\n")
+    assert "not UTF-8" in problem(csv=str(file))
+    assert f"did you mean {file}" in problem(csv=str(tmp_path / "lists.csv"))
+    assert "is a folder, expected a file" in problem(csv=str(tmp_path))
+
+
+def test_complaints_about_the_root(tmp_path: Path) -> None:
+    tree(tmp_path / "flowers", {"a": 3, "b": 3})
+    assert "data.root=FOLDER" in problem()
+    assert f"did you mean {tmp_path / 'flowers'}?" in problem(tmp_path / "flwers")
+    assert f"did you mean {tmp_path / 'flowers'}?" in problem(tmp_path / "flower/deep/down")
+    assert f"the nearest folder that exists is {tmp_path}" in problem(tmp_path / "zzz/zzz")
+    (tmp_path / "data.zip").write_bytes(b"PK")
+    assert "is a file, expected a folder" in problem(tmp_path / "data.zip")
+    assert "kwargs" in problem(tmp_path / "flowers", kwargs={"a": 1})
+
+
+def test_complaints_about_what_is_in_the_folder(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty} has no class folders" in problem(empty)
+    assert "no images" in problem(tree(tmp_path / "hollow", {"a": 0, "b": 0}))
+    iphone = tree(tmp_path / "iphone", {"a": 0, "b": 0})
+    (iphone / "a/1.heic").write_bytes(b"x")
+    assert "(other files: 1 .heic)" in problem(iphone)
+    flat = tree(tmp_path / "flat", {".": 3})
+    assert f"expected {flat}/CLASS/IMAGE" in problem(flat)
+    unlabelled = tree(tmp_path / "unlabelled", {"train/a": 3, "train/b": 3, "test": 3})
+    assert f"{unlabelled / 'test'} has no class folders" in problem(unlabelled)
+    nested = tree(tmp_path / "nested", {"set/train/a": 3, "set/train/b": 3})
+    assert f"did you mean {nested / 'set'}" in problem(nested)
+    assert "no train/" in problem(tree(tmp_path / "trainless", {"val/a": 1, "val/b": 1, "test/a": 1, "test/b": 1}))
+    twice = {f"{split}/{label}": 1 for split in ("train", "val", "valid") for label in "ab"}
+    assert "val/, valid/" in problem(tree(tmp_path / "twice", twice))
+    assert "one class only, a:" in problem(tree(tmp_path / "single", {"a": 5}))
+
+
+def test_complaints_about_classes(tmp_path: Path) -> None:
+    given = {f"{split}/{label}": 2 for split in ("train", "val", "test") for label in "ab"}
+    message = problem(tree(tmp_path / "differ", given | {"train/dog": 1, "test/wolf": 1}))
+    assert "train and test have different classes" in message
+    assert "only in train: dog; only in test: wolf" in message
+    message = problem(tree(tmp_path / "hollow", given | {"val/b": 0}))
+    assert "class without images in val: b" in message and str(tmp_path / "hollow") in message
+    assert "class without images: c" in problem(tree(tmp_path / "alone", {"a": 3, "b": 3, "c": 0}))
+    message = problem(tree(tmp_path / "few", {"cat": 9, "dog": 2}))
+    assert "class dog has 2 image(s)" in message and "needs 3 or more" in message
+
+
+# ---- bad images
+
+
+def truncated(path: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(stream, "JPEG")
+    path.write_bytes(stream.getvalue()[: len(stream.getvalue()) // 2])
+
+
+def text(path: Path) -> None:
+    path.write_text("<html>404 not found</html>")
+
+
+def postscript(path: Path) -> None:
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n9 9 lineto\n%%EOF\n")
+
+
+@pytest.mark.parametrize(
+    "spoil, why",
+    [
+        (truncated, "truncated"),
+        (text, "not an image"),
+        (Path.touch, "not an image"),
+        (postscript, "not an image that"),  # Pillow would hand it to Ghostscript, a program that it can program
+    ],
+)
+def test_a_bad_image_is_found_before_training(tmp_path: Path, spoil: Callable[[Path], None], why: str) -> None:
+    tree(tmp_path, {"a": 4, "b": 4})
+    spoil(tmp_path / "a/x.jpg")
+    message = problem(tmp_path)
+    assert str(tmp_path / "a/x.jpg") in message and why in message and "data.on_bad=skip" in message
+    assert "more bad" not in message
+    text(tmp_path / "b/y.jpg")
+    text(tmp_path / "b/z.jpg")
+    assert "and 2 more bad images" in problem(tmp_path)
+
+
+def test_skipping_bad_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tree(tmp_path, {"a": 4, "b": 4})
+    clean = opened(tmp_path)
+    truncated(tmp_path / "a/0005.jpg")
+    dataset = opened(tmp_path, on_bad="skip")
+    assert dataset.skipped == ("a/0005.jpg",) and "a/0005.jpg" in caplog.text
+    assert dataset.names == clean.names and dataset.fingerprint == clean.fingerprint
+    assert np.array_equal(np.asarray(dataset.load(4)), np.asarray(Image.open(dataset.where(4))))
+    for image in (tmp_path / "b").iterdir():
+        text(image)
+    message = problem(tmp_path, on_bad="skip")
+    assert "class without images: b" in message and "without its 5 bad images" in message
+
+
+def test_a_decompression_bomb_is_a_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Image.MAX_IMAGE_PIXELS or 0) > 200e6  # photographs of today's phones pass
+    tree(tmp_path, {"a": 4, "b": 4})
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert "a/000.png: DecompressionBombError" in problem(tmp_path)
+
+
+# ---- sources of one's own
+
+MINE = """
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from training.data.sources import Source
+
+def grey(config):
+    values = range(config.kwargs.get("first", 0), 12)
+    names = tuple(f"{value:02}" for value in reversed(values))
+    load = lambda index: Image.new("L", (4, 4), config.kwargs.get("shade", 20) * int(names[index]))
+    return Source(("even", "odd"), names, np.array([int(name) % 2 for name in names]), None, load)
+
+def failing(config):
+    return config.kwargs["missing"]
+
+def no_source(config):
+    return 3
+
+def two(config, other):
+    return None
+
+def twice(config):
+    return Source(("a", "b"), ("x", "x"), np.array([0, 1]), None, None)
+
+def beyond(config):
+    return Source(("a", "b"), ("x", "y"), np.array([0, 2]), None, None)
+
+def short(config):
+    return Source(("a", "b"), ("x", "y"), np.array([0]), None, None)
+
+def dev(config):
+    return Source(("a", "b"), ("x", "y"), np.array([0, 1]), np.array(["train", "dev"]), None)
+
+def broken(config):
+    source = grey(config)
+    def load(index):
+        if source.names[index] == "05":
+            raise ValueError("no such slice")
+        return source.load(index)
+    return Source(source.classes, source.names, source.labels, None, load)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_source.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_source", raising=False)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_source_of_your_own() -> None:
+    dataset = opened(_target_="my_source.grey", kwargs={"first": 2})
+    assert dataset.names == tuple(f"{value:02}" for value in range(2, 12))  # whatever order it came in
+    assert dataset.labels.tolist() == [0, 1] * 5 and dataset.labels.dtype == np.int64
+    assert dataset.load(1).getpixel((0, 0)) == 60
+    pixels = ImageStore(dataset, DataConfig(size=8)).batch(np.array([1, 9]))
+    assert pixels[:, 0, 0, 0].tolist() == [60, 220]
+    other = opened(_target_="my_source.grey", kwargs={"first": 2, "shade": 19})
+    assert dataset.names == other.names and dataset.fingerprint != other.fingerprint
+
+
+@pytest.mark.usefixtures("mine")
+def test_complaints_about_a_source_of_your_own() -> None:
+    assert "no_such_module" in problem(_target_="no_such_module.function")
+    assert "nothing" in problem(_target_="my_source.nothing")
+    assert "expected module.function" in problem(_target_="not a name")
+    assert "returned int, expected training.sources.Source" in problem(_target_="my_source.no_source")
+    assert "other" in problem(_target_="my_source.two")
+    line = MINE.splitlines().index('    return config.kwargs["missing"]') + 1
+    assert f"my_source.py, line {line})" in problem(_target_="my_source.failing")
+    Path(sys.path[0], "my_typo.py").write_text("def x(:")
+    assert "SyntaxError" in problem(_target_="my_typo.x")
+    assert "x is there 2 times" in problem(_target_="my_source.twice")
+    assert "2, expected an index into its 2 classes" in problem(_target_="my_source.beyond")
+    assert "labels: expected one for each of 2 names" in problem(_target_="my_source.short")
+    assert "dev, expected train, val or test" in problem(_target_="my_source.dev")
+    assert "05: ValueError no such slice" in problem(_target_="my_source.broken")
+    assert opened(_target_="my_source.broken", on_bad="skip").skipped == ("05",)
+
+
+def test_the_same_picture_in_train_and_test_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2, "test/a": 3, "test/b": 3})
+    assert opened(root).shared == {"val": 0, "test": 0}
+    shutil.copy(root / "train/a/001.png", root / "test/a/copied.png")
+    shutil.copy(root / "train/b/002.png", root / "test/b/copied.png")
+    with caplog.at_level("WARNING"):
+        assert opened(root).shared == {"val": 0, "test": 2}
+    assert "2 of the test images are in train too" in caplog.text

@@ -1,0 +1,69 @@
+"""Gradients of weights that meet nothing but padding, in bf16 on a CPU: zero, not what the memory happened to be."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from training.engine.unused_conv_weights import reached_by, spare_idle_taps
+
+CASES = [(1, 2, 3), (1, 1, 5), (1, 2, 7), (2, 1, 7), (4, 2, 3), (7, 1, 3)]
+
+
+def gradient(conv: nn.Conv2d, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    conv.zero_grad()
+    rubbish = [torch.full_like(conv.weight, 1e5).to(kind) for kind in (torch.bfloat16, torch.float32) for _ in range(4)]
+    del rubbish  # what lies in the memory that is taken next
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        scores = conv(images)
+    (scores.float() * torch.linspace(-1, 1, scores.numel()).view_as(scores)).sum().backward()
+    assert conv.weight.grad is not None
+    return conv.weight.grad.clone()
+
+
+@pytest.mark.parametrize(("size", "stride", "kernel"), CASES)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_as_in_fp32(size: int, stride: int, kernel: int, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 128, kernel, stride, kernel // 2).to(memory_format=layout)
+    images = torch.randn(8, 64, size, size).contiguous(memory_format=layout)
+    expected = gradient(conv, images, torch.float32)
+    spare_idle_taps(conv)
+    for _ in range(3):
+        found = gradient(conv, images, torch.bfloat16)
+        assert (found - expected).norm() < 0.02 * expected.norm()
+        assert found.is_contiguous(memory_format=layout)
+
+
+def test_a_weight_is_idle_only_if_no_size_reaches_it() -> None:
+    conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+    spare_idle_taps(conv)
+    for size, idle in ((1, 8), (2, 5), (5, 0)):
+        conv(torch.randn(2, 3, size, size)).sum().backward()
+        conv.zero_grad()
+        conv(torch.ones(2, 3, size, size)).sum().backward()
+        assert conv.weight.grad is not None and int((conv.weight.grad[0, 0] == 0).sum()) == idle
+
+
+@pytest.mark.parametrize("padding", ["same", "valid", 0, 2])
+def test_which_meet_a_pixel(padding: str | int) -> None:
+    """Against the convolution itself: the gradient of all-ones images in fp64 is zero exactly where none is met."""
+    kernels = (1, 3, 5) if padding == "same" else (1, 2, 3, 5)  # torch warns of even ones with same
+    for length, dilation, kernel in itertools.product((1, 2, 3, 6), (1, 2), kernels):
+        conv = nn.Conv2d(1, 1, kernel, 1, padding, dilation).double()
+        try:
+            scores = conv(torch.ones(1, 1, length, length, dtype=torch.float64))
+        except RuntimeError:
+            continue  # the kernel is larger than the image
+        scores.sum().backward()
+        assert conv.weight.grad is not None
+        row = conv.weight.grad[0, 0].sum(0) != 0
+        assert torch.equal(reached_by(conv, 1, length), row), (length, dilation, kernel)
+
+
+def test_padding_that_repeats_the_image_reaches_all() -> None:
+    conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate")
+    spare_idle_taps(conv)
+    conv(torch.ones(2, 3, 1, 1)).sum().backward()
+    assert conv.weight.grad is not None and bool((conv.weight.grad != 0).all())

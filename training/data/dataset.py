@@ -1,0 +1,229 @@
+"""The data set of a run: a source's images, checked, with its three splits and its fingerprint."""
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.config import DataConfig
+from training.data.integrity import examine, fingerprint
+from training.data.sources import Source, from_config
+from training.data.splits import SPLITS, draw, draw_fold
+from training.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N sound images in the order of their names. Shared by all who open the same config: not to be changed."""
+
+    classes: tuple[str, ...]
+    names: tuple[str, ...]  # [N]
+    labels: np.ndarray  # int64 [N], indices into classes
+    split: dict[str, np.ndarray]  # train, val and test: int64 indices of their images, ascending
+    fingerprint: str  # 16 hex digits
+    shared: dict[str, int]  # val and test: how many of their images are, to the byte, in train too
+    drawn: tuple[str, ...]  # the splits that were drawn; the others came with the data
+    skipped: tuple[str, ...]  # names of bad images that were left out
+    load: Callable[[int], Image.Image]  # image i as it came, of any mode and size
+    paths: tuple[Path, ...] | None  # [N] files behind the images
+
+    def where(self, index: int) -> str:
+        """What to call image `index` in a message: its path, or its name where it has none."""
+        return self.names[index] if self.paths is None else str(self.paths[index])
+
+
+def open_dataset(config: DataConfig) -> Dataset:
+    """Find, check, split and fingerprint the images that `config` names; kept for this process, so ask often.
+
+    Raises ConfigError with one line for anything wrong with them: what, where, and what would be right.
+    """
+    return _open(json.dumps(dataclasses.asdict(config), sort_keys=True))
+
+
+def open_without_test(config: DataConfig) -> Dataset:
+    """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
+
+    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are sound. And some
+    of torchvision's sets open theirs to tell their labels.)
+    """
+    return _open(json.dumps(dataclasses.asdict(config), sort_keys=True), with_test=False)
+
+
+@functools.lru_cache(maxsize=32)
+def _open(config_as_json: str, with_test: bool = True) -> Dataset:
+    config = DataConfig(**json.loads(config_as_json))
+    if not with_test:
+        return _without_test(config)
+    source, hashes, skipped = _sound(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    split, drawn = _split_or_fold(source, config)
+    return _dataset(source, hashes, skipped, split, drawn)
+
+
+def _without_test(config: DataConfig) -> Dataset:
+    source = _sorted(from_config(config))
+    _check(source, _where(config))
+    split, drawn = _split_or_fold(source, config)
+    if drawn and config.on_bad == "skip":
+        whole = open_dataset(config)
+        return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
+    source, hashes, skipped = _without_bad(_only(source, split, ("train", "val")), config)
+    return _dataset(source, hashes, skipped, {name: np.flatnonzero(source.splits == name) for name in SPLITS}, drawn)
+
+
+def _dataset(
+    source: Source,
+    hashes: list[str],
+    skipped: tuple[str, ...],
+    split: dict[str, np.ndarray],
+    drawn: tuple[str, ...],
+) -> Dataset:
+    return Dataset(
+        classes=source.classes,
+        names=source.names,
+        labels=source.labels,
+        split=split,
+        fingerprint=fingerprint(source.classes, source.names, source.labels, source.splits, hashes),
+        shared=_shared(split, hashes),
+        drawn=drawn,
+        skipped=skipped,
+        load=source.load,
+        paths=source.paths,
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _sound(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
+    """The images that can be used, a hash of each, and the names of those left out. The same for all folds."""
+    config = DataConfig(**json.loads(config_as_json))
+    source = _sorted(from_config(config))
+    _check(source, _where(config))
+    return _without_bad(source, config)
+
+
+def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str], tuple[str, ...]]:
+    """Look at every image: the sound ones, a hash of each, and the names of the others. Raises ConfigError."""
+    hashes, bad = examine(source, config)
+    skipped = tuple(source.names[index] for index in bad)
+    if bad:
+        first, more = next(iter(bad.values())), len(bad) - 1
+        others = f" (and {more} more bad images)" if more else ""
+        if config.on_bad == "raise":
+            raise ConfigError(f"bad image: {first}{others}; repair it, or leave such images out with data.on_bad=skip")
+        log.warning("left out %d bad image(s), the first: %s", len(bad), first)
+        source = _take(source, [index for index in range(len(hashes)) if index not in bad])
+        _check(source, f"{_where(config)}, without its {len(bad)} bad images")
+    return source, [content for content in hashes if content], skipped
+
+
+def _where(config: DataConfig) -> str:
+    return f"data.csv={config.csv}" if config.csv else config.root or config.name or config._target_
+
+
+def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:
+    seen = {hashes[index] for index in split["train"]}
+    shared = {name: sum(hashes[index] in seen for index in split[name]) for name in ("val", "test")}
+    for name, count in shared.items():
+        if count:
+            log.warning("%d of the %s images are in train too: %s accuracy is flattered", count, name, name)
+    return shared
+
+
+def _sorted(source: Source) -> Source:
+    """In the order of names, so that neither splits nor batches depend on how a file system or a CSV is ordered."""
+    return _take(source, sorted(range(len(source.names)), key=source.names.__getitem__))
+
+
+def _take(source: Source, kept: list[int]) -> Source:
+    rows = np.array(kept, dtype=np.int64)
+    load, paths = source.load, source.paths
+    return Source(
+        classes=tuple(source.classes),
+        names=tuple(source.names[index] for index in kept),
+        labels=np.asarray(source.labels)[rows].astype(np.int64),
+        splits=None if source.splits is None else np.asarray(source.splits)[rows],
+        load=lambda index: load(kept[index]),
+        paths=None if paths is None else tuple(paths[index] for index in kept),
+    )
+
+
+def _only(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
+    """The images of the `wanted` splits, as if the data had come with these."""
+    splits = np.full(len(source.names), "", dtype="<U5")
+    for name in wanted:
+        splits[split[name]] = name
+    kept = np.flatnonzero(splits != "").tolist()
+    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits)), kept)
+
+
+def _check(source: Source, where: str) -> None:
+    """Every class needs images, in each split that is given."""
+    if not source.names:
+        raise ConfigError(f"no images in {where}")
+    if len(source.classes) < 2:
+        raise ConfigError(f"{where} has one class only, {_some(source.classes)}: a classifier needs 2 or more")
+    if source.splits is None:
+        present = {"": set(source.labels.tolist())}
+    else:
+        present = {split: set(source.labels[source.splits == split].tolist()) for split in SPLITS}
+        present = {split: labels for split, labels in present.items() if labels}
+        if "train" not in present:
+            raise ConfigError(f"{where} has no train images")
+    for split, labels in present.items():
+        if split and labels - present["train"]:
+            sides = (("train", present["train"] - labels), (split, labels - present["train"]))
+            only = "; ".join(f"only in {name}: {_named(source, extra)}" for name, extra in sides if extra)
+            raise ConfigError(f"train and {split} have different classes in {where}: {only}")
+    for split, labels in present.items():
+        if missing := set(range(len(source.classes))) - labels:
+            raise ConfigError(f"class without images{' in ' * bool(split)}{split}: {_named(source, missing)} ({where})")
+
+
+def _named(source: Source, labels: set[int]) -> str:
+    return _some(tuple(source.classes[label] for label in sorted(labels)))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _split_or_fold(source: Source, config: DataConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    split, drawn = _split(source, config, _where(config))
+    if config.folds is not None and config.fold is not None:
+        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
+    return split, drawn
+
+
+def _split(source: Source, config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The indices of each split, and which of them were drawn: from all images, or from train where that is given."""
+    fractions = {"val": config.val_fraction, "test": config.test_fraction}
+    if source.splits is None:
+        return draw(source.labels, fractions, config.split_seed, source.classes), SPLITS
+    split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
+    drawn = tuple(name for name in fractions if not len(split[name]))
+    if drawn:
+        train = split["train"]
+        shares = {name: fractions[name] for name in drawn}
+        parts = draw(source.labels[train], shares, config.split_seed, source.classes)
+        split.update({name: train[part] for name, part in parts.items()})
+        taken = " and ".join(f"{len(split[name])} images for {name}" for name in drawn)
+        log.info("%s comes without %s: drew %s from train", where, " and ".join(drawn), taken)
+    return split, drawn
+
+
+def _fold(
+    source: Source, config: DataConfig, folds: int, fold: int, split: dict[str, np.ndarray], drawn: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Train and val of one fold. The test images are the same as without folds, so that both can be compared."""
+    pool = np.sort(np.concatenate([split["train"], split["val"]]))
+    parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
+    split = split | {name: pool[part] for name, part in parts.items()}
+    # val_fraction has a say in which images are drawn for test, and in nothing else
+    return split, SPLITS if {"val", "test"} <= set(drawn) else ("train", *(name for name in drawn if name == "test"))

@@ -1,0 +1,118 @@
+"""The stored images of a data set, on disk: decoded once per machine, and mapped into memory by all runs of it.
+
+A folder `stored-<key>` in the user's cache folder holds one file, pixels.npy: uint8 [N, S, S, 3]. The key says which
+images (the data's fingerprint) and how they were brought to their size, so what lies there can't be out of date. The
+file appears whole or not at all; losing it costs time and nothing else.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.config import DataConfig, need
+from training.data.decoding import decode, stored
+from training.data.integrity import cache_folder
+from training.data.parallel import in_threads
+from training.errors import ConfigError
+from training.record import lock, remove_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.data.dataset import Dataset
+
+POLICY = 1  # changes whenever the same file would be stored as other pixels
+PIXELS, FEATURES = "pixels.npy", "features.npy"
+KEPT = (f"stored-*/{PIXELS}", f"features-*/{FEATURES}")
+DAY_S = 86400.0  # that the building of a large one may take another process
+SMALL = 64_000_000  # bytes of images that are no files, from which on they are kept on disk for the other runs
+log = logging.getLogger(__name__)
+
+
+def wanted(dataset: "Dataset", config: DataConfig) -> bool:
+    """Whether the images of a data set are kept on disk. Raises ConfigError where they should be and don't fit."""
+    size = size_of(dataset, config)
+    fits = size <= config.cache_gb * 1e9
+    if config.cache == "disk":
+        room = f"data.cache_gb={config.cache_gb:g}"
+        need(fits, f"data.cache=disk: {size / 1e9:.3g} GB of images are more than {room}")
+    return config.cache == "disk" or (config.cache == "auto" and fits and (dataset.paths is not None or size > SMALL))
+
+
+def decoded(dataset: "Dataset", config: DataConfig, index: int) -> np.ndarray:
+    """uint8 [S, S, 3], from the file. Raises BadImage (an OSError) with the path if it has vanished or broken since."""
+    return stored(decode(lambda: dataset.load(index), dataset.where(index)), config)
+
+
+def build_ahead(dataset: "Dataset", config: DataConfig) -> None:
+    """Have the images on disk before runs ask for them. What goes wrong they will say."""
+    with contextlib.suppress(OSError, ConfigError):
+        if wanted(dataset, config):
+            mapped(dataset, config, lambda index: decoded(dataset, config, index))
+
+
+def mapped(dataset: "Dataset", config: DataConfig, one: "Callable[[int], np.ndarray]") -> np.ndarray:
+    """uint8 [N, S, S, 3], read-only, on disk; made with `one` (image i as [S, S, 3]) where it isn't there yet. Raises
+    OSError where it can't be written, and what `one` raises."""
+    folder = cache_folder() / f"stored-{key(dataset, config)}"
+    file = folder / PIXELS
+    if not file.exists():
+        with lock(folder, wait_s=DAY_S):  # another slot may be at it: its work is ours
+            remove_parts(folder)
+            if not file.exists():
+                make_room(size_of(dataset, config), config.cache_gb * 1e9, folder)
+                build(file, (len(dataset.names), config.stored, config.stored, 3), one)
+    pixels: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    os.utime(file)  # the least recently used goes first
+    return pixels
+
+
+def size_of(dataset: "Dataset", config: DataConfig) -> int:
+    """Bytes of all stored images."""
+    return len(dataset.names) * config.stored**2 * 3
+
+
+def key(dataset: "Dataset", config: DataConfig) -> str:
+    """16 hex digits for these images at this size."""
+    about = (POLICY, dataset.fingerprint, len(dataset.names), config.stored, config.resize)
+    return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+
+
+def build(file: Path, shape: tuple[int, ...], one: "Callable[[int], np.ndarray]") -> None:
+    """Decode all images into `file`, with a progress bar if it takes long."""
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+
+        def store(index: int) -> None:
+            pixels[index] = one(index)
+
+        in_threads(store, range(shape[0]), "decoding images")
+        pixels.flush()
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def make_room(needed: int, limit: float, keep: Path) -> None:
+    """Remove what was used longest ago until `needed` more bytes stay below `limit`. (What a run has mapped stays with
+    it until it ends.)"""
+    found = []
+    for file in (file for name in KEPT for file in cache_folder().glob(name)):
+        if file.parent != keep:
+            stat = file.stat()
+            found.append((stat.st_mtime, stat.st_size, file.parent))
+    held = sum(size for _, size, _ in found)
+    for _, size, folder in sorted(found):
+        if held + needed <= limit:
+            break
+        log.info("data.cache_gb: removing %s", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        held -= size

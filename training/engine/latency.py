@@ -1,0 +1,107 @@
+"""How long a trained network takes for an image: from uint8 in memory to class scores in memory, on one device.
+
+Milliseconds an image: the time of a batch, divided by its images. Whatever else the device does at the time counts, the
+other runs of a sweep too.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.config import RunConfig
+from training.device import Compute, autocast, layout
+from training.errors import ConfigError
+from training.progress import bar
+from training.record import RECORD, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from training.data.batches import Preprocessing
+    from training.engine.prepare import Prepared
+
+BATCHES = (1, 32)
+WARM_UP = 3  # calls before the first that counts: memory is found, kernels are chosen
+LEAST, MOST, ENOUGH_S = 10, 100, 3.0  # calls that count, and the seconds after which no more than LEAST are made
+log = logging.getLogger(__name__)
+
+
+def measure(answer: Callable[[np.ndarray], object], side: int) -> dict[str, dict[str, float]]:
+    """Median and 95th percentile in ms an image: {"batch_1": {"median": .., "p95": ..}, "batch_32": ..}.
+
+    `answer` takes uint8 [B, 3, side, side] and comes back when the scores are there.
+    """
+    found = {}
+    with bar("measuring latency", len(BATCHES) * MOST) as advance:
+        for batch in BATCHES:
+            images = np.random.default_rng(0).integers(0, 256, (batch, 3, side, side), dtype=np.uint8)
+            for _ in range(WARM_UP):
+                answer(images)
+            times: list[float] = []
+            while len(times) < MOST and (len(times) < LEAST or sum(times) < ENOUGH_S):
+                started = time.perf_counter()
+                answer(images)
+                times.append(time.perf_counter() - started)
+                advance()
+            advance(MOST - len(times))
+            median, p95 = np.percentile(np.array(times) * 1000 / batch, [50, 95]).tolist()
+            found[f"batch_{batch}"] = {"median": median, "p95": p95}
+    return found
+
+
+def lacks_latency(config: RunConfig, record: dict[str, Any]) -> bool:
+    """Whether a run is done but for its latency, which it was asked for."""
+    return config.tracking.latency and record.get("status") == "done" and "latency_ms" not in record
+
+
+def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, compute: Compute) -> dict[str, Any]:
+    """{"latency_ms": ..} of a network that lies on its device, as it was trained: same precision, same layout. {} with
+    a warning where it can't be measured, since a result is not to be lost over it."""
+    import torch
+
+    from training.data.batches import to_device
+    from training.models.build import logits
+
+    model.eval()
+
+    @torch.no_grad()
+    def answer(images: np.ndarray) -> object:
+        pixels = preprocessing.plain(to_device(torch.from_numpy(images), compute.device))
+        with autocast(compute):
+            return logits(model(pixels.contiguous(memory_format=layout(compute)))).float().cpu()
+
+    try:
+        found = measure(answer, side)
+    except (RuntimeError, MemoryError) as error:  # no memory for 32 images, say
+        log.warning("the latency can't be measured: %s", error)
+        return {}
+    log.info("latency: %.3f ms an image alone, %.3f ms in a batch of %d", *latency_line(found), BATCHES[-1])
+    return {"latency_ms": found}
+
+
+def latency_line(found: dict[str, dict[str, float]]) -> tuple[float, float]:
+    """The two medians."""
+    first, last = (found[f"batch_{batch}"]["median"] for batch in BATCHES)
+    return first, last
+
+
+def add_latency(prepared: "Prepared", record: dict[str, Any]) -> dict[str, Any]:
+    """Measure the network of a finished run, from its file, and add that to its record; gives the record."""
+    import torch
+
+    from training.predict import load_run
+
+    compute = prepared.compute
+    try:
+        trained = load_run(prepared.folder, compute.device)
+    except ConfigError as error:
+        log.warning("the latency can't be measured: %s", error)
+        return record
+    torch.set_num_threads(record["threads"])
+    model, side = trained.model.to(memory_format=layout(compute)), trained.about["preprocessing"]["stored_size"]
+    record = record | latency_of(model, trained.preprocessing, side, compute)
+    write_json(prepared.folder / RECORD, record)
+    return record

@@ -1,0 +1,161 @@
+"""One epoch of training, and evaluation. Nothing here waits for the device before the epoch is over.
+
+(Except in fp16, where torch's GradScaler may look at every step whether it overflowed. And three augmentations wait
+while they make a batch: torchvision's trivial and erasing copy numbers to the device, augment.own works on the CPU.)
+"""
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from training.config import TrainerConfig
+from training.device import Compute, autocast
+from training.engine.cuda_graph import Captured
+from training.engine.loss import training_loss
+from training.engine.metrics import Predictions
+from training.engine.optimizer import Schedule, gradient_norm
+from training.engine.out_of_memory import pieces
+from training.engine.techniques.ema import Average
+from training.engine.techniques.mixup import main_labels
+from training.engine.unused_conv_weights import spare_idle_taps
+from training.models.build import logits
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """Means over the images of an epoch (`acc` in per cent), the mean gradient norm over its steps, and its time.
+
+    `loss` is what is minimized, label smoothing and class weights included; both are taken in training mode, before
+    each step. Of a mixed image the class with the largest share is the right one.
+    """
+
+    loss: float
+    acc: float
+    grad_norm: float
+    images: int
+    seconds: float
+
+
+@dataclass
+class Trainer:
+    """What an epoch of training works on."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: Schedule
+    scaler: torch.amp.GradScaler
+    config: TrainerConfig
+    compute: Compute
+    max_steps: int | None = None
+    average: Average | None = None
+    frozen: list[nn.Module] = field(default_factory=list)  # layers that stay in evaluation mode
+    class_weights: Tensor | None = None  # [classes]
+    micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
+
+    def __post_init__(self) -> None:
+        if self.compute.device == "cpu" and self.compute.precision == "bf16":
+            spare_idle_taps(self.model)
+        self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated, selected and kept: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.model
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """The precision that the config asks for."""
+        return autocast(self.compute, cached=not self.config.capture)
+
+    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object]) -> EpochResult:
+        """Train on `batches` once. `on_batch` is called after each."""
+        started = time.perf_counter()
+        self.model.train()
+        for module in self.frozen:
+            module.eval()
+        device = self.compute.device
+        loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
+        images = steps = 0
+        for group in itertools.islice(grouped(batches, self.config.accumulate), self.max_steps):
+            size = sum(len(labels) for _, labels in group)
+            self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
+            for inputs, labels in (piece for batch in group for piece in pieces(batch, self.micro_batch)):
+                if self.captured is None:
+                    loss, right = self._pass(inputs, labels, len(labels) / size)
+                else:
+                    loss, right = self.captured(inputs, labels)
+                loss_sum += loss * len(labels)
+                correct += right
+            for _ in group:
+                on_batch()
+            norm_sum += torch.nan_to_num(self._step(), nan=0.0, posinf=0.0)  # fp16 skips steps that overflow
+            images, steps = images + size, steps + 1
+        total = float(loss_sum)  # the one place where the device is waited for
+        seconds = time.perf_counter() - started
+        return EpochResult(total / images, 100 * float(correct) / images, float(norm_sum) / steps, images, seconds)
+
+    def _pass(self, inputs: Tensor, labels: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Forward, and backward with `share` of the loss; gives the loss and how many are right."""
+        with self.autocast():
+            scores = logits(self.model(inputs)).float()
+            loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
+        self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), (scores.detach().argmax(1) == main_labels(labels)).sum()
+
+    def _step(self) -> Tensor:
+        self.scaler.unscale_(self.optimizer)
+        norm = gradient_norm(self.model, self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.after_step()
+        if self.average is not None:
+            self.average.update(self.model)
+        return norm
+
+    def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
+        """Class scores for every image."""
+        return evaluate(self.judged, batches, self.compute)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], compute: Compute) -> Predictions:
+    """Class scores for every image, of the network as it is used, not trained."""
+    model.eval()
+    scores, labels = [], []
+    with autocast(compute):  # once for all batches, so that it casts the weights once
+        for inputs, wanted in batches:
+            scores.append(logits(model(inputs)).float())
+            labels.append(wanted)
+    all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
+    loss = float(functional.cross_entropy(all_scores, all_labels))
+    return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
+
+
+def grouped(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Batches in groups of `size`; the last may be smaller."""
+    group: list[tuple[Tensor, Tensor]] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def finite(*values: float) -> bool:
+    """Whether no value is infinite or not a number."""
+    return all(math.isfinite(value) for value in values)
+
+
+def reseed(seed: int, epoch: int) -> None:
+    """Set torch's randomness (dropout, stochastic depth) for one epoch, whatever happened before it."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]))

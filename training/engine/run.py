@@ -1,0 +1,273 @@
+"""One run, from a prepared config to its record. Killed at any point and called again, it goes on."""
+
+import contextlib
+import errno
+import gc
+import io
+import logging
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from training.code_version import code_version, same_results
+from training.config import AUTO, as_dict
+from training.data.batches import one_batch
+from training.device import describe
+from training.engine.latency import add_latency, lacks_latency, latency_of
+from training.engine.metrics import Predictions, summarize
+from training.engine.mistakes import worst_mistakes
+from training.engine.out_of_memory import halved, out_of_memory
+from training.engine.prepare import Prepared
+from training.engine.session import Session
+from training.errors import Diverged, Pruned
+from training.progress import EpochReport
+from training.record import (
+    BEST,
+    CONFIG,
+    EXPORTS,
+    MISTAKES,
+    RECORD,
+    RESUME,
+    SCHEMA,
+    lock,
+    predictions_file,
+    read_record,
+    remove_parts,
+    write_json,
+    write_whole,
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+Listener = Callable[[EpochReport], None]
+
+
+def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime | None = None) -> dict[str, Any]:
+    """Train, evaluate, and leave a record in the run folder; gives the record.
+
+    A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
+    the run. `started`: when its preparation began, for the record. Any failure is recorded, then raised. Raises
+    training.record.RunInUse where another process has it.
+    """
+    started = started or datetime.now(UTC)
+    folder, config = prepared.folder, prepared.config
+    if config.debug.overfit_batch:
+        prepared = replace(prepared, dataset=one_batch(prepared.dataset, config.trainer.batch_size, config.draws))
+    with lock(folder, wait_s=2):  # for the last breath of a run whose sweep was killed
+        remove_parts(folder)
+        if (known := finished(folder, config.sweep.stale)) is not None:
+            (folder / RESUME).unlink(missing_ok=True)  # there if the run was killed right after its record
+            return add_latency(prepared, known) if lacks_latency(config, known) else known
+        for name in (RECORD, *EXPORTS.values()):  # an export is of the network that is trained anew now
+            (folder / name).unlink(missing_ok=True)
+        about = head_of_record(prepared)
+        log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
+        try:
+            write_json(folder / CONFIG, about)
+            record = _in_memory(prepared, on_epoch, started)
+            write_json(folder / RECORD, record)
+        except Exception as error:
+            _record_failure(folder, about, error)
+            raise
+        if record["status"] != "pruned":  # a grid may ask for the rest of that one
+            (folder / RESUME).unlink(missing_ok=True)
+        return record
+
+
+def finished(folder: Path, stale: str) -> dict[str, Any] | None:
+    """The record of a run that need not be done again. Failed and pruned ones need, with stale=rerun old code's too."""
+    record = read_record(folder)
+    if record is None or record.get("status") not in ("done", "diverged"):
+        return None
+    if not same_results(record.get("code_version")):
+        if stale == "rerun":
+            return None
+        log.warning("%s was made by another version of training/; sweep.stale=rerun would repeat it", folder)
+    log.info("%s is finished already: %s", folder, record["status"])
+    return record
+
+
+def head_of_record(prepared: Prepared) -> dict[str, Any]:
+    """What a run is, before anything is known of how it ends."""
+    dataset, facts = prepared.dataset, prepared.facts
+    return {
+        "schema": SCHEMA,
+        "identity": prepared.identity,
+        "seed": prepared.config.seed,
+        "fold": prepared.config.data.fold,
+        "sweep": prepared.config.sweep.name,
+        "config": as_dict(prepared.config),
+        "resolved": {
+            "weights": facts.weights,
+            "normalize": facts.normalize,
+            "precision": facts.precision,
+            "memory_format": facts.memory_format,
+            "device": prepared.compute.device,
+            "device_name": describe(prepared.compute.device),
+        },
+        "data": {
+            "fingerprint": dataset.fingerprint,
+            "classes": list(dataset.classes),
+            "n": {name: len(indices) for name, indices in dataset.split.items()},
+            "skipped": list(dataset.skipped),
+            "shared": dataset.shared,
+        },
+        "code_version": code_version(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
+    }
+
+
+def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+    """The record of a session. With on_oom=accumulate one that runs out of memory is followed by another, which
+    goes on from the last state in pieces of half the size."""
+    size: int | None = None
+    while True:
+        try:
+            with contextlib.closing(Session(prepared, size)) as session:
+                size = session.state.micro_batch
+                return _record(session, on_epoch, started)
+        except Exception as error:
+            smaller = halved(size or prepared.config.trainer.batch_size)
+            if prepared.config.trainer.on_oom == "fail" or not out_of_memory(error) or smaller is None:
+                raise
+            size = smaller
+            log.warning("out of memory: it goes on from the last state in pieces of %d images", size)
+        session = None  # type: ignore[assignment]  # and its tensors with it
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _record(session: Session, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+    prepared, state = session.prepared, session.state
+    about = head_of_record(prepared)
+    if prepared.config.optimizer.lr == AUTO:
+        about["resolved"]["lr"] = state.lr
+    record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
+    if state.micro_batch is not None:
+        record["resolved"]["micro_batch"] = state.micro_batch
+    if lacks_latency(prepared.config, record):
+        side = prepared.config.data.stored
+        record |= latency_of(session.trainer.judged, session.preprocessing, side, prepared.compute)
+    if record["status"] != "pruned":  # a grid may ask for the rest of that one
+        session.saver.forget()
+    return record
+
+
+def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
+    """What the run came to. Diverging is a result too, not a failure."""
+    common = {"params": session.parameter_count, "threads": session.state.threads}
+    try:
+        _train(session, on_epoch)
+        return common | _finish(session)
+    except (Diverged, Pruned) as error:
+        status = type(error).__name__.lower()
+        log.warning("%s: %s", status, error)
+        failure = {"kind": status, "message": str(error)} if status == "diverged" else None
+        return common | {"status": status, "failure": failure, "epochs_run": error.epoch}
+
+
+def _train(session: Session, on_epoch: Listener | None) -> None:
+    """All epochs that are left."""
+    state, epochs = session.state, session.config.trainer.epochs
+    if state.epoch:
+        log.info("going on after epoch %d of %d", state.epoch, epochs)
+    while state.epoch < epochs and not session.out_of_patience:
+        row = session.train_one_epoch()
+        left = (epochs - state.epoch) * state.seconds / state.epoch
+        log.info(
+            "epoch %d/%d  train loss %.4f acc %.2f  val loss %.4f acc %.2f  lr %.2e  %.0f images/s  %.0f s left",
+            state.epoch, epochs, row["train_loss"], row["train_acc"], row["val_loss"], row["val_acc"], row["lr"],
+            row["images_per_s"], left,
+        )  # fmt: skip
+        if on_epoch is not None:
+            told = (row["val_acc"], row["val_loss"], row["images_per_s"], left)
+            monitor = session.config.trainer.monitor
+            on_epoch(EpochReport(state.epoch, epochs, *told, monitor, row[monitor]))
+    if state.epoch < epochs:
+        log.info(
+            "no better %s in %d epochs: training ends early",
+            session.config.trainer.monitor,
+            session.config.trainer.patience,
+        )
+
+
+def _finish(session: Session) -> dict[str, Any]:
+    """Look at the test set, once, at the selected epoch, and leave predictions and weights."""
+    state = session.state
+    val, test = session.final_predictions()
+    save_predictions(session.folder, session.prepared, val, test)
+    write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
+    write_whole(session.folder / BEST, session.best_weights_file())
+    classes = session.prepared.dataset.classes
+    outcome = {
+        "status": "done",
+        "failure": None,
+        "epochs_run": state.epoch,
+        "stopped_early": state.epoch < session.config.trainer.epochs,
+        "best_epoch": state.best_epoch,
+        "val": summarize(val, classes),
+        "test": summarize(test, classes),
+    }
+    log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
+    session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)
+    return outcome
+
+
+def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: Predictions) -> None:
+    """Write predictions_val.npz and predictions_test.npz: id, label, logits."""
+    dataset = prepared.dataset
+    for split, predictions in (("val", val), ("test", test)):
+        names = [dataset.names[index] for index in dataset.split[split]]
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
+        )
+        write_whole(folder / predictions_file(split), buffer.getvalue())
+
+
+def _times(session: Session, started: datetime) -> dict[str, Any]:
+    """`minutes`: all of this process, and the epochs of earlier ones. The rest: training alone, not validation."""
+    history = session.state.history
+    seconds = sum(row["seconds"] for row in history)
+    images = sum(row["images_per_s"] * row["seconds"] for row in history)
+    return {
+        "started": started.isoformat(timespec="milliseconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "minutes": session.seconds() / 60,
+        "images_per_s": images / seconds if seconds else None,
+        "epoch_seconds": [row["seconds"] for row in history],
+        "host": platform.node(),
+        "process": os.getpid(),
+    }
+
+
+def failure_kind(error: BaseException) -> str:
+    """What a failed run failed of: out_of_memory, disk or exception."""
+    if out_of_memory(error):
+        return "out_of_memory"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "disk"
+    return "exception"
+
+
+def _record_failure(folder: Path, about: dict[str, Any], error: Exception) -> None:
+    kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
+    log.error("the run failed (%s): %s", kind, message, exc_info=error if kind == "exception" else None)
+    failure = {"kind": kind, "message": message}
+    try:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        write_json(folder / RECORD, about | {"status": "failed", "failure": failure, "time": {"finished": now}})
+    except OSError as again:
+        log.error("and its failure can't be recorded: %s", again)

@@ -1,0 +1,159 @@
+"""What a network makes of the images before its last layer, kept in the user's cache folder.
+
+A folder `features-<key>` holds features.npy: float32 [train + val, D], in evaluation mode, without augmentation. The
+key says which images, how they were brought to the network, and the content of its weights, so what lies there can't be
+out of date. It shares data.cache_gb with the stored images (training/data/pixel_cache.py).
+"""
+
+import hashlib
+import inspect
+import io
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.config import ModelConfig, RunConfig, need
+from training.data.integrity import cache_folder
+from training.data.pixel_cache import DAY_S, FEATURES, make_room
+from training.engine.prepare import Prepared
+from training.engine.session import Session
+from training.engine.temporary_session import session_aside
+from training.models.build import head_prefix, locate
+from training.models.weights import checkpoint_file, content_hash, imagenet_weights
+from training.progress import bar
+from training.record import lock, remove_parts, write_whole
+
+POLICY = 1  # changes whenever the same network would give other features for the same images
+SPLITS = ("train", "val")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Of the train and val images: float32 [N, D] each, in the order of the data set's splits."""
+
+    train: np.ndarray
+    val: np.ndarray
+    seconds: float
+    cached: bool
+
+
+def features_of(prepared: Prepared) -> Features:
+    """Those of a config's initial weights, from the cache where they are there. Raises ConfigError and BadImage."""
+    started = time.perf_counter()
+    folder = cache_folder() / f"features-{key(prepared)}"
+    count = len(prepared.dataset.split["train"])
+    both = _kept(folder, prepared)
+    cached = both is not None
+    if both is None:
+        try:
+            with lock(folder, wait_s=DAY_S):
+                remove_parts(folder)
+                both = _kept(folder, prepared)  # another process may have been at it
+                cached = both is not None
+                if both is None:
+                    both = extract(prepared)
+                    _keep(folder, both, prepared.config.data.cache_gb)
+        except OSError as error:
+            if both is None:
+                raise
+            log.info("no features are kept: %s", error)
+    return Features(both[:count], both[count:], time.perf_counter() - started, cached)
+
+
+def key(prepared: Prepared) -> str:
+    """16 hex digits for these weights on these images. What changes training alone doesn't enter."""
+    config, facts, dataset = prepared.config, prepared.facts, prepared.dataset
+    model = asdict(config.model)
+    for name in ("drop_path", "dropout", "accepts", "weights"):
+        del model[name]
+    images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
+    data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
+    about = [POLICY, data, model, facts.normalize, facts.precision, facts.memory_format]
+    about += [weights_content(config, facts.weights), own_code(config.model)]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_content(config: RunConfig, resolved: str) -> str:
+    """What stands for the numbers in the network: a hash of the file that they come from, or the seed."""
+    if resolved == "none":
+        return f"seed {config.seed}"
+    if resolved.startswith("checkpoint:"):
+        return content_hash(checkpoint_file(config.weights.path))
+    return Path(imagenet_weights(config.model.name, resolved).url).name  # its hash is in its name, and was checked
+
+
+def own_code(model: ModelConfig) -> str:
+    """The source of the module that a model of your own is in: it may change under the same name."""
+    if model._target_ == ModelConfig._target_:
+        return ""
+    module = inspect.getmodule(locate(model._target_, "model"))
+    try:
+        return "" if module is None else inspect.getsource(module)
+    except (OSError, TypeError):
+        return ""
+
+
+def _kept(folder: Path, prepared: Prepared) -> np.ndarray | None:
+    wanted = sum(len(prepared.dataset.split[name]) for name in SPLITS)
+    try:
+        found: np.ndarray = np.load(folder / FEATURES, allow_pickle=False)
+        os.utime(folder / FEATURES)  # the least recently used goes first
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.ndim == 2 and len(found) == wanted else None
+
+
+def _keep(folder: Path, features: np.ndarray, limit_gb: float) -> None:
+    if features.nbytes > limit_gb * 1e9:
+        return
+    make_room(features.nbytes, limit_gb * 1e9, folder)
+    buffer = io.BytesIO()
+    np.save(buffer, features)
+    write_whole(folder / FEATURES, buffer.getbuffer())
+
+
+def extract(prepared: Prepared) -> np.ndarray:
+    """float32 [train + val, D]: what goes into the layer that makes the class scores."""
+    with session_aside(prepared) as session:
+        caught: list[Tensor] = []
+
+        def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            caught.append(pooled(inputs[0]).float())
+
+        head = head_prefix(session.model)
+        session.model.get_submodule(head).register_forward_pre_hook(catch)
+        parts = [part for split in SPLITS for part in _over(session, split, caught, head)]
+    features = np.concatenate(parts)
+    called = prepared.config.model.called
+    need(bool(np.isfinite(features).all()), f"{called}, {prepared.facts.weights}: its features are not finite numbers")
+    return features
+
+
+def _over(session: Session, split: str, caught: list[Tensor], head: str) -> list[np.ndarray]:
+    parts = []
+    session.model.eval()
+    with bar(f"features of {split}", len(session.prepared.dataset.split[split])) as advance, torch.inference_mode():
+        for images, labels in session.batches.evaluate(split, session.config.trainer.batch_size):
+            caught.clear()
+            with session.trainer.autocast():
+                session.model(images)
+            once = len(caught) == 1 and len(caught[0]) == len(labels)
+            need(once, f"{session.config.model.called}: its layer {head} doesn't see each image once")
+            parts.append(caught[0].cpu().numpy())
+            advance(len(labels))
+    return parts
+
+
+def pooled(features: Tensor) -> Tensor:
+    """[B, D] of [B, D], of tokens [B, T, D], or of a map [B, D, H, W] (before a head that is a convolution)."""
+    if features.ndim == 4:
+        return features.mean((2, 3))
+    return features.mean(1) if features.ndim == 3 else features
