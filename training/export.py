@@ -4,8 +4,8 @@ python -m training.export outputs/runs/resnet18-.../seed=0 --to onnx
 python -m training.export outputs/runs/resnet18-.../seed=0 --to torch --out model.pt2
 
 The file takes uint8 images [batch, 3, S, S] at their stored size and gives logits [batch, classes]; classes and
-preprocessing are inside (training/finished/exporters.py). It is written, loaded again, and asked about all val images: where it
-doesn't answer as the run did, nothing is kept. Its latency is measured and goes to the run's record.
+preprocessing are inside (training/finished/exporters.py). It is written, loaded again, and asked about all val images:
+where it doesn't answer as the run did, nothing is kept. Its latency is measured and goes to the run's record.
 """
 
 import argparse
