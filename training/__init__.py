@@ -1,4 +1,11 @@
-"""One run: config -> model, data, optimizer -> loop -> record.
+"""One run: config -> images, network, optimizer -> loop -> record. Knows neither sweeps nor Hydra.
 
-Knows neither sweeps nor analysis nor Hydra. Read in this order: config, identity, data, models, optimize, loop, run.
+May import: analysis.statistics; and its programs (predict, screen, ...) sweeps.plan, which composes their config.
 """
+
+import os
+
+# Threads of torch that wait for each other must not spin, or two runs on the cores of one take four times as long.
+# OpenMP reads these when torch is imported, which is why they stand here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
