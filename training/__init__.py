@@ -9,3 +9,7 @@ import os
 # OpenMP reads these when torch is imported, which is why they stand here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+from training import moved
+
+moved.install()

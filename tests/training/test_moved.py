@@ -1,0 +1,25 @@
+"""Modules that users' own code knows by their old names."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from training.moved import MOVED
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_old_names_are_the_new_modules(old: str) -> None:
+    with pytest.warns(DeprecationWarning, match=MOVED[old]):
+        sys.modules.pop(old, None)
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+
+
+def test_nothing_is_imported_before_it_is_asked_for() -> None:
+    code = (
+        "import sys, training; print('torch' in sys.modules, len([name for name in sys.modules if 'training' in name]))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split() == ["False", "2"]
