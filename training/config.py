@@ -186,6 +186,14 @@ class SchedulerConfig:
 
 
 @dataclass
+class LossConfig:
+    """What training minimizes: a function or class (training/engine/loss.py says how it is called)."""
+
+    _target_: str = "training.engine.loss.cross_entropy"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class TrainerConfig:
     """The training loop."""
 
@@ -282,6 +290,7 @@ class RunConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata={"identity": False})
     debug: DebugConfig = field(default_factory=DebugConfig)

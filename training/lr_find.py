@@ -93,7 +93,7 @@ def _find(options: argparse.Namespace) -> None:
         config, compute = prepared.config, prepared.compute
         given = session.model, session.batches, config, compute
         asked = options.low, options.high, options.steps
-        found = range_test(*given, *asked, class_weights=session.class_weights)
+        found = range_test(*given, *asked, loss=session.loss)
     file = prepared.folder / "lr_find.html"
     write_whole(prepared.folder / CURVE, as_csv(found).encode())
     write_whole(file, page(found, f"{prepared.subfolder}: learning rate range test").encode())

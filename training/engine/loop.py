@@ -20,12 +20,11 @@ from torch.optim import Optimizer
 from training.config import TrainerConfig
 from training.device import Compute, autocast
 from training.engine.cuda_graph import Captured
-from training.engine.loss import training_loss
+from training.engine.loss import Loss, cross_entropy, main_labels
 from training.engine.metrics import Predictions
 from training.engine.optimizer import Schedule, gradient_norm
 from training.engine.out_of_memory import pieces
 from training.engine.techniques.ema import Average
-from training.engine.techniques.mixup import main_labels
 from training.engine.unused_conv_weights import spare_idle_taps
 from training.models.build import logits
 
@@ -58,7 +57,7 @@ class Trainer:
     max_steps: int | None = None
     average: Average | None = None
     frozen: list[nn.Module] = field(default_factory=list)  # layers that stay in evaluation mode
-    class_weights: Tensor | None = None  # [classes]
+    loss: Loss = cross_entropy
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
 
     def __post_init__(self) -> None:
@@ -106,7 +105,7 @@ class Trainer:
         """Forward, and backward with `share` of the loss; gives the loss and how many are right."""
         with self.autocast():
             scores = logits(self.model(inputs)).float()
-            loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
+            loss = self.loss(scores, labels)
         self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (scores.detach().argmax(1) == main_labels(labels)).sum()
 

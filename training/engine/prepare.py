@@ -8,9 +8,18 @@ import os
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from training.config import AUTO, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, need
+from training.config import (
+    AUTO,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    SchedulerConfig,
+    TrainerConfig,
+    need,
+)
 from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
@@ -59,6 +68,8 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
+    mixes = bool(config.augment.mixup or config.augment.cutmix)
+    _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
@@ -75,7 +86,7 @@ def _check_root(root: Path) -> None:
     need(os.access(there, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {there}")
 
 
-def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig) -> str:
+def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig | LossConfig) -> str:
     return json.dumps(asdict(part), sort_keys=True)
 
 
@@ -114,6 +125,15 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
         raise
     except Exception as error:  # what torch makes of nonsense in kwargs
         raise ConfigError(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+@cache
+def _check_loss(loss_key: str, smoothing: float, weights: Any, classes: int, mixes: bool) -> None:
+    """The loss takes its settings and these targets."""
+    from training.engine.loss import check_loss
+
+    trainer = TrainerConfig(label_smoothing=smoothing, class_weights=weights)
+    check_loss(LossConfig(**json.loads(loss_key)), trainer, classes, mixes)
 
 
 @cache

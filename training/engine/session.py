@@ -19,7 +19,7 @@ from training.data.image_store import ImageStore
 from training.device import keep_freed_memory, layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import Trainer, finite, reseed
-from training.engine.loss import balanced_weights
+from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import found_rate
 from training.engine.metrics import MONITORS, Predictions, monitored
 from training.engine.optimizer import Schedule, build_optimizer, learning_rates
@@ -54,6 +54,7 @@ class Session:
         store = ImageStore(prepared.dataset, self.config.data)
         self.preprocessing = self._preprocessing(store)
         self.batches = Batches(prepared.dataset, store, self.preprocessing, prepared.compute)
+        self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
         self.state.lr = self.state.lr or self._learning_rate()
         self.trainer = self._build_trainer()
         self.parts: dict[str, Any] = {
@@ -120,7 +121,7 @@ class Session:
         if lr != AUTO:
             return float(lr)
         given = self.model, self.batches, self.config, self.prepared.compute, self.folder
-        return found_rate(*given, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
+        return found_rate(*given, loss=self.loss, micro_batch=self.state.micro_batch)
 
     def _build_trainer(self) -> Trainer:
         trainer, compute = self.config.trainer, self.prepared.compute
@@ -130,10 +131,9 @@ class Session:
         scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
         average = None if trainer.ema is None else Average(self.model, trainer.ema)
         parts = (self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps, average)
-        return Trainer(*parts, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
+        return Trainer(*parts, loss=self.loss, micro_batch=self.state.micro_batch)
 
-    @property
-    def class_weights(self) -> torch.Tensor | None:
+    def _class_weights(self) -> torch.Tensor | None:
         """Of the loss, float32 [classes]."""
         if self.config.trainer.class_weights == "none":
             return None

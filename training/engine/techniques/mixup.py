@@ -37,10 +37,5 @@ def mixed(
         yield images.contiguous(memory_format=layout), shares
 
 
-def main_labels(labels: Tensor) -> Tensor:
-    """The class with the largest share of each image, int64 [B]; plain labels as they are."""
-    return labels if labels.ndim == 1 else labels.argmax(1)
-
-
 def _is_channels_last(images: Tensor) -> bool:
     return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
