@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from training.errors import ConfigError
+from training.metrics import check_monitor
 
 AUTO = "auto"  # of optimizer.lr
 
@@ -198,7 +199,8 @@ class TrainerConfig:
     """The training loop."""
 
     epochs: int = 6
-    monitor: Literal["val_acc", "val_balanced_acc", "val_macro_f1", "val_loss"] = "val_acc"  # selects the best epoch
+    monitor: str = "val_acc"  # selects the best epoch: val_NAME of a metric (training/metrics.py)
+    metrics: dict[str, Any] = field(default_factory=dict)  # of your own, NAME: {_target_, direction, ...}
     patience: int | None = None  # epochs without a better monitor after which training ends; null: never
     batch_size: int = 64
     accumulate: int = 1  # batches whose gradients are summed into one step
@@ -220,6 +222,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate"):
             need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+        check_monitor(self.monitor, self.metrics)
         frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
         need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
         ok = not self.freeze_epochs or self.freeze_epochs < self.epochs

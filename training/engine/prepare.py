@@ -70,6 +70,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
     mixes = bool(config.augment.mixup or config.augment.cutmix)
     _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
+    _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
@@ -134,6 +135,15 @@ def _check_loss(loss_key: str, smoothing: float, weights: Any, classes: int, mix
 
     trainer = TrainerConfig(label_smoothing=smoothing, class_weights=weights)
     check_loss(LossConfig(**json.loads(loss_key)), trainer, classes, mixes)
+
+
+@cache
+def _check_metrics(metrics_key: str, classes: int) -> None:
+    """Metrics of the user's own give a number."""
+    if own := json.loads(metrics_key):
+        from training.engine.metrics import check_own_metrics
+
+        check_own_metrics(own, classes)
 
 
 @cache

@@ -210,15 +210,15 @@ def _finish(session: Session) -> dict[str, Any]:
     save_predictions(session.folder, session.prepared, val, test)
     write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
     write_whole(session.folder / BEST, session.best_weights_file())
-    classes = session.prepared.dataset.classes
+    classes, own = session.prepared.dataset.classes, session.config.trainer.metrics
     outcome = {
         "status": "done",
         "failure": None,
         "epochs_run": state.epoch,
         "stopped_early": state.epoch < session.config.trainer.epochs,
         "best_epoch": state.best_epoch,
-        "val": summarize(val, classes),
-        "test": summarize(test, classes),
+        "val": summarize(val, classes, own),
+        "test": summarize(test, classes, own),
     }
     log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
     session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)

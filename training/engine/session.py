@@ -21,7 +21,7 @@ from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import Trainer, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import found_rate
-from training.engine.metrics import MONITORS, Predictions, monitored
+from training.engine.metrics import Predictions, measure, signed
 from training.engine.optimizer import Schedule, build_optimizer, learning_rates
 from training.engine.prepare import Prepared
 from training.engine.techniques.ema import Average
@@ -29,6 +29,7 @@ from training.engine.techniques.freeze import freeze
 from training.engine.techniques.mixup import mixed
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
+from training.metrics import all_metrics, own_metrics
 from training.models.build import build_model, head_prefix
 from training.models.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 from training.progress import bar
@@ -188,9 +189,11 @@ class Session:
             "images_per_s": result.images / result.seconds,
         }
         monitor = config.trainer.monitor
-        found = monitored(val, monitor, self.prepared.dataset.classes)
-        row.setdefault(monitor, found)  # a column of its own where it is neither accuracy nor loss
-        value = MONITORS[monitor][1] * found
+        metrics = {metric.monitor: metric for metric in all_metrics(config.trainer.metrics).values()}
+        for name in (monitor, *(metric.monitor for metric in own_metrics(config.trainer.metrics).values())):
+            if name not in row:  # a column of its own where it is neither accuracy nor loss
+                row[name] = measure(val, metrics[name])
+        value = signed(row[monitor], metrics[monitor])
         if value > state.best_value:
             state.improved_epoch = epoch
         if value >= state.best_value:  # the later one on a tie: the longer-trained model
@@ -264,5 +267,6 @@ def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]
     scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
     scalars |= {f"lr/{group}": rate for group, rate in rates.items()}
     scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
-    scalars |= {f"{name}/val": row[f"val_{name}"] for name in ("balanced_acc", "macro_f1") if f"val_{name}" in row}
+    others = [name.removeprefix("val_") for name in row if name.startswith("val_")]
+    scalars |= {f"{name}/val": row[f"val_{name}"] for name in others}
     return scalars | {"gradient_norm": row["grad_norm"]}
