@@ -1,11 +1,16 @@
 """Parts of training of a user's own, for config lines such as loss._target_=own_training.squared."""
 
+import copy
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.engine.metrics import Predictions
+from training.engine.techniques import Batch, EpochContext, Technique
 
 
 def squared(logits: Tensor, targets: Tensor, scale: float = 1.0) -> Tensor:
@@ -53,3 +58,59 @@ def surprise(predictions: Predictions) -> float:
 def no_number(predictions: Predictions) -> str:
     """No metric."""
     return "good"
+
+
+class GradientNoise(Technique):
+    """A technique: random numbers on every gradient, less from epoch to epoch (Neelakantan et al. 2015)."""
+
+    def __init__(self, scale: float) -> None:
+        if scale < 0:
+            raise ValueError("scale is below 0")
+        self.scale, self.share = scale, 1.0
+        self.parameters: list[nn.Parameter] = []
+
+    def start(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.parameters = list(model.parameters())
+
+    def before_epoch(self, epoch: int) -> None:
+        self.share = 1 / epoch
+
+    def before_step(self) -> None:
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad += self.scale * self.share * torch.randn_like(parameter.grad)
+
+
+class Mean(Technique):
+    """A technique with a state: the mean of the weights after each step is validated and kept."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.model, self.mean = nn.Module(), nn.Module()
+
+    def start(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.model, self.mean = model, copy.deepcopy(model)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        self.steps += 1
+        for old, new in zip(self.mean.parameters(), self.model.parameters(), strict=True):
+            old += (new - old) / self.steps
+
+    @property
+    def eval_model(self) -> nn.Module:
+        return self.mean
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean.load_state_dict(state["mean"])
+        self.steps = state["steps"]
+
+
+class Mirror(Technique):
+    """A technique that changes the batches: all images are mirrored in every second epoch."""
+
+    def batches(self, batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
+        return ((images.flip(3) if context.epoch % 2 == 0 else images, labels) for images, labels in batches)

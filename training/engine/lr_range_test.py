@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from training.config import RunConfig, SchedulerConfig, need
 from training.data.batches import Batches
 from training.device import Compute
-from training.engine.loop import Trainer, grouped, reseed
+from training.engine.loop import Trainer, changed_by, grouped, reseed
 from training.engine.optimizer import Schedule, build_optimizer
-from training.engine.techniques.mixup import mixed
+from training.engine.techniques import EpochContext, active_techniques
 from training.progress import bar
 from training.record import write_whole
 
@@ -92,9 +92,11 @@ def _trainer(model: nn.Module, config: RunConfig, compute: Compute, more: dict[s
 
 
 def _endless(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    techniques = active_techniques(config).values()
     for epoch in itertools.count(1):
         once = batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
-        yield from mixed(once, config.augment, len(batches.dataset.classes), config.draws, epoch)
+        context = EpochContext(config.draws, epoch, len(batches.dataset.classes))
+        yield from changed_by(techniques, once, context)
 
 
 def smoothed_over(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
-    mixes = bool(config.augment.mixup or config.augment.cutmix)
+    mixes = _check_techniques(config)
     _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
     _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
@@ -126,6 +126,13 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
         raise
     except Exception as error:  # what torch makes of nonsense in kwargs
         raise ConfigError(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+def _check_techniques(config: RunConfig) -> bool:
+    """The techniques take their settings. Gives whether one makes shares of the labels."""
+    from training.engine.techniques import active_techniques
+
+    return any(technique.makes_shares for technique in active_techniques(config).values())
 
 
 @cache

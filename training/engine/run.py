@@ -159,7 +159,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> d
         record["resolved"]["micro_batch"] = state.micro_batch
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
-        record |= latency_of(session.trainer.judged, session.preprocessing, side, prepared.compute)
+        record |= latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
     if record["status"] != "pruned":  # a grid may ask for the rest of that one
         session.saver.forget()
     return record

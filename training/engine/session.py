@@ -18,15 +18,13 @@ from training.data.batches import Batches, Preprocessing, split_batches
 from training.data.image_store import ImageStore
 from training.device import keep_freed_memory, layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
-from training.engine.loop import Trainer, finite, reseed
+from training.engine.loop import Trainer, changed_by, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import found_rate
 from training.engine.metrics import Predictions, measure, signed
 from training.engine.optimizer import Schedule, build_optimizer, learning_rates
 from training.engine.prepare import Prepared
-from training.engine.techniques.ema import Average
-from training.engine.techniques.freeze import freeze
-from training.engine.techniques.mixup import mixed
+from training.engine.techniques import EpochContext, Technique, active_techniques
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
@@ -57,6 +55,7 @@ class Session:
         self.batches = Batches(prepared.dataset, store, self.preprocessing, prepared.compute)
         self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
         self.state.lr = self.state.lr or self._learning_rate()
+        self.techniques = active_techniques(self.config)
         self.trainer = self._build_trainer()
         self.parts: dict[str, Any] = {
             "model": self.model,
@@ -64,11 +63,15 @@ class Session:
             "schedule": self.trainer.schedule,
             "scaler": self.trainer.scaler,
         }
-        if self.trainer.average is not None:
-            self.parts["average"] = self.trainer.average
+        with_state = {
+            name: one for name, one in self.techniques.items() if type(one).state_dict is not Technique.state_dict
+        }
+        self.parts |= with_state
         for name, content in parts.items():
             self.parts[name].load_state_dict(content)
-        self.saver = Saver(self.folder, self.config.trainer.save_every_s)
+        self.saver = Saver(
+            self.folder, self.config.trainer.save_every_s, keeps_trained=self.trainer.eval_model is self.model
+        )
         self.tracker = Tracker(self.folder, self.config.tracking, self.model, self.state.epoch + 1)
 
     def _set_torch_up(self) -> None:
@@ -130,9 +133,20 @@ class Session:
         schedule = Schedule(optimizer, self.config.scheduler, trainer.epochs, self.steps_per_epoch)
         kind = compute.device.partition(":")[0]
         scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
-        average = None if trainer.ema is None else Average(self.model, trainer.ema)
-        parts = (self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps, average)
-        return Trainer(*parts, loss=self.loss, micro_batch=self.state.micro_batch)
+        for technique in self.techniques.values():
+            technique.start(self.model, optimizer)
+        return Trainer(
+            self.model,
+            optimizer,
+            schedule,
+            scaler,
+            trainer,
+            compute,
+            max_steps=self.config.debug.max_steps,
+            techniques=list(self.techniques.values()),
+            loss=self.loss,
+            micro_batch=self.state.micro_batch,
+        )
 
     def _class_weights(self) -> torch.Tensor | None:
         """Of the loss, float32 [classes]."""
@@ -165,14 +179,12 @@ class Session:
         self.saver.changing()
         reseed(config.draws, epoch)
         rates = learning_rates(self.trainer.optimizer)
-        if config.trainer.freeze_epochs:
-            frozen = epoch <= config.trainer.freeze_epochs
-            self.trainer.frozen = freeze(self.model, head_prefix(self.model), self.trainer.optimizer, frozen)
         batches = self.batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
-        batches = mixed(batches, config.augment, len(self.prepared.dataset.classes), config.draws, epoch)
+        context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))
         total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
         with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
-            result = self.trainer.epoch(batches, advance)
+            changed = changed_by(self.trainer.techniques, batches, context)
+            result = self.trainer.epoch(changed, advance, epoch)
         val = self._evaluate("val")
         if not finite(result.loss, val.loss):
             raise Diverged(epoch)
@@ -198,7 +210,7 @@ class Session:
             state.improved_epoch = epoch
         if value >= state.best_value:  # the later one on a tie: the longer-trained model
             state.best_epoch, state.best_value, state.best_loss = epoch, value, val.loss
-            state.best_weights, state.best_logits = copy_weights(self.trainer.judged), torch.from_numpy(val.logits)
+            state.best_weights, state.best_logits = copy_weights(self.trainer.eval_model), torch.from_numpy(val.logits)
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
@@ -210,9 +222,9 @@ class Session:
     @property
     def out_of_patience(self) -> bool:
         """Whether the monitor has not improved for so long that training ends early (Prechelt 1998, "Early stopping -
-        but when?"). Epochs in which all but the head is frozen don't count."""
+        but when?"). Some techniques let it count from a later epoch."""
         patience, state = self.config.trainer.patience, self.state
-        since = max(state.improved_epoch, self.config.trainer.freeze_epochs)
+        since = max([state.improved_epoch, *(technique.patience_from for technique in self.trainer.techniques)])
         return patience is not None and state.epoch - since >= patience
 
     def _evaluate(self, split: str) -> Predictions:
@@ -233,7 +245,7 @@ class Session:
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.saver.changing()
-        put(self.trainer.judged, state.best_weights)
+        put(self.trainer.eval_model, state.best_weights)
         return val, self._evaluate("test")
 
     def best_weights_file(self) -> bytes:
