@@ -25,7 +25,7 @@ from training.engine.metrics import Predictions
 from training.engine.optimizer import Schedule, gradient_norm
 from training.engine.out_of_memory import pieces
 from training.engine.techniques import Batch, EpochContext, Technique
-from training.engine.unused_conv_weights import spare_idle_taps
+from training.engine.unused_conv_weights import zero_unused_gradients
 from training.models.build import logits
 
 
@@ -61,7 +61,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
-            spare_idle_taps(self.model)
+            zero_unused_gradients(self.model)
         self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
 
     @property
