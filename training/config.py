@@ -165,8 +165,8 @@ class OptimizerConfig:
         if self.lr != AUTO:
             try:
                 self.lr = float(self.lr)
-            except ValueError:
-                need(False, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
+            except ValueError as error:
+                raise ConfigError(f"optimizer.lr={self.lr}: expected a number above 0, or auto") from error
             need(0 < float(self.lr) < math.inf, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
         ok = self.layer_decay is None or 0 < self.layer_decay <= 1
         need(ok, f"optimizer.layer_decay={self.layer_decay}: expected a factor above 0, up to 1")

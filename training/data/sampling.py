@@ -1,8 +1,8 @@
-"""Classes of unequal size: rare ones drawn more often (data.sampling=balanced)."""
+"""Which images an epoch draws where classes are of unequal size: data.sampling=balanced."""
 
 import numpy as np
 
-DRAWS = 3  # so that these random numbers are not those of random_transforms.py
+STREAM = 3  # so that these random numbers are not those of transforms.py (streams 0 to 2)
 
 
 def balanced_draws(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
@@ -10,5 +10,5 @@ def balanced_draws(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     likely (class-balanced sampling, see Kang et al. 2020, arXiv 1910.09217); from (seed, epoch) alone."""
     present, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     chances = 1 / (len(present) * counts[inverse])
-    generator = np.random.Generator(np.random.Philox(key=[seed + (DRAWS << 32), epoch]))
+    generator = np.random.Generator(np.random.Philox(key=[seed + (STREAM << 32), epoch]))
     return generator.choice(len(labels), len(labels), p=chances)

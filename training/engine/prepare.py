@@ -113,7 +113,8 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
 @cache
 def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int) -> None:
     """Optimizer and schedule take their settings."""
-    from training.engine.optimizer import Schedule, build_optimizer
+    from training.engine.optimizer import build_optimizer
+    from training.engine.schedule import Schedule
 
     model = _sketch(model_key, classes)
     part = "optimizer"

@@ -13,7 +13,8 @@ from own_parts import tiny
 from torch import nn
 
 from training.config import OptimizerConfig, SchedulerConfig
-from training.engine.optimizer import Schedule, build_optimizer, gradient_norm, learning_rates
+from training.engine.optimizer import build_optimizer, gradient_norm, learning_rates
+from training.engine.schedule import Schedule
 from training.errors import ConfigError
 from training.models.build import torchvision_model
 
