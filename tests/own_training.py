@@ -114,3 +114,32 @@ class Mirror(Technique):
 
     def batches(self, batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
         return ((images.flip(3) if context.epoch % 2 == 0 else images, labels) for images, labels in batches)
+
+
+class Sign(torch.optim.Optimizer):
+    """An optimizer: steps of the same size for every weight, by the sign of the averaged gradient."""
+
+    def __init__(self, params: Any, lr: float, beta: float = 0.9) -> None:
+        super().__init__(params, {"lr": lr, "beta": beta})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state[parameter]
+                    mean = state.setdefault("mean", torch.zeros_like(parameter))
+                    mean.lerp_(parameter.grad, 1 - group["beta"])
+                    parameter.sub_(mean.sign(), alpha=group["lr"])
+
+
+class Triangle(torch.optim.lr_scheduler.LRScheduler):
+    """A schedule: up to the rate in the middle of training, and down again."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, total_steps: int) -> None:
+        self.total_steps = total_steps
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float]:
+        top = self.total_steps / 2
+        return [rate * (1 - abs(self.last_epoch - top) / top) for rate in self.base_lrs]
