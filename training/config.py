@@ -87,7 +87,7 @@ class DataConfig:
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
-    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see cache.py
+    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see image_store.py
     cache_gb: float = outside(20.0)  # the disk cache of all data sets together
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 
@@ -214,8 +214,8 @@ class TrainerConfig:
     techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run
-    capture: bool = False  # on CUDA, forward and backward in one launch; for small batches, see capture.py
-    on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces, see oom.py
+    capture: bool = False  # on CUDA, forward and backward in one launch; for small batches: engine/cuda_graph.py
+    on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces
     threads: int | str = outside("auto")  # CPU threads; auto: all cores, shared among the slots of a sweep
     device: str = outside("auto")  # auto, cpu, mps, cuda, cuda:N
     save_every_s: float = outside(30.0)  # the resume state of a large network, at most; 0: after every epoch

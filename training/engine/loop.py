@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -59,11 +59,13 @@ class Trainer:
     techniques: Sequence[Technique] = ()
     loss: Loss = cross_entropy
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
+    captured: Captured | None = field(init=False, default=None)  # with trainer.capture: forward and backward as a graph
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
             zero_unused_gradients(self.model)
-        self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
+        if self.config.capture and not self.micro_batch:
+            self.captured = Captured(self._pass, self.model)
 
     @property
     def eval_model(self) -> nn.Module:

@@ -68,7 +68,7 @@ def range_test(
     reseed(config.draws, 0)  # a run's epochs count from 1
     losses: list[float] = []
     least, mean = math.inf, 0.0
-    groups = grouped(_endless(batches, config), config.trainer.accumulate)
+    groups = grouped(_endless_batches(batches, config), config.trainer.accumulate)
     with bar("trying learning rates", steps) as advance:
         for step, (rate, group) in enumerate(zip(rates, groups, strict=False), start=1):
             for parameters, share in zip(trainer.optimizer.param_groups, shares, strict=True):
@@ -94,7 +94,7 @@ def _trainer(model: nn.Module, config: RunConfig, compute: Compute, loss: Loss, 
     return Trainer(model, optimizer, schedule, scaler, trainer, compute, loss=loss, micro_batch=micro_batch)
 
 
-def _endless(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless_batches(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
     techniques = active_techniques(config).values()
     for epoch in itertools.count(1):
         once = batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)

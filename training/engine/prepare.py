@@ -1,6 +1,6 @@
-"""Everything about a run that can be settled, and every mistake that can be found, before it begins.
+"""Everything about a run that can be resolved, and every mistake that can be found, before it begins.
 
-The order is by cost: what needs no torch comes first, so that a slip of the pen is told within a second.
+The order is by cost: what needs no torch comes first, so that a misspelt key is reported within a second.
 """
 
 import json
@@ -63,7 +63,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     compute = resolve_compute(config.trainer)
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
-    _check_own(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    _check_own_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
@@ -82,9 +82,9 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
 
 def _check_root(root: Path) -> None:
     """Run folders have to find a place."""
-    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
-    need(there.is_dir(), f"sweep.root={root}: {there} is a file, expected a folder")
-    need(os.access(there, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {there}")
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    need(existing.is_dir(), f"sweep.root={root}: {existing} is a file, expected a folder")
+    need(os.access(existing, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {existing}")
 
 
 def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig | LossConfig) -> str:
@@ -179,7 +179,7 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
 
 
 @cache
-def _check_own(own: str, side: int) -> None:
+def _check_own_transforms(own: str, side: int) -> None:
     """Transforms of the user's own work on images of `side` px."""
     if parts := json.loads(own):
         from training.data.own_transform import OwnTransform

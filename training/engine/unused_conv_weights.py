@@ -25,10 +25,10 @@ class _UnusedWeights:
     def __init__(self, conv: nn.Conv2d) -> None:
         self.sizes: set[tuple[int, int]] = set()
         self.unused: list[tuple[int, int | slice]] = []  # (row, column) of the kernel, or a whole row
-        conv.register_forward_pre_hook(self._look)
+        conv.register_forward_pre_hook(self._note_size)
 
-    def _look(self, conv: nn.Module, given: tuple[Any, ...]) -> None:
-        size = (given[0].shape[-2], given[0].shape[-1])
+    def _note_size(self, conv: nn.Module, args: tuple[Any, ...]) -> None:
+        size = (args[0].shape[-2], args[0].shape[-1])
         if not conv.training or size in self.sizes:
             return
         assert isinstance(conv, nn.Conv2d)
