@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from training.errors import ConfigError
+from training.metrics import check_monitor
 
 AUTO = "auto"  # of optimizer.lr
 
@@ -86,7 +87,7 @@ class DataConfig:
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
-    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see cache.py
+    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see image_store.py
     cache_gb: float = outside(20.0)  # the disk cache of all data sets together
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 
@@ -164,8 +165,8 @@ class OptimizerConfig:
         if self.lr != AUTO:
             try:
                 self.lr = float(self.lr)
-            except ValueError:
-                need(False, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
+            except ValueError as error:
+                raise ConfigError(f"optimizer.lr={self.lr}: expected a number above 0, or auto") from error
             need(0 < float(self.lr) < math.inf, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
         ok = self.layer_decay is None or 0 < self.layer_decay <= 1
         need(ok, f"optimizer.layer_decay={self.layer_decay}: expected a factor above 0, up to 1")
@@ -186,11 +187,20 @@ class SchedulerConfig:
 
 
 @dataclass
+class LossConfig:
+    """What training minimizes: a function or class (training/engine/loss.py says how it is called)."""
+
+    _target_: str = "training.engine.loss.cross_entropy"
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class TrainerConfig:
     """The training loop."""
 
     epochs: int = 6
-    monitor: Literal["val_acc", "val_balanced_acc", "val_macro_f1", "val_loss"] = "val_acc"  # selects the best epoch
+    monitor: str = "val_acc"  # selects the best epoch: val_NAME of a metric (training/metrics.py)
+    metrics: dict[str, Any] = field(default_factory=dict)  # of your own, NAME: {_target_, direction, ...}
     patience: int | None = None  # epochs without a better monitor after which training ends; null: never
     batch_size: int = 64
     accumulate: int = 1  # batches whose gradients are summed into one step
@@ -201,10 +211,11 @@ class TrainerConfig:
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: rare classes count more
     ema: float | None = None  # decay of the average of the weights that is validated and kept; null: none
+    techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run
-    capture: bool = False  # on CUDA, forward and backward in one launch; for small batches, see capture.py
-    on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces, see oom.py
+    capture: bool = False  # on CUDA, forward and backward in one launch; for small batches: engine/cuda_graph.py
+    on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces
     threads: int | str = outside("auto")  # CPU threads; auto: all cores, shared among the slots of a sweep
     device: str = outside("auto")  # auto, cpu, mps, cuda, cuda:N
     save_every_s: float = outside(30.0)  # the resume state of a large network, at most; 0: after every epoch
@@ -212,6 +223,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate"):
             need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+        check_monitor(self.monitor, self.metrics)
         frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
         need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
         ok = not self.freeze_epochs or self.freeze_epochs < self.epochs
@@ -282,6 +294,7 @@ class RunConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig, metadata={"identity": False})
     debug: DebugConfig = field(default_factory=DebugConfig)

@@ -86,14 +86,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _find(options: argparse.Namespace) -> None:
     from training.engine.prepare import prepare
-    from training.engine.temporary_session import composed, session_aside
+    from training.engine.temporary_session import composed, temporary_session
 
     prepared = prepare(composed(options.overrides))
-    with session_aside(prepared) as session:
-        config, compute = prepared.config, prepared.compute
-        given = session.model, session.batches, config, compute
-        asked = options.low, options.high, options.steps
-        found = range_test(*given, *asked, class_weights=session.class_weights)
+    with temporary_session(prepared) as session:
+        found = range_test(
+            session.model,
+            session.batches,
+            prepared.config,
+            prepared.compute,
+            low=options.low,
+            high=options.high,
+            steps=options.steps,
+            loss=session.loss,
+        )
     file = prepared.folder / "lr_find.html"
     write_whole(prepared.folder / CURVE, as_csv(found).encode())
     write_whole(file, page(found, f"{prepared.subfolder}: learning rate range test").encode())

@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
+from training.metrics import METRICS, RESERVED
 from training.record import ASKED, CONFIG, HISTORY, RECORD, read_json
 
 ROOT = "outputs"
@@ -45,12 +46,8 @@ FIELDS = {
     "failure": ("failure.kind", "str"),
     "message": ("failure.message", "str"),
     "epochs_run": ("epochs_run", "Int64"),
-    "val_loss": ("val.loss", "float64"),
-    "val_balanced_acc": ("val.balanced_acc", "float64"),
-    "val_macro_f1": ("val.macro_f1", "float64"),
-    "test_loss": ("test.loss", "float64"),
-    "test_balanced_acc": ("test.balanced_acc", "float64"),
-    "test_macro_f1": ("test.macro_f1", "float64"),
+    **{f"val_{name}": (f"val.{name}", "float64") for name in METRICS if name != "acc"},
+    **{f"test_{name}": (f"test.{name}", "float64") for name in METRICS if name != "acc"},
     "lr_resolved": ("resolved.lr", "float64"),  # what lr=auto has found; else as asked
     "precision": ("resolved.precision", "str"),
     "device": ("resolved.device", "str"),
@@ -146,8 +143,17 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     table["optimizer"] = table["optimizer"].str.lower()
     constant = table["scheduler"].isna() & table["model"].notna()  # of a broken run it isn't known that it had none
     table["scheduler"] = table["scheduler"].replace(SCHEDULERS).mask(constant, "none")
+    for split, name in own_metrics(records):
+        table[f"{split}_{name}"] = pd.Series([typed(dig(record, f"{split}.{name}"), "float64") for record in records])
     config = pd.DataFrame([dict(flat(record.get("config"))) for record in records])
     return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
+
+
+def own_metrics(records: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(split, name) of the metrics of the users' own in these records (trainer.metrics in docs/own-parts.md)."""
+    parts = [(split, record.get(split)) for record in records for split in ("val", "test")]
+    found = {(split, str(name)): None for split, part in parts if isinstance(part, dict) for name in part}
+    return [(split, name) for split, name in found if name not in RESERVED and f"{split}_{name}" not in FIELDS]
 
 
 def sweeps_of(folders: Iterable[str]) -> list[Path]:
@@ -161,7 +167,7 @@ def objectives(runs: pd.DataFrame) -> dict[str, str]:
     first = found[0] if found else None
     if not isinstance(first, dict) or any(one != first for one in found):
         return {}
-    return {name: way for name, way in first.items() if name in FIELDS}
+    return {name: way for name, way in first.items() if name in runs.columns}
 
 
 def newest_sweep(root: str | Path = ROOT) -> Path:

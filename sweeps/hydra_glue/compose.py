@@ -63,8 +63,9 @@ def register() -> None:
     mistake `prepare` finds comes first, under any launcher. `log_file` is nothing where all output goes there anyway.
     """
     schema = OmegaConf.structured(RunConfig)
-    for part in (schema.model, schema.data, schema.optimizer, schema.scheduler):
+    for part in (schema.model, schema.data, schema.optimizer, schema.scheduler, schema.loss):
         OmegaConf.set_struct(part.kwargs, False)  # any key may come in here, without a `+`
+    OmegaConf.set_struct(schema.trainer.metrics, False)
     ConfigStore.instance().store(name="run_schema", node=schema)
     resolvers: dict[str, Any] = {
         "run_folder": _run_folder,

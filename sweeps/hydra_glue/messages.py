@@ -129,7 +129,7 @@ def _unknown_key(key: str) -> str:
     words = {name.rpartition(".")[2]: name for name in reversed(known)}
     beside = {name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == group}
     near = [words[word]] if word in words else []
-    has_kwargs = group in ("model", "optimizer", "scheduler")
+    has_kwargs = group in ("model", "optimizer", "scheduler", "loss")
     for among in (beside, {} if has_kwargs else words):
         near = near or [among[name] for name in difflib.get_close_matches(word, among, 1)]
     hint = _did_you_mean(near)

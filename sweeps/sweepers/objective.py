@@ -4,16 +4,13 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from training.config import need
+from training.config import TrainerConfig, need
+from training.metrics import METRICS, all_metrics
 
 LATENCY = "latency_ms"  # is measured only where tracking.latency=true
-EVERY_EPOCH = ("val_acc", "val_loss")  # what a run tells while it runs, besides its monitor
-# name: (where in the record, better is)
-OBJECTIVES = {
-    "val_acc": (("val", "acc"), "maximize"),
-    "val_loss": (("val", "loss"), "minimize"),
-    "val_balanced_acc": (("val", "balanced_acc"), "maximize"),
-    "val_macro_f1": (("val", "macro_f1"), "maximize"),
+EVERY_EPOCH = (METRICS["acc"].monitor, METRICS["loss"].monitor)  # what a run tells while it runs, besides its monitor
+# beside the metrics of the val images, name: (where in the record, better is)
+COSTS = {
     "params": (("params",), "minimize"),
     "images_per_s": (("time", "images_per_s"), "maximize"),
     "minutes": (("time", "minutes"), "minimize"),
@@ -21,20 +18,29 @@ OBJECTIVES = {
 }
 
 
-def check(objective: Any) -> list[str]:
-    """The objectives as a list of names. Raises ConfigError; no study may see the test set."""
+def known(trainer: TrainerConfig | None = None) -> dict[str, str]:
+    """The objectives, with maximize or minimize for each. `trainer`: with the metrics that it adds."""
+    metrics = all_metrics(trainer.metrics if trainer is not None else {})
+    ways = {metric.monitor: str(metric.direction) for metric in metrics.values()}
+    return ways | {name: way for name, (_, way) in COSTS.items()}
+
+
+def check(objective: Any, trainer: TrainerConfig | None = None) -> list[str]:
+    """The objectives as a list of names. Without the `trainer` of a run, a name like val_... may be that of a metric of
+    the user's own. Raises ConfigError; no study may see the test set."""
     names = [objective] if isinstance(objective, str) else list(objective)
-    known = ", ".join(OBJECTIVES)
+    choices = known(trainer)
     for name in names:
         need(not str(name).startswith("test"), f"hydra.sweeper.objective={name}: the test set chooses nothing")
-        need(name in OBJECTIVES, f"hydra.sweeper.objective={name}: no such objective; choose from {known}")
-    need(bool(names), f"hydra.sweeper.objective is empty; choose from {known}")
+        ok = name in choices or (trainer is None and str(name).startswith("val_"))
+        need(ok, f"hydra.sweeper.objective={name}: no such objective; choose from {', '.join(choices)}")
+    need(bool(names), f"hydra.sweeper.objective is empty; choose from {', '.join(choices)}")
     return names
 
 
-def directions(names: list[str]) -> list[str]:
+def directions(names: list[str], trainer: TrainerConfig | None = None) -> list[str]:
     """maximize or minimize, for each objective."""
-    return [OBJECTIVES[name][1] for name in names]
+    return [known(trainer)[name] for name in names]
 
 
 def check_search(names: list[str], directions: list[str], prunes: bool, monitor: str) -> None:
@@ -64,7 +70,7 @@ def values(record: dict[str, Any], names: list[str]) -> list[float] | None:
     found = []
     for name in names:
         node: Any = record
-        for key in OBJECTIVES[name][0]:
+        for key in COSTS[name][0] if name in COSTS else ("val", name.removeprefix("val_")):
             node = (node or {}).get(key)
         if not isinstance(node, int | float) or not math.isfinite(node):
             return None

@@ -28,7 +28,7 @@ from sweeps.sweepers.best import ranked, show_best
 from sweeps.sweepers.grid import carry_out, decode_ahead, end, launch_batch, warm_up_of
 from sweeps.sweepers.space import Point, Space, corners, describe, point
 from sweeps.sweepers.study import Membership, counted, existing_study, open_study
-from training.config import need
+from training.config import TrainerConfig, need
 from training.errors import ConfigError
 from training.progress import EpochReport
 from training.record import MULTIRUN, read_record
@@ -73,7 +73,7 @@ class Search(OptunaSweeperImpl):
         self.space: Space = {key: item for key, item in found[0].items() if key not in self.fixed}
         self.fixed |= objectives.measuring(self.objective, self.fixed, self.space)
         first = self._check_corners()
-        self._settle_objective(first.run.trainer.monitor)
+        self._settle_objective(first.run.trainer)
         points = [point(line, self.space) for line in self.enqueue]
         self.sampler = self._make_sampler(0)
         name = str(self.study_name or first.run.sweep.name)
@@ -100,16 +100,17 @@ class Search(OptunaSweeperImpl):
         show_best(self.console, self.study, self.objective, self.folder)
         return end(self.console, self.folder, outcome)
 
-    def _settle_objective(self, monitor: str) -> None:
+    def _settle_objective(self, trainer: TrainerConfig) -> None:
         """Objectives and directions, by default what the runs go by themselves. Raises ConfigError."""
         if not self.objective:
             need(
                 "trainer.monitor" not in self.space, "trainer.monitor is searched over: name a hydra.sweeper.objective"
             )
-            self.objective = [monitor]
-        self.direction = self.direction or objectives.directions(self.objective)
+            self.objective = [trainer.monitor]
+        objectives.check(self.objective, trainer)
+        self.direction = self.direction or objectives.directions(self.objective, trainer)
         self.directions = self._get_directions()
-        objectives.check_search(self.objective, self.directions, self.prunes, monitor)
+        objectives.check_search(self.objective, self.directions, self.prunes, trainer.monitor)
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -42,10 +42,11 @@ class Saver:
     """Writes the resume state of a run. A small one after every epoch. A large one, whose writing costs time, in the
     background and at most every `every_s` seconds, counted from the run's beginning, and when the run ends between
     two epochs, as one does that its sweep asks to stop: that loses nothing. One that is cut off in an epoch, by its
-    death, a failure or Ctrl-C, loses no more than that time and the epoch."""
+    death, a failure or Ctrl-C, loses no more than that time and the epoch. `keeps_trained`: the best weights are those
+    of the model itself, not of another that a technique has in its place."""
 
-    def __init__(self, folder: Path, every_s: float) -> None:
-        self.file, self.every_s = folder / RESUME, every_s
+    def __init__(self, folder: Path, every_s: float, keeps_trained: bool) -> None:
+        self.file, self.every_s, self.keeps_trained = folder / RESUME, every_s, keeps_trained
         self.saved_at = time.monotonic()  # a death before the first costs no more than one between two
         self.unsaved: tuple[dict[str, Any], dict[str, Any]] | None = None  # state and parts, as they are now
         self.writing: threading.Thread | None = None
@@ -67,7 +68,7 @@ class Saver:
         if self.unsaved is None:
             return
         self.saved_at = time.monotonic()
-        content, self.unsaved = _copied(*self.unsaved), None
+        content, self.unsaved = _copied(*self.unsaved, self.keeps_trained), None
         self.writing = threading.Thread(target=self._try_to_write, args=(content,))
         self.writing.start()
 
@@ -111,10 +112,11 @@ def _size(parts: dict[str, Any]) -> int:
     return sum(tensor.nbytes for tensor in parts["model"].state_dict().values())
 
 
-def _copied(state: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+def _copied(state: dict[str, Any], parts: dict[str, Any], keeps_trained: bool) -> dict[str, Any]:
     """What a thread can write while training goes on, on the CPU. The weights of the best epoch never change, so where
     that is this one they need no copy, and stand in the file once."""
-    known = {"model": state["best_weights"]} if state["best_epoch"] == state["epoch"] and "average" not in parts else {}
+    best_is_now = keeps_trained and state["best_epoch"] == state["epoch"]
+    known = {"model": state["best_weights"]} if best_is_now else {}
     return {
         "state": state,
         "parts": {name: known.get(name) or _duplicate(part.state_dict()) for name, part in parts.items()},

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from training.config import TrainerConfig
+from training.config import TrainerConfig, need
 from training.device import Compute, autocast
 from training.engine.cuda_graph import Captured
-from training.engine.loss import training_loss
+from training.engine.loss import Loss, cross_entropy, main_labels
 from training.engine.metrics import Predictions
-from training.engine.optimizer import Schedule, gradient_norm
+from training.engine.optimizer import gradient_norm
 from training.engine.out_of_memory import pieces
-from training.engine.techniques.ema import Average
-from training.engine.techniques.mixup import main_labels
-from training.engine.unused_conv_weights import spare_idle_taps
+from training.engine.schedule import Schedule
+from training.engine.techniques import Batch, EpochContext, Technique
+from training.engine.unused_conv_weights import zero_unused_gradients
 from training.models.build import logits
 
 
@@ -56,31 +56,37 @@ class Trainer:
     config: TrainerConfig
     compute: Compute
     max_steps: int | None = None
-    average: Average | None = None
-    frozen: list[nn.Module] = field(default_factory=list)  # layers that stay in evaluation mode
-    class_weights: Tensor | None = None  # [classes]
+    techniques: Sequence[Technique] = ()
+    loss: Loss = cross_entropy
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
+    captured: Captured | None = field(init=False, default=None)  # with trainer.capture: forward and backward as a graph
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
-            spare_idle_taps(self.model)
-        self.captured = Captured(self._pass, self.model) if self.config.capture and not self.micro_batch else None
+            zero_unused_gradients(self.model)
+        if self.config.capture and not self.micro_batch:
+            self.captured = Captured(self._pass, self.model)
 
     @property
-    def judged(self) -> nn.Module:
-        """The network that is validated, selected and kept: the average of the weights where there is one."""
-        return self.model if self.average is None else self.average.model
+    def eval_model(self) -> nn.Module:
+        """The network that is validated, selected and kept: the trained one, or what a technique has in its place (an
+        average of the weights)."""
+        models = [model for technique in self.techniques if (model := technique.eval_model) is not None]
+        need(len(models) < 2, "several techniques each have a network to be validated; use one of them")
+        return models[0] if models else self.model
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision that the config asks for."""
         return autocast(self.compute, cached=not self.config.capture)
 
-    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object]) -> EpochResult:
-        """Train on `batches` once. `on_batch` is called after each."""
+    def epoch(
+        self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object], epoch: int = 1
+    ) -> EpochResult:
+        """Train on `batches` once. `on_batch` is called after each; `epoch` counts from 1."""
         started = time.perf_counter()
         self.model.train()
-        for module in self.frozen:
-            module.eval()
+        for technique in self.techniques:
+            technique.before_epoch(epoch)
         device = self.compute.device
         loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
         images = steps = 0
@@ -106,23 +112,25 @@ class Trainer:
         """Forward, and backward with `share` of the loss; gives the loss and how many are right."""
         with self.autocast():
             scores = logits(self.model(inputs)).float()
-            loss = training_loss(scores, labels, self.config.label_smoothing, self.class_weights)
+            loss = self.loss(scores, labels)
         self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (scores.detach().argmax(1) == main_labels(labels)).sum()
 
     def _step(self) -> Tensor:
         self.scaler.unscale_(self.optimizer)
+        for technique in self.techniques:
+            technique.before_step()
         norm = gradient_norm(self.model, self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.after_step()
-        if self.average is not None:
-            self.average.update(self.model)
+        for technique in self.techniques:
+            technique.after_step()
         return norm
 
     def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
         """Class scores for every image."""
-        return evaluate(self.judged, batches, self.compute)
+        return evaluate(self.eval_model, batches, self.compute)
 
 
 @torch.no_grad()
@@ -137,6 +145,13 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], compute
     all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
     loss = float(functional.cross_entropy(all_scores, all_labels))
     return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
+
+
+def changed_by(techniques: Iterable[Technique], batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
+    """The batches as the techniques make them, one after the other."""
+    for technique in techniques:
+        batches = technique.batches(batches, context)
+    return batches
 
 
 def grouped(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +20,11 @@ from torch import Tensor, nn
 from training.config import RunConfig, SchedulerConfig, need
 from training.data.batches import Batches
 from training.device import Compute
-from training.engine.loop import Trainer, grouped, reseed
-from training.engine.optimizer import Schedule, build_optimizer
-from training.engine.techniques.mixup import mixed
+from training.engine.loop import Trainer, changed_by, grouped, reseed
+from training.engine.loss import Loss, cross_entropy
+from training.engine.optimizer import build_optimizer
+from training.engine.schedule import Schedule
+from training.engine.techniques import EpochContext, active_techniques
 from training.progress import bar
 from training.record import write_whole
 
@@ -53,48 +54,52 @@ def range_test(
     low: float = LOW,
     high: float = HIGH,
     steps: int = STEPS,
-    **more: Any,
+    loss: Loss = cross_entropy,
+    micro_batch: int | None = None,
 ) -> RangeTest:
     """Train a copy of `model` for up to `steps` optimizer steps, the rate from `low` to `high`; ends when the loss
-    diverges. Optimizer, precision, augmentation and batches are the run's, the schedule is not; `more` goes to Trainer.
+    diverges. Optimizer, precision, augmentation and batches are the run's, the schedule is not.
     Depends on the config and its seed alone, and leaves `model` as it was. Raises ConfigError where no rate lowers the
     loss."""
     started = time.perf_counter()
     rates = np.geomspace(low, high, steps)
-    trainer = _trainer(copy.deepcopy(model), config, compute, more)
+    trainer = _trainer(copy.deepcopy(model), config, compute, loss, micro_batch)
     shares = [parameters["lr"] / LOW for parameters in trainer.optimizer.param_groups]  # less than 1 with layer_decay
     reseed(config.draws, 0)  # a run's epochs count from 1
     losses: list[float] = []
     least, mean = math.inf, 0.0
-    groups = grouped(_endless(batches, config), config.trainer.accumulate)
+    groups = grouped(_endless_batches(batches, config), config.trainer.accumulate)
     with bar("trying learning rates", steps) as advance:
         for step, (rate, group) in enumerate(zip(rates, groups, strict=False), start=1):
             for parameters, share in zip(trainer.optimizer.param_groups, shares, strict=True):
                 parameters["lr"] = float(rate) * share
-            loss = trainer.epoch(group, lambda: None).loss
-            mean = 0.9 * mean + 0.1 * loss
+            value = trainer.epoch(group, lambda: None).loss
+            mean = 0.9 * mean + 0.1 * value
             smoothed = mean / (1 - 0.9**step)
-            if not math.isfinite(loss) or smoothed > DIVERGED * least:
+            if not math.isfinite(value) or smoothed > DIVERGED * least:
                 break
             least = min(least, smoothed)
-            losses.append(loss)
+            losses.append(value)
             advance()
-    tried, seen = rates[: len(losses)], np.array(losses)
-    smooth = smoothed_over(tried, seen)
-    return RangeTest(tried, seen, smooth, suggest(tried, smooth), time.perf_counter() - started)
+    tried, measured = rates[: len(losses)], np.array(losses)
+    smooth = smoothed_over(tried, measured)
+    return RangeTest(tried, measured, smooth, suggest(tried, smooth), time.perf_counter() - started)
 
 
-def _trainer(model: nn.Module, config: RunConfig, compute: Compute, more: dict[str, Any]) -> Trainer:
+def _trainer(model: nn.Module, config: RunConfig, compute: Compute, loss: Loss, micro_batch: int | None) -> Trainer:
     optimizer = build_optimizer(model, replace(config.optimizer, lr=LOW))
     scaler = torch.amp.GradScaler(compute.device.partition(":")[0], enabled=compute.precision == "fp16")
     schedule = Schedule(optimizer, SchedulerConfig(), 1, 1)
-    return Trainer(model, optimizer, schedule, scaler, replace(config.trainer, capture=False), compute, **more)
+    trainer = replace(config.trainer, capture=False)
+    return Trainer(model, optimizer, schedule, scaler, trainer, compute, loss=loss, micro_batch=micro_batch)
 
 
-def _endless(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless_batches(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    techniques = active_techniques(config).values()
     for epoch in itertools.count(1):
         once = batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
-        yield from mixed(once, config.augment, len(batches.dataset.classes), config.draws, epoch)
+        context = EpochContext(config.draws, epoch, len(batches.dataset.classes))
+        yield from changed_by(techniques, once, context)
 
 
 def smoothed_over(rates: np.ndarray, losses: np.ndarray) -> np.ndarray:
@@ -113,14 +118,20 @@ def suggest(rates: np.ndarray, smoothed: np.ndarray) -> float:
     return float(rates[int(slope[: lowest + 1].argmin())])
 
 
-def found_rate(
-    model: nn.Module, batches: Batches, config: RunConfig, compute: Compute, folder: Path, **more: Any
+def suggested_rate(
+    model: nn.Module,
+    batches: Batches,
+    config: RunConfig,
+    compute: Compute,
+    folder: Path,
+    loss: Loss,
+    micro_batch: int | None,
 ) -> float:
     """The suggestion for a run with optimizer.lr=auto; the curve stays in its folder as lr_find.csv."""
-    found = range_test(model, batches, config, compute, **more)
-    write_whole(folder / CURVE, as_csv(found).encode())
-    log.info("optimizer.lr=auto: %.3g, from %d steps in %.1f s", found.suggestion, len(found.rates), found.seconds)
-    return found.suggestion
+    test = range_test(model, batches, config, compute, loss=loss, micro_batch=micro_batch)
+    write_whole(folder / CURVE, as_csv(test).encode())
+    log.info("optimizer.lr=auto: %.3g, from %d steps in %.1f s", test.suggestion, len(test.rates), test.seconds)
+    return test.suggestion
 
 
 def as_csv(test: RangeTest) -> str:

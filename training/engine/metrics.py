@@ -1,9 +1,16 @@
-"""What is said about a set of predictions."""
+"""What is said about a set of predictions: the functions behind the table in training/metrics.py."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from training.errors import ConfigError
+from training.metrics import METRICS, Metric, own_metrics
+from training.models.build import bind, locate
 
 
 @dataclass(frozen=True)
@@ -15,43 +22,86 @@ class Predictions:
     loss: float
 
     @property
+    def guesses(self) -> np.ndarray:
+        """The class with the highest score of each image, int64 [N]."""
+        guesses: np.ndarray = self.logits.argmax(1)
+        return guesses
+
+    @property
     def correct(self) -> int:
         """How many images were put in their class."""
-        return int((self.logits.argmax(1) == self.labels).sum())
+        return int((self.guesses == self.labels).sum())
 
     @property
     def accuracy(self) -> float:
         """Per cent of images put in their class."""
         return 100 * self.correct / len(self.labels)
 
+    @cached_property
+    def recalls(self) -> np.ndarray:
+        """The proportion of each class's images that were put in it, float64 [classes]; 0 for a class without any."""
+        from sklearn.metrics import recall_score  # takes a second or two, which the first step needn't wait for
 
-# trainer.monitor: (the key in `summarize`, 1 where higher is better, else -1)
-MONITORS = {"val_acc": ("acc", 1), "val_balanced_acc": ("balanced_acc", 1), "val_macro_f1": ("macro_f1", 1)}
-MONITORS["val_loss"] = ("loss", -1)
-
-
-def monitored(predictions: Predictions, monitor: str, classes: tuple[str, ...]) -> float:
-    """The figure that selects the best epoch and that a search optimizes. Balanced accuracy is the mean of the classes'
-    recalls (Brodersen et al. 2010, ICPR), macro-F1 the mean of their F1 (Opitz & Burst 2019, arXiv 1911.03347)."""
-    if monitor in ("val_acc", "val_loss"):
-        return predictions.accuracy if monitor == "val_acc" else predictions.loss
-    return float(summarize(predictions, classes)[MONITORS[monitor][0]])
+        every = np.arange(self.logits.shape[1])
+        recalls: np.ndarray = recall_score(self.labels, self.guesses, labels=every, average=None, zero_division=0.0)
+        return recalls
 
 
-def summarize(predictions: Predictions, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The figures of a record: all in per cent but the loss and the number of images, n."""
-    from sklearn.metrics import f1_score, recall_score  # takes a second or two, which the first step needn't wait for
+def accuracy(predictions: Predictions) -> float:
+    """Per cent of images put in their class."""
+    return predictions.accuracy
 
-    guesses = predictions.logits.argmax(1)
-    every = np.arange(len(classes))
-    recall = recall_score(predictions.labels, guesses, labels=every, average=None, zero_division=0.0)
+
+def cross_entropy(predictions: Predictions) -> float:
+    """Mean cross-entropy, whatever loss is trained with."""
+    return predictions.loss
+
+
+def balanced_accuracy(predictions: Predictions) -> float:
+    """Per cent: the mean of the classes' recalls (Brodersen et al. 2010, ICPR)."""
+    return float(100 * predictions.recalls.mean())
+
+
+def macro_f1(predictions: Predictions) -> float:
+    """Times 100: the mean of the classes' F1 (Opitz & Burst 2019, arXiv 1911.03347)."""
+    from sklearn.metrics import f1_score
+
+    every = np.arange(predictions.logits.shape[1])
+    score = f1_score(predictions.labels, predictions.guesses, labels=every, average="macro", zero_division=0.0)
+    return float(100 * score)
+
+
+def measure(predictions: Predictions, metric: Metric) -> float:
+    """The value of one metric; one of a user's own may be nan."""
+    return float(locate(metric.target, f"trainer.metrics.{metric.name}")(predictions, **metric.kwargs))
+
+
+def signed(value: float, metric: Metric) -> float:
+    """A value so that higher is better; nan is the worst."""
+    return -math.inf if math.isnan(value) else metric.sign * value
+
+
+def summarize(
+    predictions: Predictions, classes: tuple[str, ...], config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The figures of a record: all in per cent but the loss and the number of images, n. `config`: trainer.metrics, the
+    metrics of the user's own."""
+    recalls = zip(classes, predictions.recalls, strict=True)
     return {
-        "acc": predictions.accuracy,
-        "loss": predictions.loss,
-        "balanced_acc": float(100 * recall.mean()),
-        "macro_f1": float(
-            100 * f1_score(predictions.labels, guesses, labels=every, average="macro", zero_division=0.0)
-        ),
-        "per_class_acc": {name: float(100 * value) for name, value in zip(classes, recall, strict=True)},
+        **{name: measure(predictions, metric) for name, metric in METRICS.items()},
+        "per_class_acc": {name: float(100 * recall) for name, recall in recalls},
         "n": len(predictions.labels),
+        **{name: measure(predictions, metric) for name, metric in own_metrics(config or {}).items()},
     }
+
+
+def check_own_metrics(config: Mapping[str, Any], classes: int) -> None:
+    """Try the metrics of trainer.metrics on one image of each class. Raises ConfigError."""
+    predictions = Predictions(np.arange(classes), np.eye(classes, dtype=np.float32), 0.0)
+    for name, metric in own_metrics(config).items():
+        key = f"trainer.metrics.{name}"
+        bind(locate(metric.target, key), key, predictions, **metric.kwargs)
+        try:
+            measure(predictions, metric)
+        except Exception as error:
+            raise ConfigError(f"{key}: {metric.target} raises {type(error).__name__}: {error}") from error

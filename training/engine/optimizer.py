@@ -1,4 +1,4 @@
-"""Optimizer, parameter groups and learning-rate schedule, all from torch, all by `_target_`."""
+"""The optimizer, one of torch's kind by `_target_`, its parameter groups, and the norm of the gradients."""
 
 import inspect
 from collections.abc import Callable
@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
-from training.config import OptimizerConfig, SchedulerConfig, need
+from training.config import OptimizerConfig, need
 from training.errors import ConfigError
 from training.models.build import bind, locate
 from training.models.layers import layers_of
@@ -29,12 +28,12 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     if config.layer_decay is not None:
         layers = layers_of(model)
         places = {name: place for place, (_, names) in enumerate(layers) for name in names}
-        found = []
+        groups = []
         for place, (layer, _) in enumerate(layers):
             lr = float(config.lr) * config.layer_decay ** (len(layers) - 1 - place)
-            mine = [(name, p) for name, p in model.named_parameters() if places[name] == place]
-            found += [group | {"name": layer, "lr": lr} for group in _by_decay(mine, config)]
-        return found
+            in_layer = [(name, p) for name, p in model.named_parameters() if places[name] == place]
+            groups += [group | {"name": layer, "lr": lr} for group in _by_decay(in_layer, config)]
+        return groups
     return _by_decay(list(model.named_parameters()), config)
 
 
@@ -75,8 +74,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     try:
         optimizer: Optimizer = target(groups, **arguments)
     except (ValueError, TypeError) as error:
-        need(False, f"optimizer: {error}")
-        raise
+        raise ConfigError(f"optimizer: {error}") from error
     return optimizer
 
 
@@ -85,90 +83,6 @@ def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:
     come later."""
     devices = {parameter.device.type for parameter in model.parameters()}
     return target in (torch.optim.Adam, torch.optim.AdamW) and devices <= {"cpu", "cuda"}
-
-
-class Schedule:
-    """A torch schedule, stepped in its own unit, with a linear warm-up before it.
-
-    T_max, total_steps and total_iters are filled with the length of training and max_lr with the optimizer's rates,
-    where a schedule takes them and the config leaves them out. One-cycle (arXiv 1708.07120) warms up by itself:
-    warmup_epochs sets its pct_start; and it cycles the momentum only of optimizers that have one.
-    """
-
-    def __init__(self, optimizer: Optimizer, config: SchedulerConfig, epochs: int, steps_per_epoch: int) -> None:
-        self.per_step = config.interval == "step"
-        total = epochs * steps_per_epoch if self.per_step else epochs
-        warmup = config.warmup_epochs * steps_per_epoch if self.per_step else config.warmup_epochs
-        whole = self.per_step or warmup == int(warmup)
-        need(whole, f"scheduler.warmup_epochs={config.warmup_epochs}: a part of an epoch needs scheduler.interval=step")
-        self.scheduler = _build(optimizer, config, total, round(warmup))
-
-    def after_step(self) -> None:
-        """Call after every optimizer step."""
-        if self.per_step and self.scheduler is not None:
-            self.scheduler.step()
-
-    def after_epoch(self, val_loss: float) -> None:
-        """Call after every epoch's validation."""
-        if self.per_step or self.scheduler is None:
-            return
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(val_loss)
-        else:
-            self.scheduler.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
-        return {} if self.scheduler is None else self.scheduler.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state)
-
-
-def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: int) -> LRScheduler | None:
-    if config._target_ is None:
-        return LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup) if warmup else None
-    target = locate(config._target_, "scheduler")
-    if not (isinstance(target, type) and issubclass(target, LRScheduler)):
-        raise ConfigError(f"scheduler._target_={config._target_}: no learning-rate schedule of torch's kind")
-    parameters = inspect.signature(target).parameters
-    fill: dict[str, Any] = {"T_max": max(1, total - warmup), "total_iters": total - warmup, "total_steps": total}
-    fill["max_lr"] = [group["lr"] for group in optimizer.param_groups]
-    fill["cycle_momentum"] = "betas" in optimizer.defaults or bool(optimizer.defaults.get("momentum"))
-    own_warmup = "pct_start" in parameters
-    if own_warmup and warmup:  # torch reaches the top at step pct_start * total - 1, and has to come down from there
-        fill["pct_start"] = min(warmup + 1, total - 0.5) / total
-    arguments = {key: value for key, value in fill.items() if key in parameters} | config.kwargs
-    _check_rates(optimizer, config)
-    bind(target, "scheduler", optimizer, **arguments)
-    plateau = issubclass(target, ReduceLROnPlateau)
-    need(not plateau or config.interval == "epoch", "scheduler: ReduceLROnPlateau needs scheduler.interval=epoch")
-    need(not plateau or not warmup, "scheduler: ReduceLROnPlateau takes no warmup_epochs")
-    try:
-        main: LRScheduler = target(optimizer, **arguments)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        need(False, f"scheduler: {error}")
-        raise
-    if not warmup or own_warmup:
-        return main
-    return SequentialLR(optimizer, [LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup), main], [warmup])
-
-
-def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
-    """A rate that is the same for all groups would undo layer_decay."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    if min(rates) < max(rates):
-        need(
-            "max_lr" not in config.kwargs,
-            "scheduler.kwargs.max_lr: leave it out with optimizer.layer_decay, which gives each layer its own",
-        )
-        least = config.kwargs.get("eta_min", 0.0)
-        need(
-            least <= min(rates),
-            f"scheduler.kwargs.eta_min={least} is above the lowest rate of optimizer.layer_decay, {min(rates):.3g}",
-        )
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""Everything about a run that can be settled, and every mistake that can be found, before it begins.
+"""Everything about a run that can be resolved, and every mistake that can be found, before it begins.
 
-The order is by cost: what needs no torch comes first, so that a slip of the pen is told within a second.
+The order is by cost: what needs no torch comes first, so that a misspelt key is reported within a second.
 """
 
 import json
@@ -8,9 +8,18 @@ import os
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from training.config import AUTO, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, need
+from training.config import (
+    AUTO,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    SchedulerConfig,
+    TrainerConfig,
+    need,
+)
 from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
@@ -54,11 +63,14 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     compute = resolve_compute(config.trainer)
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
-    _check_own(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    _check_own_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
+    mixes = _check_techniques(config)
+    _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
+    _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     facts = Facts(
@@ -70,12 +82,12 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
 
 def _check_root(root: Path) -> None:
     """Run folders have to find a place."""
-    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
-    need(there.is_dir(), f"sweep.root={root}: {there} is a file, expected a folder")
-    need(os.access(there, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {there}")
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    need(existing.is_dir(), f"sweep.root={root}: {existing} is a file, expected a folder")
+    need(os.access(existing, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {existing}")
 
 
-def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig) -> str:
+def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig | LossConfig) -> str:
     return json.dumps(asdict(part), sort_keys=True)
 
 
@@ -101,7 +113,8 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
 @cache
 def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int) -> None:
     """Optimizer and schedule take their settings."""
-    from training.engine.optimizer import Schedule, build_optimizer
+    from training.engine.optimizer import build_optimizer
+    from training.engine.schedule import Schedule
 
     model = _sketch(model_key, classes)
     part = "optimizer"
@@ -114,6 +127,31 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
         raise
     except Exception as error:  # what torch makes of nonsense in kwargs
         raise ConfigError(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+def _check_techniques(config: RunConfig) -> bool:
+    """The techniques take their settings. Gives whether one makes shares of the labels."""
+    from training.engine.techniques import active_techniques
+
+    return any(technique.makes_shares for technique in active_techniques(config).values())
+
+
+@cache
+def _check_loss(loss_key: str, smoothing: float, weights: Any, classes: int, mixes: bool) -> None:
+    """The loss takes its settings and these targets."""
+    from training.engine.loss import check_loss
+
+    trainer = TrainerConfig(label_smoothing=smoothing, class_weights=weights)
+    check_loss(LossConfig(**json.loads(loss_key)), trainer, classes, mixes)
+
+
+@cache
+def _check_metrics(metrics_key: str, classes: int) -> None:
+    """Metrics of the user's own give a number."""
+    if own := json.loads(metrics_key):
+        from training.engine.metrics import check_own_metrics
+
+        check_own_metrics(own, classes)
 
 
 @cache
@@ -141,7 +179,7 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
 
 
 @cache
-def _check_own(own: str, side: int) -> None:
+def _check_own_transforms(own: str, side: int) -> None:
     """Transforms of the user's own work on images of `side` px."""
     if parts := json.loads(own):
         from training.data.own_transform import OwnTransform

@@ -26,7 +26,7 @@ from training.engine.metrics import Predictions, summarize
 from training.engine.mistakes import worst_mistakes
 from training.engine.out_of_memory import halved, out_of_memory
 from training.engine.prepare import Prepared
-from training.engine.session import Session
+from training.engine.session import Session, open_session
 from training.errors import Diverged, Pruned
 from training.progress import EpochReport
 from training.record import (
@@ -134,7 +134,7 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime)
     size: int | None = None
     while True:
         try:
-            with contextlib.closing(Session(prepared, size)) as session:
+            with contextlib.closing(open_session(prepared, size)) as session:
                 size = session.state.micro_batch
                 return _record(session, on_epoch, started)
         except Exception as error:
@@ -159,7 +159,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> d
         record["resolved"]["micro_batch"] = state.micro_batch
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
-        record |= latency_of(session.trainer.judged, session.preprocessing, side, prepared.compute)
+        record |= latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
     if record["status"] != "pruned":  # a grid may ask for the rest of that one
         session.saver.forget()
     return record
@@ -192,9 +192,19 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
             row["images_per_s"], left,
         )  # fmt: skip
         if on_epoch is not None:
-            told = (row["val_acc"], row["val_loss"], row["images_per_s"], left)
             monitor = session.config.trainer.monitor
-            on_epoch(EpochReport(state.epoch, epochs, *told, monitor, row[monitor]))
+            on_epoch(
+                EpochReport(
+                    epoch=state.epoch,
+                    epochs=epochs,
+                    val_acc=row["val_acc"],
+                    val_loss=row["val_loss"],
+                    images_per_s=row["images_per_s"],
+                    seconds_left=left,
+                    monitor=monitor,
+                    value=row[monitor],
+                )
+            )
     if state.epoch < epochs:
         log.info(
             "no better %s in %d epochs: training ends early",
@@ -210,15 +220,15 @@ def _finish(session: Session) -> dict[str, Any]:
     save_predictions(session.folder, session.prepared, val, test)
     write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
     write_whole(session.folder / BEST, session.best_weights_file())
-    classes = session.prepared.dataset.classes
+    classes, own = session.prepared.dataset.classes, session.config.trainer.metrics
     outcome = {
         "status": "done",
         "failure": None,
         "epochs_run": state.epoch,
         "stopped_early": state.epoch < session.config.trainer.epochs,
         "best_epoch": state.best_epoch,
-        "val": summarize(val, classes),
-        "test": summarize(test, classes),
+        "val": summarize(val, classes, own),
+        "test": summarize(test, classes, own),
     }
     log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
     session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)

@@ -4,8 +4,8 @@ import csv
 import io
 import json
 import logging
-import os
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,19 +16,20 @@ from training.code_version import code_version
 from training.config import AUTO
 from training.data.batches import Batches, Preprocessing, split_batches
 from training.data.image_store import ImageStore
-from training.device import keep_freed_memory, layout, resolve_threads
+from training.device import layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
-from training.engine.loop import Trainer, finite, reseed
-from training.engine.loss import balanced_weights
-from training.engine.lr_range_test import found_rate
-from training.engine.metrics import MONITORS, Predictions, monitored
-from training.engine.optimizer import Schedule, build_optimizer, learning_rates
+from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
+from training.engine.loss import balanced_weights, build_loss
+from training.engine.lr_range_test import suggested_rate
+from training.engine.metrics import Predictions, measure, signed
+from training.engine.optimizer import build_optimizer, learning_rates
 from training.engine.prepare import Prepared
-from training.engine.techniques.ema import Average
-from training.engine.techniques.freeze import freeze
-from training.engine.techniques.mixup import mixed
+from training.engine.process import set_up_process
+from training.engine.schedule import Schedule
+from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
+from training.metrics import all_metrics, own_metrics
 from training.models.build import build_model, head_prefix
 from training.models.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 from training.progress import bar
@@ -38,50 +39,49 @@ log = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-class Session:
-    """Builds everything a run needs, and takes up a resume state that lies in its folder."""
+def open_session(prepared: Prepared, micro_batch: int | None = None) -> "Session":
+    """The session of a run in this process, whose torch it sets up: a new one, or one that goes on from the resume
+    state in the run's folder. `micro_batch`: images at once, at most, instead of what that state says."""
+    state, saved = load_state(prepared.folder) or (State(code_version=code_version()), {})
+    trainer = prepared.config.trainer
+    state.micro_batch = micro_batch or state.micro_batch
+    state.threads = state.threads or resolve_threads(trainer.threads)
+    set_up_process(trainer, prepared.compute.device, state.threads)
+    return Session(prepared, state, saved)
 
-    def __init__(self, prepared: Prepared, micro_batch: int | None = None) -> None:
-        self.prepared, self.config, self.folder = prepared, prepared.config, prepared.folder
-        self.opened = time.perf_counter()
-        loaded = load_state(self.folder)
-        self.state, parts = loaded if loaded else (State(code_version=code_version()), {})
-        self.seconds_before = self.state.seconds
-        self.state.micro_batch = micro_batch or self.state.micro_batch
-        self.state.threads = self.state.threads or resolve_threads(self.config.trainer.threads)
-        self._set_torch_up()
+
+class Session:
+    """Everything that a run needs, built from its config, and how far it has come. `saved`: the state dicts of its
+    parts from an earlier process, by name."""
+
+    def __init__(self, prepared: Prepared, state: State, saved: dict[str, Any]) -> None:
+        self.prepared, self.config, self.folder, self.state = prepared, prepared.config, prepared.folder, state
+        self.opened, self.seconds_before = time.perf_counter(), state.seconds
         self.model = self._build_model()
         store = ImageStore(prepared.dataset, self.config.data)
         self.preprocessing = self._preprocessing(store)
         self.batches = Batches(prepared.dataset, store, self.preprocessing, prepared.compute)
-        self.state.lr = self.state.lr or self._learning_rate()
+        self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
+        state.lr = state.lr or self._learning_rate()
+        self.techniques = active_techniques(self.config)
         self.trainer = self._build_trainer()
-        self.parts: dict[str, Any] = {
-            "model": self.model,
-            "optimizer": self.trainer.optimizer,
-            "schedule": self.trainer.schedule,
-            "scaler": self.trainer.scaler,
-        }
-        if self.trainer.average is not None:
-            self.parts["average"] = self.trainer.average
-        for name, content in parts.items():
+        self.parts = self._parts()
+        for name, content in saved.items():
             self.parts[name].load_state_dict(content)
-        self.saver = Saver(self.folder, self.config.trainer.save_every_s)
-        self.tracker = Tracker(self.folder, self.config.tracking, self.model, self.state.epoch + 1)
+        keeps_trained = self.trainer.eval_model is self.model
+        self.saver = Saver(self.folder, self.config.trainer.save_every_s, keeps_trained)
+        self.tracker = Tracker(self.folder, self.config.tracking, self.model, state.epoch + 1)
 
-    def _set_torch_up(self) -> None:
-        deterministic = self.config.trainer.deterministic
-        torch.set_num_threads(self.state.threads)
-        device = self.prepared.compute.device
-        if device == "cpu":
-            keep_freed_memory()
-        if device.startswith("cuda:"):  # streams and graphs belong to the current one
-            torch.cuda.set_device(device)
-        if deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # for bugs of torch's
-        torch.backends.cudnn.benchmark = not deterministic
+    def _parts(self) -> dict[str, Any]:
+        """What has a state that a resumed run needs, by its name in the resume state."""
+        trainer = self.trainer
+        parts = {"model": self.model, "optimizer": trainer.optimizer, "schedule": trainer.schedule}
+        parts |= {"scaler": trainer.scaler}
+        return parts | {
+            name: technique
+            for name, technique in self.techniques.items()
+            if type(technique).state_dict is not Technique.state_dict
+        }
 
     def _build_model(self) -> torch.nn.Module:
         torch.manual_seed(self.config.draws)
@@ -119,8 +119,15 @@ class Session:
         lr = self.config.optimizer.lr
         if lr != AUTO:
             return float(lr)
-        given = self.model, self.batches, self.config, self.prepared.compute, self.folder
-        return found_rate(*given, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
+        return suggested_rate(
+            self.model,
+            self.batches,
+            self.config,
+            self.prepared.compute,
+            self.folder,
+            loss=self.loss,
+            micro_batch=self.state.micro_batch,
+        )
 
     def _build_trainer(self) -> Trainer:
         trainer, compute = self.config.trainer, self.prepared.compute
@@ -128,12 +135,22 @@ class Session:
         schedule = Schedule(optimizer, self.config.scheduler, trainer.epochs, self.steps_per_epoch)
         kind = compute.device.partition(":")[0]
         scaler = torch.amp.GradScaler(kind, enabled=compute.precision == "fp16")
-        average = None if trainer.ema is None else Average(self.model, trainer.ema)
-        parts = (self.model, optimizer, schedule, scaler, trainer, compute, self.config.debug.max_steps, average)
-        return Trainer(*parts, class_weights=self.class_weights, micro_batch=self.state.micro_batch)
+        for technique in self.techniques.values():
+            technique.start(self.model, optimizer)
+        return Trainer(
+            self.model,
+            optimizer,
+            schedule,
+            scaler,
+            trainer,
+            compute,
+            max_steps=self.config.debug.max_steps,
+            techniques=list(self.techniques.values()),
+            loss=self.loss,
+            micro_batch=self.state.micro_batch,
+        )
 
-    @property
-    def class_weights(self) -> torch.Tensor | None:
+    def _class_weights(self) -> torch.Tensor | None:
         """Of the loss, float32 [classes]."""
         if self.config.trainer.class_weights == "none":
             return None
@@ -159,19 +176,12 @@ class Session:
 
     def train_one_epoch(self) -> dict[str, float]:
         """Train, validate, select, and save the resume state. Gives the row of history.csv. Raises Diverged."""
-        started, state, config = time.perf_counter(), self.state, self.config
+        started, state = time.perf_counter(), self.state
         epoch = state.epoch + 1
         self.saver.changing()
-        reseed(config.draws, epoch)
+        reseed(self.config.draws, epoch)
         rates = learning_rates(self.trainer.optimizer)
-        if config.trainer.freeze_epochs:
-            frozen = epoch <= config.trainer.freeze_epochs
-            self.trainer.frozen = freeze(self.model, head_prefix(self.model), self.trainer.optimizer, frozen)
-        batches = self.batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
-        batches = mixed(batches, config.augment, len(self.prepared.dataset.classes), config.draws, epoch)
-        total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
-        with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
-            result = self.trainer.epoch(batches, advance)
+        result = self._train(epoch)
         val = self._evaluate("val")
         if not finite(result.loss, val.loss):
             raise Diverged(epoch)
@@ -187,15 +197,7 @@ class Session:
             "seconds": result.seconds,
             "images_per_s": result.images / result.seconds,
         }
-        monitor = config.trainer.monitor
-        found = monitored(val, monitor, self.prepared.dataset.classes)
-        row.setdefault(monitor, found)  # a column of its own where it is neither accuracy nor loss
-        value = MONITORS[monitor][1] * found
-        if value > state.best_value:
-            state.improved_epoch = epoch
-        if value >= state.best_value:  # the later one on a tie: the longer-trained model
-            state.best_epoch, state.best_value, state.best_loss = epoch, value, val.loss
-            state.best_weights, state.best_logits = copy_weights(self.trainer.judged), torch.from_numpy(val.logits)
+        self._select(epoch, val, row)
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
@@ -204,12 +206,35 @@ class Session:
         self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
+    def _train(self, epoch: int) -> EpochResult:
+        config = self.config
+        batches: Iterable[Batch] = self.batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
+        context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))
+        batches = changed_by(self.trainer.techniques, batches, context)
+        total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
+        with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
+            return self.trainer.epoch(batches, advance, epoch)
+
+    def _select(self, epoch: int, val: Predictions, row: dict[str, float]) -> None:
+        """Keep this epoch if it is the best so far. Adds the monitor, and the metrics of the user's own, to the row."""
+        state, trainer = self.state, self.config.trainer
+        metrics = {metric.monitor: metric for metric in all_metrics(trainer.metrics).values()}
+        for name in (trainer.monitor, *(metric.monitor for metric in own_metrics(trainer.metrics).values())):
+            if name not in row:  # accuracy and loss are there already
+                row[name] = measure(val, metrics[name])
+        value = signed(row[trainer.monitor], metrics[trainer.monitor])
+        if value > state.best_value:
+            state.improved_epoch = epoch
+        if value >= state.best_value:  # the later one on a tie: the longer-trained model
+            state.best_epoch, state.best_value, state.best_loss = epoch, value, val.loss
+            state.best_weights, state.best_logits = copy_weights(self.trainer.eval_model), torch.from_numpy(val.logits)
+
     @property
     def out_of_patience(self) -> bool:
         """Whether the monitor has not improved for so long that training ends early (Prechelt 1998, "Early stopping -
-        but when?"). Epochs in which all but the head is frozen don't count."""
+        but when?"). Some techniques let it count from a later epoch."""
         patience, state = self.config.trainer.patience, self.state
-        since = max(state.improved_epoch, self.config.trainer.freeze_epochs)
+        since = max([state.improved_epoch, *(technique.patience_from for technique in self.trainer.techniques)])
         return patience is not None and state.epoch - since >= patience
 
     def _evaluate(self, split: str) -> Predictions:
@@ -230,7 +255,7 @@ class Session:
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.saver.changing()
-        put(self.trainer.judged, state.best_weights)
+        put(self.trainer.eval_model, state.best_weights)
         return val, self._evaluate("test")
 
     def best_weights_file(self) -> bytes:
@@ -264,5 +289,6 @@ def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]
     scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
     scalars |= {f"lr/{group}": rate for group, rate in rates.items()}
     scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
-    scalars |= {f"{name}/val": row[f"val_{name}"] for name in ("balanced_acc", "macro_f1") if f"val_{name}" in row}
+    others = [name.removeprefix("val_") for name in row if name.startswith("val_")]
+    scalars |= {f"{name}/val": row[f"val_{name}"] for name in others}
     return scalars | {"gradient_norm": row["grad_norm"]}

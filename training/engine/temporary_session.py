@@ -1,4 +1,4 @@
-"""A run's network and images for looking at them, without the run: nothing is taken up and nothing is left behind."""
+"""A run's network and images for looking at them, without the run: no resume state is read and no file is left."""
 
 import contextlib
 import tempfile
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from training.config import AUTO, OptimizerConfig, RunConfig, TrackingConfig
 from training.engine.prepare import Prepared
-from training.engine.session import Session
+from training.engine.session import Session, open_session
 
 
 @contextlib.contextmanager
-def session_aside(prepared: Prepared) -> Iterator[Session]:
+def temporary_session(prepared: Prepared) -> Iterator[Session]:
     """The session with which a run of this config would begin, in a folder that goes away again."""
     config = prepared.config
     optimizer = config.optimizer
@@ -20,8 +20,8 @@ def session_aside(prepared: Prepared) -> Iterator[Session]:
         optimizer = replace(optimizer, lr=OptimizerConfig.lr)
     with tempfile.TemporaryDirectory(prefix="finegrid-") as root:
         sweep, tracking = replace(config.sweep, root=root), TrackingConfig(tensorboard=False)
-        there = replace(prepared, config=replace(config, optimizer=optimizer, sweep=sweep, tracking=tracking))
-        with contextlib.closing(Session(there)) as session:
+        elsewhere = replace(prepared, config=replace(config, optimizer=optimizer, sweep=sweep, tracking=tracking))
+        with contextlib.closing(open_session(elsewhere)) as session:
             yield session
 
 

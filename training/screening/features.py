@@ -24,7 +24,7 @@ from training.data.integrity import cache_folder
 from training.data.pixel_cache import DAY_S, FEATURES, make_room
 from training.engine.prepare import Prepared
 from training.engine.session import Session
-from training.engine.temporary_session import session_aside
+from training.engine.temporary_session import temporary_session
 from training.models.build import head_prefix, locate
 from training.models.weights import checkpoint_file, content_hash, imagenet_weights
 from training.progress import bar
@@ -122,7 +122,7 @@ def _keep(folder: Path, features: np.ndarray, limit_gb: float) -> None:
 
 def extract(prepared: Prepared) -> np.ndarray:
     """float32 [train + val, D]: what goes into the layer that makes the class scores."""
-    with session_aside(prepared) as session:
+    with temporary_session(prepared) as session:
         caught: list[Tensor] = []
 
         def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:

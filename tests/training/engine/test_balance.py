@@ -10,7 +10,8 @@ from outcome import history_of, only_run, record_of
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from training.engine.loss import balanced_draws, balanced_weights, training_loss
+from training.data.sampling import balanced_draws
+from training.engine.loss import balanced_weights, cross_entropy
 
 LABELS = np.repeat([0, 1, 2], [150, 40, 10])
 UNEVEN = [*QUICK, "model._target_=own_parts.smooth", "data._target_=own_parts.uneven", "debug.max_steps=null"]
@@ -39,10 +40,10 @@ def test_weighted_loss_of_parts_adds_up(soft: bool) -> None:
     torch.manual_seed(0)
     scores, weights = torch.randn(10, 3), torch.tensor([0.5, 1.0, 4.0])
     labels = torch.randn(10, 3).softmax(1) if soft else torch.tensor([0, 0, 0, 0, 1, 1, 1, 2, 2, 0])
-    whole = training_loss(scores, labels, 0.1, weights)
+    whole = cross_entropy(scores, labels, 0.1, weights)
     parts = (
-        training_loss(scores[:7], labels[:7], 0.1, weights) * 7
-        + training_loss(scores[7:], labels[7:], 0.1, weights) * 3
+        cross_entropy(scores[:7], labels[:7], 0.1, weights) * 7
+        + cross_entropy(scores[7:], labels[7:], 0.1, weights) * 3
     )
     assert parts.item() / 10 == pytest.approx(whole.item())
     shares = labels if soft else functional.one_hot(labels, 3).float()

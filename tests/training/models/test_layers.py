@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from training.config import OptimizerConfig, SchedulerConfig
-from training.engine.optimizer import Schedule, build_optimizer, learning_rates
+from training.engine.optimizer import build_optimizer, learning_rates
+from training.engine.schedule import Schedule
 from training.errors import ConfigError
 from training.models.build import torchvision_model
 from training.models.layers import layers_of

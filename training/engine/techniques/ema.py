@@ -5,7 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from training.config import RunConfig
+from training.engine.techniques.technique import Technique
+
+STATE = "average"  # its name in resume states
 
 
 class Average:
@@ -46,3 +52,41 @@ class Average:
 
 def _tensors(model: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+
+
+class Ema(Technique):
+    """trainer.ema: the average is what is validated, selected and kept."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.model: nn.Module | None = None
+        self.average: Average | None = None
+
+    def start(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """The average begins at the first weights."""
+        self.model, self.average = model, Average(model, self.decay)
+
+    def after_step(self) -> None:
+        """Follow the weights."""
+        assert self.model is not None and self.average is not None
+        self.average.update(self.model)
+
+    @property
+    def eval_model(self) -> nn.Module | None:
+        """The average."""
+        return None if self.average is None else self.average.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and how often it was updated."""
+        assert self.average is not None
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with an average."""
+        assert self.average is not None
+        self.average.load_state_dict(state)
+
+
+def from_config(config: RunConfig) -> Ema | None:
+    """None where trainer.ema is null."""
+    return None if config.trainer.ema is None else Ema(config.trainer.ema)

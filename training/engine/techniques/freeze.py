@@ -3,6 +3,10 @@
 from torch import nn
 from torch.optim import Optimizer
 
+from training.config import RunConfig
+from training.engine.techniques.technique import Technique
+from training.models.build import head_prefix
+
 
 def freeze(model: nn.Module, head: str, optimizer: Optimizer, frozen: bool) -> list[nn.Module]:
     """Let only `head` (the name of a layer) learn, or everything that the optimizer has, as in Kumar et al. 2022
@@ -23,3 +27,28 @@ def freeze(model: nn.Module, head: str, optimizer: Optimizer, frozen: bool) -> l
 
 def _within(name: str, layer: str) -> bool:
     return not layer or name == layer or name.startswith(f"{layer}.")
+
+
+class Freeze(Technique):
+    """trainer.freeze_epochs: in the first epochs the head alone learns. They don't count for trainer.patience."""
+
+    def __init__(self, epochs: int) -> None:
+        self.patience_from = epochs
+        self.model: nn.Module | None = None
+        self.optimizer: Optimizer | None = None
+
+    def start(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Know them for later."""
+        self.model, self.optimizer = model, optimizer
+
+    def before_epoch(self, epoch: int) -> None:
+        """Freeze all but the head, or thaw it."""
+        assert self.model is not None and self.optimizer is not None
+        frozen = epoch <= self.patience_from
+        for module in freeze(self.model, head_prefix(self.model), self.optimizer, frozen):
+            module.eval()
+
+
+def from_config(config: RunConfig) -> Freeze | None:
+    """None where nothing is to be frozen."""
+    return Freeze(config.trainer.freeze_epochs) if config.trainer.freeze_epochs else None

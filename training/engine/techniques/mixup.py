@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from training.config import AugmentConfig
+from training.config import AugmentConfig, RunConfig
+from training.engine.techniques.technique import Batch, EpochContext, Technique
 
 
-def mixed(
-    batches: Iterable[tuple[Tensor, Tensor]], config: AugmentConfig, classes: int, seed: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def mixed(batches: Iterable[Batch], config: AugmentConfig, classes: int, seed: int, epoch: int) -> Iterator[Batch]:
     """Each batch with its images mixed: labels int64 [B] become shares float32 [B, classes] that sum to 1.
 
     mixup (Zhang et al. 2017, arXiv 1710.09412) adds a second image of the same batch with the share 1 - lambda, cutmix
@@ -37,10 +36,23 @@ def mixed(
         yield images.contiguous(memory_format=layout), shares
 
 
-def main_labels(labels: Tensor) -> Tensor:
-    """The class with the largest share of each image, int64 [B]; plain labels as they are."""
-    return labels if labels.ndim == 1 else labels.argmax(1)
-
-
 def _is_channels_last(images: Tensor) -> bool:
     return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+
+
+class Mixup(Technique):
+    """augment.mixup and augment.cutmix."""
+
+    makes_shares = True
+
+    def __init__(self, config: AugmentConfig) -> None:
+        self.config = config
+
+    def batches(self, batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
+        """Mix the images of each."""
+        return mixed(batches, self.config, context.classes, context.seed, context.epoch)
+
+
+def from_config(config: RunConfig) -> Mixup | None:
+    """None where no images are mixed."""
+    return Mixup(config.augment) if config.augment.mixup or config.augment.cutmix else None

@@ -43,9 +43,17 @@ class Tracker:
         tensors: dict[str, torch.Tensor] = {f"weights/{name}": parameter for name, parameter in chosen.items()}
         # a gradient isn't finite where fp16 skipped the last step; it has no histogram then
         tensors |= {f"gradients/{name}": p.grad for name, p in chosen.items() if p.grad is not None}
-        for name, one in histograms(tensors).items():
+        for name, histogram in histograms(tensors).items():
             self.writer.add_histogram_raw(
-                name, one.least, one.largest, one.count, one.total, one.squares, one.limits, one.counts, epoch
+                name,
+                min=histogram.least,
+                max=histogram.largest,
+                num=histogram.count,
+                sum=histogram.total,
+                sum_squares=histogram.squares,
+                bucket_limits=histogram.limits,
+                bucket_counts=histogram.counts,
+                global_step=epoch,
             )
 
     def end(self, config: RunConfig, weights: str, val_acc: float, test_acc: float) -> None:

@@ -91,8 +91,9 @@ class Fixed(torch.nn.Module):
 
 def test_loss_is_of_the_shares_and_accuracy_of_the_main_label() -> None:
     """Four images whose scores name classes 0, 0, 0, 1; shares of 0.7 and 0.3."""
+    from training.config import SchedulerConfig
     from training.device import Compute
-    from training.engine.optimizer import Schedule, SchedulerConfig
+    from training.engine.schedule import Schedule
 
     scores = torch.tensor([[2.0, 0, 1], [2, 0, 1], [2, 0, 1], [0, 2, 1]])
     shares = torch.tensor([[0.7, 0.3, 0], [0.3, 0.7, 0], [0, 0.3, 0.7], [0, 0.7, 0.3]])

@@ -1,0 +1,94 @@
+"""The learning-rate schedule, one of torch's kind by `_target_`, with a linear warm-up before it."""
+
+import inspect
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+
+from training.config import SchedulerConfig, need
+from training.errors import ConfigError
+from training.models.build import bind, locate
+
+
+class Schedule:
+    """A torch schedule, stepped in its own unit, with a linear warm-up before it.
+
+    T_max, total_steps and total_iters are filled with the length of training and max_lr with the optimizer's rates,
+    where a schedule takes them and the config leaves them out. One-cycle (arXiv 1708.07120) warms up by itself:
+    warmup_epochs sets its pct_start; and it cycles the momentum only of optimizers that have one.
+    """
+
+    def __init__(self, optimizer: Optimizer, config: SchedulerConfig, epochs: int, steps_per_epoch: int) -> None:
+        self.per_step = config.interval == "step"
+        total = epochs * steps_per_epoch if self.per_step else epochs
+        warmup = config.warmup_epochs * steps_per_epoch if self.per_step else config.warmup_epochs
+        whole = self.per_step or warmup == int(warmup)
+        need(whole, f"scheduler.warmup_epochs={config.warmup_epochs}: a part of an epoch needs scheduler.interval=step")
+        self.scheduler = _build(optimizer, config, total, round(warmup))
+
+    def after_step(self) -> None:
+        """Call after every optimizer step."""
+        if self.per_step and self.scheduler is not None:
+            self.scheduler.step()
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Call after every epoch's validation."""
+        if self.per_step or self.scheduler is None:
+            return
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(val_loss)
+        else:
+            self.scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {} if self.scheduler is None else self.scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state)
+
+
+def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: int) -> LRScheduler | None:
+    if config._target_ is None:
+        return LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup) if warmup else None
+    target = locate(config._target_, "scheduler")
+    if not (isinstance(target, type) and issubclass(target, LRScheduler)):
+        raise ConfigError(f"scheduler._target_={config._target_}: no learning-rate schedule of torch's kind")
+    parameters = inspect.signature(target).parameters
+    fill: dict[str, Any] = {"T_max": max(1, total - warmup), "total_iters": total - warmup, "total_steps": total}
+    fill["max_lr"] = [group["lr"] for group in optimizer.param_groups]
+    fill["cycle_momentum"] = "betas" in optimizer.defaults or bool(optimizer.defaults.get("momentum"))
+    own_warmup = "pct_start" in parameters
+    if own_warmup and warmup:  # torch reaches the top at step pct_start * total - 1, and has to come down from there
+        fill["pct_start"] = min(warmup + 1, total - 0.5) / total
+    arguments = {key: value for key, value in fill.items() if key in parameters} | config.kwargs
+    _check_rates(optimizer, config)
+    bind(target, "scheduler", optimizer, **arguments)
+    plateau = issubclass(target, ReduceLROnPlateau)
+    need(not plateau or config.interval == "epoch", "scheduler: ReduceLROnPlateau needs scheduler.interval=epoch")
+    need(not plateau or not warmup, "scheduler: ReduceLROnPlateau takes no warmup_epochs")
+    try:
+        main: LRScheduler = target(optimizer, **arguments)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(f"scheduler: {error}") from error
+    if not warmup or own_warmup:
+        return main
+    return SequentialLR(optimizer, [LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup), main], [warmup])
+
+
+def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
+    """A rate that is the same for all groups would undo layer_decay."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if min(rates) < max(rates):
+        need(
+            "max_lr" not in config.kwargs,
+            "scheduler.kwargs.max_lr: leave it out with optimizer.layer_decay, which gives each layer its own",
+        )
+        least = config.kwargs.get("eta_min", 0.0)
+        need(
+            least <= min(rates),
+            f"scheduler.kwargs.eta_min={least} is above the lowest rate of optimizer.layer_decay, {min(rates):.3g}",
+        )

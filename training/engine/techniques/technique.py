@@ -1,0 +1,59 @@
+"""What a technique can do in a training, and when it is asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Batch = tuple[Tensor, Tensor]  # images float32 [B, 3, S, S]; labels int64 [B], or their shares float32 [B, classes]
+
+
+@dataclass(frozen=True)
+class EpochContext:
+    """What random draws of an epoch may depend on, so that a resumed run draws the same."""
+
+    seed: int
+    epoch: int  # from 1
+    classes: int
+
+
+class Technique:
+    """Something that can be added to plain training. One overrides what it needs; everything else does nothing.
+
+    It is made from its settings alone, which are checked then (ConfigError). `start` comes once, before the first
+    epoch and before a resume state is loaded. torch's random numbers are reseeded for every epoch, so that a technique
+    that draws some is repeatable.
+    """
+
+    makes_shares = False  # whether the labels of its batches are shares of the classes
+    patience_from = 0  # trainer.patience counts no epoch up to this one
+
+    def start(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Training is about to begin, or to go on, with these."""
+
+    def batches(self, batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
+        """The batches of an epoch, changed. (The learning-rate range test asks for this too, and for nothing else.)"""
+        return batches
+
+    def before_epoch(self, epoch: int) -> None:
+        """The model has been put into training mode for this epoch, which counts from 1."""
+
+    def before_step(self) -> None:
+        """The gradients of a step are there, neither scaled nor clipped."""
+
+    def after_step(self) -> None:
+        """The optimizer has made a step."""
+
+    @property
+    def eval_model(self) -> nn.Module | None:
+        """The network that is validated, selected and kept in place of the trained one; None: that."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, of tensors, numbers, texts, lists and dicts."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken."""
