@@ -1,4 +1,4 @@
-"""Compare runs: what was tried, what came out, and what may be believed of it.
+"""Compare runs: what was tried, what came out, and which differences are more than noise.
 
 python -m analysis.report                       the newest sweep under outputs/
 python -m analysis.report outputs/demo outputs/grid --sort test_acc
@@ -124,7 +124,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
     add("--html", type=Path, metavar="FILE", help=page)
-    add("--published", type=Path, metavar="CSV", help="judge a printed table (model,weights,...,val_acc,test_acc)")
+    add(
+        "--published",
+        type=Path,
+        metavar="CSV",
+        help="compare the rows of a printed table (model,weights,...,val_acc,test_acc)",
+    )
     add("--n-val", type=positive, metavar="N", help="val images behind --published")
     add("--n-test", type=positive, metavar="N", help="test images behind --published")
     return parser.parse_args(argv)

@@ -19,9 +19,9 @@ def progress(found: StudyResult) -> str:
         return ""
     counts = [count for count in SHOWN if count < len(values)] + [len(values)]
     curve = best_curve(found)
-    told = ", ".join(f"{curve[count - 1]:.2f} after {count}" for count in counts)
+    steps = ", ".join(f"{curve[count - 1]:.2f} after {count}" for count in counts)
     what = "expected best (Dodge et al. 2019)" if found.random else "best so far"
-    return f"Study {found.study.study_name}: {what} {found.objective} of its {len(values)} finished trials: {told}."
+    return f"Study {found.study.study_name}: {what} {found.objective} of its {len(values)} finished trials: {steps}."
 
 
 def best_curve(found: StudyResult) -> list[float]:
@@ -54,8 +54,8 @@ def importance(found: StudyResult) -> dict[str, float]:
 def importance_line(found: StudyResult) -> str:
     """Importance in words."""
     proportions = importance(found)
-    told = ", ".join(f"{name} {100 * proportion:.0f} %" for name, proportion in proportions.items())
-    return f"What explains {found.objective} in the search (fANOVA): {told}." if told else ""
+    parts = ", ".join(f"{name} {100 * proportion:.0f} %" for name, proportion in proportions.items())
+    return f"What explains {found.objective} in the search (fANOVA): {parts}." if parts else ""
 
 
 def edges(found: StudyResult) -> list[str]:

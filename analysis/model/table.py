@@ -171,10 +171,10 @@ def row_keys(runs: pd.DataFrame) -> "pd.Series[str]":
 
 def weight_names(runs: pd.DataFrame) -> "pd.Series[str]":
     """The weights as asked for each identity; one that was asked for under several names has them all."""
-    asked: dict[str, set[str]] = {}
+    found: dict[str, set[str]] = {}
     for key, name in zip(row_keys(runs), runs["weights"], strict=True):
-        asked.setdefault(key, set()).update(name.split("+") if isinstance(name, str) else [])
-    return pd.Series({key: "+".join(sorted(some)) or None for key, some in asked.items()}, dtype="str")
+        found.setdefault(key, set()).update(name.split("+") if isinstance(name, str) else [])
+    return pd.Series({key: "+".join(sorted(some)) or None for key, some in found.items()}, dtype="str")
 
 
 def status_counts(key: "pd.Series[str]", status: "pd.Series[str]") -> "pd.Series[str]":

@@ -128,8 +128,8 @@ def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
     kind = "expected best of so many random trials" if found.random else "best so far"
     figure = go.Figure(go.Scatter(x=list(range(1, len(curve) + 1)), y=curve, line={"color": COLOURS[0]}))
     yield kind, _titled(figure, "trials", f"{kind}: {name}")
-    if shares := importance(found):
-        bars = {"x": list(shares.values()), "y": [plain(one) for one in shares], "orientation": "h"}
+    if proportions := importance(found):
+        bars = {"x": list(proportions.values()), "y": [plain(one) for one in proportions], "orientation": "h"}
         figure = go.Figure(go.Bar(**bars, marker={"color": COLOURS[0]}))
         yield "importance", _titled(figure, "share of the variance (fANOVA)", "")
     yield "slices", visualization.plot_slice(found.study, **about)
@@ -148,10 +148,10 @@ def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:
     classes = [plain(name) for name in class_names(folder, int(max(labels.max(), guesses.max())) + 1)]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (labels, guesses), 1)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    proportions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     cells = {"text": counts, "texttemplate": "%{text}"} if len(classes) <= 20 else {}
     heat = go.Heatmap(
-        z=share.round(3),
+        z=proportions.round(3),
         x=classes,
         y=classes,
         colorscale="Cividis",
