@@ -1,10 +1,10 @@
-"""What the runs show: records -> table, later statistics, pictures, report. Reads what runs left behind, never torch.
+"""What the runs show. Reads what runs left behind, and never imports torch.
 
     from analysis import load
     runs = load("outputs/demo")  # a pandas DataFrame, a row a run
 
-Read in this order: records (folders -> a row a run), table (-> a row an identity), formats (-> text), report (the
-command).
+Rooms, each of which may import those before it: read (run folders -> a row a run) and statistics (pure functions of
+arrays), model (-> a row an identity, and what is to be said of it), show (-> text or a page), report (the command).
 """
 
 from typing import TYPE_CHECKING, Any

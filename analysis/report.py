@@ -1,4 +1,4 @@
-"""Compare runs: what was tried, what came out, and what may be believed of it.
+"""Compare runs: what was tried, what came out, and which differences are more than noise.
 
 python -m analysis.report                       the newest sweep under outputs/
 python -m analysis.report outputs/demo outputs/grid --sort test_acc
@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.model.table import COLUMNS, distinct, where
+from analysis.model.table import COLUMNS, distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
-from analysis.show import formats
+from analysis.show.formats import FORMATS, empty_rows
+from analysis.show.text_table import report_text, side_by_side_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def report(args: argparse.Namespace) -> int:
     """Of run folders. Raises ReportError."""
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
-    runs = where(everything, args.where)
+    runs = filter_runs(everything, args.where)
     for run in everything[everything["status"] == "unreadable"].itertuples():
         say(f"warning: {run.folder}: {run.message}")
     if runs.empty:
@@ -45,41 +46,55 @@ def report(args: argparse.Namespace) -> int:
 
 def report_published(args: argparse.Namespace) -> int:
     """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
-    from analysis.model.model import account
-    from analysis.read.published import read_published, remarks, side_by_side
+    from analysis.model.published import remarks
+    from analysis.read.published import read_published
 
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
-    published = where(read_published(args.published, args.n_val, args.n_test), args.where)
-    if not args.folders:
-        what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
-        return show(published, args, f"{args.published}: {what}", remarks(published))
-    own = where(load_all(*map(str, args.folders)), args.where)
-    ours, theirs = account(own), account(published)
-    rows = side_by_side(theirs.rows, ours.rows, (theirs.evidence, theirs.judged), (ours.evidence, ours.judged))
+    published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
+    if args.folders:
+        return show_side_by_side(published, args)
+    what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
+    return show(published, args, f"{args.published}: {what}", remarks(published))
+
+
+def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> int:
+    """Published rows beside our own."""
+    from analysis.model.model import build
+    from analysis.model.published import side_by_side
+
+    published, own = build(published_runs), build(filter_runs(load_all(*map(str, args.folders)), args.where))
+    rows = side_by_side(
+        published.rows,
+        published.results,
+        published.comparisons.noise,
+        own.rows,
+        own.results,
+        own.comparisons.noise,
+    )
     if args.format != "table":
-        return write(formats.PLAIN[args.format](rows))
-    return write(formats.side_by_side(rows, f"{args.published} beside {', '.join(map(str, args.folders))}"))
+        return write(FORMATS[args.format](rows))
+    return write(side_by_side_text(rows, f"{args.published} beside {', '.join(map(str, args.folders))}"))
 
 
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> int:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
-    from analysis.model.model import account, tell
+    from analysis.model.model import build, with_texts
 
     if runs.empty:
-        return write("" if args.format == "table" else formats.PLAIN[args.format](formats.empty()))
-    what = account(runs, args.sort, args.reference, tell_apart=args.format == "table")
+        return write("" if args.format == "table" else FORMATS[args.format](empty_rows()))
+    model = build(runs, args.sort, args.reference, distinguish=args.format == "table")
     if args.format == "table" or args.html:
-        tell(what, args.interaction)
+        model = with_texts(model, args.interaction)
     if args.html:
-        from analysis.show.page.build import build
+        from analysis.show.page.build import build_page
 
-        save(args.html, build(what, heading, notes))
+        save(args.html, build_page(model, heading, notes))
     if args.format == "table":
-        return write(formats.report(what, heading, notes, failures(runs)))
+        return write(report_text(model, heading, notes, failures(runs)))
     for line in failures(runs):
         say(line)
-    return write(formats.PLAIN[args.format](what.rows))
+    return write(FORMATS[args.format](model.rows))
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -99,7 +114,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="a sweep, a run, or a folder of sweeps (none: the newest)",
     )
-    add("--format", choices=["table", *formats.PLAIN], default="table", help="default: table")
+    add("--format", choices=["table", *FORMATS], default="table", help="default: table")
     add("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
     query = "only runs for which this pandas expression over the columns of load() is true"
     add("--where", metavar="QUERY", help=query)
@@ -109,7 +124,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
     add("--html", type=Path, metavar="FILE", help=page)
-    add("--published", type=Path, metavar="CSV", help="judge a printed table (model,weights,...,val_acc,test_acc)")
+    add(
+        "--published",
+        type=Path,
+        metavar="CSV",
+        help="compare the rows of a printed table (model,weights,...,val_acc,test_acc)",
+    )
     add("--n-val", type=positive, metavar="N", help="val images behind --published")
     add("--n-test", type=positive, metavar="N", help="test images behind --published")
     return parser.parse_args(argv)

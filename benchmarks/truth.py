@@ -7,7 +7,7 @@ a probit of the image's difficulty, the configuration's own view of the image, t
 test) and chance; sizes are such that accuracies and the spread of replicates are those of tests/data/published_lab2.csv
 (89.2 and 98.2 %; 1.96 points between replicates). All equal: how often intervals cover the truth (all rows, and all
 differences from the reference, each bar 93.6 %), and in how many sweeps any row gets a mark (bar 6.4 %). Nine of them
-worse by 2, 4 or 8 points: what share of those are marked worse.
+worse by 2, 4 or 8 points: what proportion of those is marked worse.
 """
 
 import argparse
@@ -17,7 +17,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from analysis.statistics.judge import Row, judge
+from analysis.statistics.comparisons import compare_rows
+from analysis.statistics.results import RowResults
 from benchmarks.measure import show
 
 ROWS, WORSE, N_TEST, N_VAL = 19, 9, 350, 165
@@ -62,12 +63,12 @@ def main() -> None:
             for _ in range(max(sweeps // 5, 1)):
                 simulate(generator, seeds, luck, gap, score)
             power.append(f"{100 * score.worse_seen / score.worse:.1f}")
-        shares = (
+        proportions = (
             equal.rows_covered / equal.rows,
             equal.differences_covered / equal.differences,
             equal.sweeps_marked / equal.sweeps,
         )
-        table.append([name, *(f"{100 * share:.1f}" for share in shares), *power])
+        table.append([name, *(f"{100 * proportion:.1f}" for proportion in proportions), *power])
     headings = ["seeds a row", "rows covered %", "differences covered %", "any mark %"]
     headings += [f"power at {gap} points %" for gap in (2, 4, 8)]
     show(f"{sweeps} simulated sweeps, 19 rows, 350 test images; 95 % intervals, marks after Holm", headings, table)
@@ -95,7 +96,7 @@ def level(accuracy: float, luck: float) -> float:
 
 
 def simulate(generator: np.random.Generator, seeds: list[int], luck: float, gap: float, score: Score) -> None:
-    """One sweep, judged, and added to the score."""
+    """One sweep, compared, and added to the score."""
     truth = np.full(ROWS, TEST)
     truth[generator.permutation(ROWS)[:WORSE]] -= gap
     difficulty = {n: generator.normal(0, np.sqrt(IMAGE), n) for n in (N_VAL, N_TEST)}
@@ -111,21 +112,21 @@ def simulate(generator: np.random.Generator, seeds: list[int], luck: float, gap:
             chance = generator.normal(0, np.sqrt(CHANCE), (count, n))
             drawn[n] = level(accuracy, luck) + difficulty[n] + view + lucks + chance > 0
         val, test = (100 * drawn[n].mean(1) for n in (N_VAL, N_TEST))
-        rows[str(number)] = Row(val, test, N_TEST, drawn[N_TEST])
-    judged = judge(rows, step_val=100 / N_VAL)
-    reference = truth[int(judged.reference or 0)]
-    for key, verdict in judged.verdicts.items():
+        rows[str(number)] = RowResults(val, test, N_TEST, drawn[N_TEST])
+    comparisons = compare_rows(rows, val_image_points=100 / N_VAL)
+    reference = truth[int(comparisons.reference or 0)]
+    for key, row in comparisons.by_row.items():
         true = truth[int(key)]
         score.rows += 1
-        score.rows_covered += verdict.low <= true <= verdict.high
-        if key != judged.reference:
+        score.rows_covered += row.test_low <= true <= row.test_high
+        if key != comparisons.reference:
             score.differences += 1
-            score.differences_covered += verdict.diff_low <= true - reference <= verdict.diff_high
+            score.differences_covered += row.diff_low <= true - reference <= row.diff_high
             if true < reference:
                 score.worse += 1
-                score.worse_seen += verdict.mark == "worse"
+                score.worse_seen += row.mark == "worse"
     score.sweeps += 1
-    score.sweeps_marked += any(verdict.mark in ("worse", "better") for verdict in judged.verdicts.values())
+    score.sweeps_marked += any(row.mark in ("worse", "better") for row in comparisons.by_row.values())
 
 
 if __name__ == "__main__":

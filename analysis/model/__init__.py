@@ -1,4 +1,4 @@
-"""Runs -> everything that a report says about them: the table, verdicts, sentences, effects, cautions.
+"""Runs -> everything that a report says about them: the table, comparisons, sentences, effects, cautions.
 
 May import: read, statistics.
 """

@@ -5,8 +5,9 @@ import json
 import pandas as pd
 
 from analysis.model.factors import FACTORS
-from analysis.model.table import distinct, keys
-from analysis.statistics.judge import Judgement
+from analysis.model.table import distinct, row_keys
+from analysis.statistics.comparisons import Comparisons
+from training.code_version import first_alike
 
 MIXED = {
     "code_version": "versions of the training code",
@@ -16,25 +17,28 @@ MIXED = {
     "torch": "versions of torch",
 }
 EDGE_LEVELS = 3  # of a numeric setting, from which on its range has an inside
-CARRIED = 5.0  # points that the average falls without its best class
+CARRIED_POINTS = 5.0  # that the average falls without its best class
 
 
-def cautions(runs: pd.DataFrame, judged: Judgement) -> list[str]:
+def cautions(runs: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """All that is to be said of these runs."""
     done = distinct(runs)
     done = done[done["status"] == "done"]
     found = [*mixed(done), *unfinished(runs), *overlap(done), *folded(done)]
-    return [*found, *edges(done, judged), *carried(done, judged)]
+    return [*found, *edges(done, comparisons), *carried(done, comparisons)]
 
 
 def mixed(done: pd.DataFrame) -> list[str]:
     """What should be one in a comparison and is not."""
     lines = []
     for name, what in MIXED.items():
-        counts = done[name].value_counts()
+        values = done[name]
+        if name == "code_version":  # versions that are known to give the same results count as one
+            values = values.map(first_alike, na_action="ignore")
+        counts = values.value_counts()
         if len(counts) > 1:
-            told = ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
-            lines.append(f"{len(counts)} {what} are mixed here: {told}")
+            each = ", ".join(f"{value} ({count} runs)" for value, count in counts.items())
+            lines.append(f"{len(counts)} {what} are mixed here: {each}")
     return lines
 
 
@@ -65,7 +69,7 @@ def folded(done: pd.DataFrame) -> list[str]:
     if len(kinds) > 1:
         lines.append(f"rows with {' and with '.join(kinds)} are mixed here: they train on different numbers of images")
     rows = done[done["folds"].notna()]
-    partial = [key for key, runs in rows.groupby(keys(rows)) if runs["fold"].nunique() < runs["folds"].iloc[0]]
+    partial = [key for key, runs in rows.groupby(row_keys(rows)) if runs["fold"].nunique() < runs["folds"].iloc[0]]
     if partial:
         which = f"{len(partial)} row{'s lack' if len(partial) > 1 else ' lacks'} some of the folds"
         lines.append(f"{which}: the val accuracy there is not that of a whole cross-validation")
@@ -76,9 +80,9 @@ def folded(done: pd.DataFrame) -> list[str]:
     return lines
 
 
-def edges(done: pd.DataFrame, judged: Judgement) -> list[str]:
+def edges(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """Numeric settings in which the best row by val has the least or largest value that was tried."""
-    best = done[keys(done) == judged.reference]
+    best = done[row_keys(done) == comparisons.reference]
     lines = []
     for name in FACTORS:
         if best.empty or not pd.api.types.is_numeric_dtype(done[name].dtype):
@@ -90,23 +94,22 @@ def edges(done: pd.DataFrame, judged: Judgement) -> list[str]:
     return lines
 
 
-def carried(done: pd.DataFrame, judged: Judgement) -> list[str]:
+def carried(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """A class that carries the average of the reference row: without it, accuracy would be much lower."""
-    best = done[keys(done) == judged.reference]
+    best = done[row_keys(done) == comparisons.reference]
     for text in best["test_per_class"].dropna():
         try:
-            shares = {str(name): float(value) for name, value in json.loads(text).items()}
+            percent = {str(name): float(value) for name, value in json.loads(text).items()}
         except (ValueError, AttributeError, TypeError):
             continue
-        if len(shares) < 3:
+        if len(percent) < 3:
             continue
-        top = max(shares, key=shares.__getitem__)
-        rest = sum(value for name, value in shares.items() if name != top) / (len(shares) - 1)
+        top, worst = max(percent, key=percent.__getitem__), min(percent, key=percent.__getitem__)
+        rest = sum(value for name, value in percent.items() if name != top) / (len(percent) - 1)
         accuracy = float(best["test_acc"].iloc[0])
-        worst = min(shares, key=shares.__getitem__)
-        if accuracy - rest > CARRIED:
+        if accuracy - rest > CARRIED_POINTS:
             return [
                 f"class {top} carries the average of the reference: {accuracy:.1f} % of its test images are right, but "
-                f"{rest:.1f} % on average over the other classes (worst: {worst}, {shares[worst]:.1f} %)"
+                f"{rest:.1f} % on average over the other classes (worst: {worst}, {percent[worst]:.1f} %)"
             ]
     return []

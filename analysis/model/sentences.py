@@ -10,47 +10,54 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2, norm
 
+from analysis.model.wording import plural
 from analysis.statistics import inference
-from analysis.statistics.judge import Judgement, Row, difference, difference_variance, paired_image_variance
-from analysis.statistics.spread import Pooled
+from analysis.statistics.comparisons import Comparisons, difference
+from analysis.statistics.noise import sampling_sd_points
+from analysis.statistics.planning import detectable_points, images_needed, reference_image_variance, seeds_needed
+from analysis.statistics.results import RowResults
+from analysis.statistics.selection import selection_bias_points
 
-BARE = ("model", "optimizer", "scheduler")  # said without the name of the setting
-POWER = 0.8
-MOST_OTHERS = 300  # rows that are enough for a mean
-MOST_SEEDS = 200  # beyond which nobody would run more
+UNNAMED = ("model", "optimizer", "scheduler")  # settings of which the value alone says what it is
+VISIBLE_POINTS = 0.05  # what a number with one decimal shows
 
 
 @dataclass(frozen=True)
-class Table:
+class ComparedRows:
     """What the sentences are about: rows by key, what they are called, and the images they were selected on."""
 
-    evidence: Mapping[str, Row]
-    judged: Judgement
+    results: Mapping[str, RowResults]
+    comparisons: Comparisons
     labels: Mapping[str, str]
     n_val: int
-    epoch_gains: Sequence[float] = ()  # of the done runs, see run_folder.epoch_gain
+    epoch_gains_points: Sequence[float] = ()  # of the done runs, see run_folder.epoch_gain
+
+    @property
+    def n_test(self) -> int:
+        """Test images."""
+        return max(row.n_test for row in self.results.values())
 
 
-def sentences(table: Table) -> list[str]:
+def sentences(rows: ComparedRows) -> list[str]:
     """All that can be said."""
-    if not table.evidence:
+    if not rows.results:
         return []
-    every = [claim, noise_floor, detectable, val_and_test, flattery_by_epoch, flattery_by_choice, sharpen]
-    return [text for text in (one(table) for one in every) if text]
+    every = [scope_of_claims, noise_floor, detectable_difference, val_and_test]
+    every += [selection_bias_of_epoch, selection_bias_of_row, how_to_resolve_a_tie]
+    return [text for text in (one(rows) for one in every) if text]
 
 
-def labels(table: pd.DataFrame) -> dict[str, str]:
-    """What tells each row from the others, in a few words: `resnet50 lr=0.0001`. `table`: factors.settings()."""
+def labels(settings: pd.DataFrame) -> dict[str, str]:
+    """What tells each row from the others, in a few words: `resnet50 lr=0.0001`. `settings`: factors.settings()."""
 
     def word(name: str, value: Any) -> str:
         text = f"{value:g}" if isinstance(value, float) else str(value)
-        return text if name in BARE else f"{name}={text}"
+        return text if name in UNNAMED else f"{name}={text}"
 
-    columns = [[word(str(name), value) for value in table[name].tolist()] for name in table.columns]
-    texts = [" ".join(words) for words in zip(*columns, strict=True)] if columns else [""] * len(table)
-    return {str(key): text or "the only row" for key, text in zip(table.index, texts, strict=True)}
+    columns = [[word(str(name), value) for value in settings[name].tolist()] for name in settings.columns]
+    texts = [" ".join(words) for words in zip(*columns, strict=True)] if columns else [""] * len(settings)
+    return {str(key): text or "the only row" for key, text in zip(settings.index, texts, strict=True)}
 
 
 def found_rates(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
@@ -65,92 +72,86 @@ def found_rates(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
     return [f"lr=auto found {', '.join(parts)}."] if parts else []
 
 
-def claim(table: Table) -> str:
+def scope_of_claims(rows: ComparedRows) -> str:
     """What the marks and intervals are about."""
-    judged = table.judged
-    if judged.pooled is None:
-        if len(table.evidence) == 1:
+    if rows.comparisons.claim == "model":
+        if len(rows.results) == 1:
             return "The interval is about this trained model: how far another seed would move it is not known."
-        best = sorted(table.evidence, key=lambda key: -table.evidence[key].mean_val)[:2]
-        which = " and ".join(table.labels[key] for key in best)
+        best = sorted(rows.results, key=lambda key: -rows.results[key].mean_val_percent)[:2]
+        which = " and ".join(rows.labels[key] for key in best)
         return (
             "About these trained models, not their configurations: nothing was run twice, and another seed may turn "
             f"any difference around. One more seed each of the best two by val ({which}) would show by how much."
         )
-    borrowed = sum(row.seeds == 1 for row in table.evidence.values())
+    borrowed = sum(row.seeds == 1 for row in rows.results.values())
     text = (
         "About configurations: seeds and test images both count as draws; marks are corrected over all comparisons "
         "with the reference (Holm)"
     )
     if borrowed:
-        text += f"; {borrowed} row{_s(borrowed)} with one seed borrow{'s' if borrowed == 1 else ''} the others' spread"
-    if any(row.correct is None for row in table.evidence.values()):
+        verb = "borrows" if borrowed == 1 else "borrow"
+        text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
+    if any(row.correct is None for row in rows.results.values()):
         text += "; without predictions, images count as drawn anew for each row, which is too careful"
     return text + "."
 
 
-def noise_floor(table: Table) -> str:
+def noise_floor(rows: ComparedRows) -> str:
     """How much replicates differ, and what the size of the test set alone explains."""
-    judged = table.judged
-    alone = _alone(table)
-    if judged.pooled is None:
-        return f"{_n_test(table)} test images alone leave a standard deviation of {alone:.2f} points in each accuracy."
-    low, high = deviation_interval(judged.pooled)
+    sampling = sampling_sd_points(list(rows.results.values()))
+    spread, val = rows.comparisons.noise.test, rows.comparisons.noise.val
+    if spread is None:
+        return f"{rows.n_test} test images alone leave a standard deviation of {sampling:.2f} points in each accuracy."
+    low, high = spread.sd_interval_points()
     text = (
-        f"Noise floor: runs of one configuration have a standard deviation of {judged.pooled.sd:.2f} points of test "
-        f"accuracy ({low:.2f} to {high:.2f}; {judged.pooled.rows} configuration{_s(judged.pooled.rows)} with "
-        f"{judged.pooled.df + judged.pooled.rows} runs)"
+        f"Noise floor: runs of one configuration have a standard deviation of {spread.sd_points:.2f} points of test "
+        f"accuracy ({low:.2f} to {high:.2f}; {spread.rows} configuration{plural(spread.rows)} with "
+        f"{spread.df + spread.rows} runs)"
     )
-    if judged.pooled_val is not None:
-        text += f" and {judged.pooled_val.sd:.2f} of val accuracy"
-    return f"{text}; drawing other {_n_test(table)} test images would alone give {alone:.2f}."
+    if val is not None:
+        text += f" and {val.sd_points:.2f} of val accuracy"
+    return f"{text}; drawing other {rows.n_test} test images would alone give {sampling:.2f}."
 
 
-def deviation_interval(pooled: Pooled) -> tuple[float, float]:
-    """95 % interval of a standard deviation (chi-squared)."""
-    tail = (1 - inference.LEVEL) / 2
-    return tuple(pooled.sd * math.sqrt(pooled.df / chi2.ppf(q, pooled.df)) for q in (1 - tail, tail))  # type: ignore[return-value]
-
-
-def detectable(table: Table) -> str:
+def detectable_difference(rows: ComparedRows) -> str:
     """How large a true difference between two rows is seen four times out of five."""
-    if not any(not math.isnan(verdict.diff) for verdict in table.judged.verdicts.values()):
+    comparisons = rows.comparisons
+    if comparisons.reference is None or all(math.isnan(one.diff) for one in comparisons.by_row.values()):
         return ""
-    z = inference.t_quantile(math.inf) + float(norm.ppf(POWER))
-    images = z * math.sqrt(_paired_images(table)) * 100
-    if table.judged.pooled is None:
+    image_variance = reference_image_variance(rows.results, comparisons.reference, comparisons.noise)
+    limit = detectable_points(image_variance)
+    spread = comparisons.noise.test
+    if spread is None:
         return (
-            f"Between two trained models, these test images show a difference of {images:.1f} points four times out of "
+            f"Between two trained models, these test images show a difference of {limit:.1f} points four times out of "
             "five; smaller ones are often missed."
         )
-    variance = table.judged.pooled.variance
-
-    def seen(seeds: int) -> float:
-        return z * math.sqrt(2 * variance / seeds + (images / z) ** 2)
-
-    here = sorted({round(float(np.median([row.seeds for row in table.evidence.values()]))), 5})
-    by_seeds = ", ".join(f"{seen(seeds):.1f} with {seeds} seed{_s(seeds)} each" for seeds in here)
-    limit = f", {images:.1f} with any number of seeds (the limit of these test images)" if images >= 0.05 else ""
-    seen_if = "A difference between two configurations is seen four times out of five if it is as large as"
-    return f"{seen_if} {by_seeds}{limit}."
+    parts = []
+    for seeds in sorted({round(float(np.median([row.seeds for row in rows.results.values()]))), 5}):
+        points = detectable_points(image_variance, spread.variance_points2, seeds)
+        parts.append(f"{points:.1f} with {seeds} seed{plural(seeds)} each")
+    if limit >= VISIBLE_POINTS:
+        parts.append(f"{limit:.1f} with any number of seeds (the limit of these test images)")
+    start = "A difference between two configurations is seen four times out of five if it is as large as"
+    return f"{start} {', '.join(parts)}."
 
 
-def val_and_test(table: Table) -> str:
+def val_and_test(rows: ComparedRows) -> str:
     """Whether a higher val accuracy goes with a higher test accuracy."""
-    rows = list(table.evidence.values())
-    found = inference.kendall([row.mean_val for row in rows], [row.mean for row in rows])
-    if found is None:
+    results = list(rows.results.values())
+    correlation = inference.kendall([row.mean_val_percent for row in results], [row.test_proportion for row in results])
+    if correlation is None:
         return ""
-    tau, (low, high) = found
-    verdict = "val predicts the order on test" if low > 0 else "val does not visibly predict the order on test"
+    tau, (low, high) = correlation
+    answer = "val predicts the order on test" if low > 0 else "val does not visibly predict the order on test"
     if high < 0:
-        verdict = "val and test disagree on the order"
-    return f"Over the {len(rows)} rows, {verdict}: Kendall's tau {tau:.2f} ({low:.2f} to {high:.2f})."
+        answer = "val and test disagree on the order"
+    return f"Over the {len(results)} rows, {answer}: Kendall's tau {tau:.2f} ({low:.2f} to {high:.2f})."
 
 
-def flattery_by_epoch(table: Table) -> str:
+def selection_bias_of_epoch(rows: ComparedRows) -> str:
     """By how much the selected epoch's val accuracy stands above its neighbours'."""
-    gains = table.epoch_gains
+    gains = rows.epoch_gains_points
     if len(gains) < 2:
         return ""
     return (
@@ -159,97 +160,34 @@ def flattery_by_epoch(table: Table) -> str:
     )
 
 
-def flattery_by_choice(table: Table) -> str:
-    """By how much the best row's val accuracy is expected to be luck: what is left of its lead over the mean when each
-    row is drawn towards it by as much as noise explains (Efron and Morris 1975, JASA 70)."""
-    rows = list(table.evidence.values())
-    if len(rows) < 3:
+def selection_bias_of_row(rows: ComparedRows) -> str:
+    """By how much the best row's val accuracy is expected to be luck."""
+    results = list(rows.results.values())
+    if len(results) < 3:
         return ""
-    optimism = optimism_of_choice([row.val for row in rows], table.n_val, table.judged.pooled_val)
+    bias = selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val)
     return (
-        f"Picking the best of {len(rows)} rows on {table.n_val} val images flatters its val accuracy by about "
-        f"{optimism:.2f} points."
+        f"Picking the best of {len(results)} rows on {rows.n_val} val images flatters its val accuracy by about "
+        f"{bias:.2f} points."
     )
 
 
-def optimism_of_choice(val: Sequence[np.ndarray], n_val: int, pooled: Pooled | None) -> float:
-    """Expected luck of the best of these rows in points; `val`: accuracies of each row's seeds in per cent. Noise is
-    the spread between replicates, or where there are none, what the size of the val set explains."""
-    means = np.array([row.mean() for row in val])
-    share = np.clip(means.mean() / 100, 0.5 / n_val, 1 - 0.5 / n_val)
-    single = pooled.variance if pooled is not None else 1e4 * share * (1 - share) / n_val
-    noise = float(np.mean([single / len(row) for row in val]))
-    total = float(means.var(ddof=1))
-    kept = max(0.0, 1 - (len(means) - 3) / (len(means) - 1) * noise / total) if total else 0.0
-    return float((means.max() - means.mean()) * (1 - kept))
-
-
-def sharpen(table: Table) -> str:
+def how_to_resolve_a_tie(rows: ComparedRows) -> str:
     """What it would take to tell the reference from the best row that is tied with it."""
-    judged = table.judged
-    if judged.reference is None or judged.pooled is None:
+    comparisons, noise = rows.comparisons, rows.comparisons.noise
+    tied = [key for key, one in comparisons.by_row.items() if one.mark == "tied"]
+    if comparisons.reference is None or noise.test is None or not tied:
         return ""
-    tied = [key for key, verdict in judged.verdicts.items() if verdict.mark == "tied"]
-    if not tied:
-        return ""
-    other = max(tied, key=lambda key: table.evidence[key].mean_val)
-    first, second = table.evidence[judged.reference], table.evidence[other]
-    value, low, high, _ = difference(first, second, judged)
-    names = f"{table.labels[judged.reference]} and {table.labels[other]}"
-    start = f"To sharpen the answer: {names} differ by {abs(value):.1f} ± {(high - low) / 2:.1f} points"
-    seeds = seeds_needed(first, second, judged)
+    other = max(tied, key=lambda key: rows.results[key].mean_val_percent)
+    first, second = rows.results[comparisons.reference], rows.results[other]
+    found = difference(first, second, noise)
+    names = f"{rows.labels[comparisons.reference]} and {rows.labels[other]}"
+    half = (found.high - found.low) / 2
+    start = f"To sharpen the answer: {names} differ by {abs(found.points):.1f} ± {half:.1f} points"
+    seeds = seeds_needed(first, second, noise)
     if seeds is not None:
-        return f"{start}: {seeds} more seed{_s(seeds)} of each would be needed if that is the true difference."
-    images = images_needed(first, second, judged)
+        return f"{start}: {seeds} more seed{plural(seeds)} of each would be needed if that is the true difference."
+    images = images_needed(first, second, noise)
     if images is None:
         return f"{start}: no number of seeds or images would tell so small a difference."
     return f"{start}: seeds alone can't tell that; about {images} test images would be needed, with many seeds."
-
-
-def seeds_needed(row: Row, other: Row, judged: Judgement) -> int | None:
-    """How many more seeds of both leave 0 outside the interval of their difference as it stands; None where more than
-    MOST_SEEDS, or images rather than seeds are what is missing."""
-    assert judged.pooled is not None
-    variance, _ = difference_variance(row, other, judged)
-    images = paired_image_variance(row, other, judged.interaction)
-    seeds = max(row.seeds, other.seeds)
-    single = (variance - images) / (1 / row.seeds + 1 / other.seeds)
-    z = inference.t_quantile(math.inf)
-    left = ((row.mean - other.mean) / z) ** 2 - images
-    if left <= 0 or 2 * single / left > MOST_SEEDS:
-        return None
-    return max(math.ceil(2 * single / left) - seeds, 1)
-
-
-def images_needed(row: Row, other: Row, judged: Judgement) -> int | None:
-    """How many test images would leave their share of the interval at half the difference as it stands."""
-    value = abs(row.mean - other.mean)
-    if value < 1e-3:
-        return None
-    images = paired_image_variance(row, other, judged.interaction)
-    return math.ceil(row.n_test * images * (2 * inference.t_quantile(math.inf) / value) ** 2 / 100) * 100
-
-
-def _paired_images(table: Table) -> float:
-    """Variance that the test images leave in a difference, averaged over the rows against the reference."""
-    judged = table.judged
-    reference = table.evidence[judged.reference or ""]
-    others = [row for key, row in table.evidence.items() if key != judged.reference and row.images == reference.images]
-    others = others[:MOST_OTHERS]
-    if judged.pooled is not None:
-        return float(np.mean([paired_image_variance(row, reference, judged.interaction) for row in others]))
-    return float(np.mean([paired_image_variance(row, reference, 0.0) for row in others]))
-
-
-def _alone(table: Table) -> float:
-    """Standard deviation in points that drawing the test images leaves in one accuracy."""
-    share = float(np.mean([row.mean for row in table.evidence.values()]))
-    return 100 * math.sqrt(share * (1 - share) / _n_test(table))
-
-
-def _n_test(table: Table) -> int:
-    return max(row.n_test for row in table.evidence.values())
-
-
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"

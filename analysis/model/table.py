@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from analysis.statistics.judge import Judgement, Row
+    from analysis.statistics.comparisons import Comparisons
+    from analysis.statistics.results import RowResults
 from analysis.read.records import ReportError, nearest
 from analysis.read.run_folder import STATUSES
 
@@ -39,54 +40,56 @@ COLUMNS = {
     "latency_ms": "mean",
     "status": "count",
 }
-JUDGED = ("val_sd", "test_sd", "test_low", "test_high", "diff", "diff_low", "diff_high", "p", "mark", "claim", "spread")
+COMPARED_NUMBERS = ("val_sd", "test_sd", "test_low", "test_high", "diff", "diff_low", "diff_high", "p")
+COMPARED_TEXT = ("mark", "claim", "spread")
+COMPARED = (*COMPARED_NUMBERS, *COMPARED_TEXT)
 SETTINGS = tuple(COLUMNS)[: tuple(COLUMNS).index("seeds")]  # what was asked for; the rest is what came out
 MEANS = tuple(column for column, how in COLUMNS.items() if how in ("mean", "cost"))
 OPTIONAL = ("latency_ms",)  # columns that are shown only where some run has a value
-ELSEWHERE = ("tracking.", "sweep.")  # config that changes no result
+NO_SETTINGS = ("tracking.", "sweep.")  # config that changes no result
 FOLD = "data.fold"  # as the seed, it tells replicates of one row apart
 
 
-def where(runs: pd.DataFrame, query: str | None) -> pd.DataFrame:
+def filter_runs(runs: pd.DataFrame, query: str | None) -> pd.DataFrame:
     """The runs for which the pandas expression `query` over their columns is true."""
     if query is None:
         return runs
     try:
-        answer = runs.eval(query, engine="python")
+        selected = runs.eval(query, engine="python")
     except Exception as error:  # pandas and the user's expression may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         name = re.search(r"name '(\w+)' is not defined", reason)
         hint = nearest(name[1], [str(column) for column in runs.columns]) if name else ""
         raise ReportError(f"--where {query!r}: {reason}{hint}") from None
-    if not isinstance(answer, pd.Series) or not pd.api.types.is_bool_dtype(answer.dtype):
+    if not isinstance(selected, pd.Series) or not pd.api.types.is_bool_dtype(selected.dtype):
         raise ReportError(
             f"--where {query!r} is neither true nor false for a run; expected e.g. \"model == 'resnet18'\""
         )
-    return runs[answer.fillna(False).astype(bool)]
+    return runs[selected.fillna(False).astype(bool)]
 
 
 def distinct(runs: pd.DataFrame) -> pd.DataFrame:
     """Every run once: one that lies in two sweeps is no second replicate. Done ones stay, then newer ones."""
-    order = pd.DataFrame({"done": runs["status"] == "done", "finished": runs["finished"], "key": keys(runs)})
+    order = pd.DataFrame({"done": runs["status"] == "done", "finished": runs["finished"], "key": row_keys(runs)})
     order["seed"] = runs["seed"].astype("str").where(runs["seed"].notna(), runs["folder"])
     order["fold"] = runs["fold"]
     order = order.sort_values(["done", "finished"], ascending=False, kind="stable", na_position="last")
     return runs.loc[order.drop_duplicates(["key", "seed", "fold"]).index.sort_values()]
 
 
-def merge(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
+def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
     """One row for one identity (the index): the columns of COLUMNS (accuracies in per cent), then those of `extra`.
 
     `seeds` counts the runs that are done (seeds, and folds if there are any), as means are taken over them; a row
     without any has no accuracy.
     """
     single = distinct(runs)
-    key = keys(single)
+    key = row_keys(single)
     done = single["status"] == "done"
     groups = single.groupby(key, sort=False)
     same = [column for column, how in COLUMNS.items() if how == "same"]
     rows = groups[[*same, *extra]].first()
-    rows["weights"] = names(runs).reindex(rows.index)
+    rows["weights"] = weight_names(runs).reindex(rows.index)
     if "optimizer.lr" in single and (auto := groups["optimizer.lr"].first() == "auto").any():
         rows["lr"] = rows["lr"].astype(object).mask(auto, "auto")  # the runs have the numbers, in lr_resolved
     rows["seeds"] = done.groupby(key, sort=False).sum().astype("Int64")
@@ -96,7 +99,7 @@ def merge(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
         rows[column] = mean.fillna(groups[column].mean()) if COLUMNS[column] == "cost" else mean
     if (rows["best_epoch"].dropna() % 1 == 0).all():
         rows["best_epoch"] = rows["best_epoch"].astype("Int64")
-    rows["status"] = counted(key, single["status"]).reindex(rows.index)
+    rows["status"] = status_counts(key, single["status"]).reindex(rows.index)
     shown = [column for column in COLUMNS if column not in OPTIONAL or rows[column].notna().any()]
     return rows[[*shown, *extra]]
 
@@ -105,36 +108,39 @@ def mark_pareto(rows: pd.DataFrame, runs: pd.DataFrame, objectives: dict[str, st
     """`rows` with a column `pareto`, `front` where no other row is better in one objective (a column of `runs`, mean
     over the done seeds) and as good in the others; `objectives`: with maximize or minimize."""
     done = runs[runs["status"] == "done"]
-    means = done.groupby(keys(done))[list(objectives)].mean().astype("float64").dropna()
+    means = done.groupby(row_keys(done))[list(objectives)].mean().astype("float64").dropna()
     worth = means * [1 if way == "maximize" else -1 for way in objectives.values()]
     beaten = {key for key, one in worth.iterrows() if ((worth >= one).all(axis=1) & (worth > one).any(axis=1)).any()}
     front = ["front" if key in worth.index and key not in beaten else None for key in rows.index]
     return rows.assign(pareto=pd.Series(front, rows.index, dtype="str"))
 
 
-def add_verdicts(rows: pd.DataFrame, judged: "Judgement", evidence: "Mapping[str, Row]") -> pd.DataFrame:
-    """`rows` with the columns JUDGED. Standard deviations are those between the seeds, intervals 95 %; `diff`: from the
-    reference in points of test accuracy, `p` of it after Holm, `claim`: configuration or model (this trained one),
+def add_comparisons(
+    rows: pd.DataFrame, comparisons: "Comparisons", results: "Mapping[str, RowResults]"
+) -> pd.DataFrame:
+    """`rows` with the columns COMPARED. Standard deviations are those between the seeds, intervals 95 %; `diff`: from
+    the reference in points of test accuracy, `p` of it after Holm, `claim`: configuration or model (this trained one),
     `spread` between seeds: own or borrowed."""
-
-    def deviation(values: np.ndarray) -> float:
-        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
-
-    columns: dict[str, list[Any]] = {name: [] for name in JUDGED}
-    for key in rows.index:
-        row, verdict = evidence.get(str(key)), judged.verdicts.get(str(key))
-        columns["val_sd"].append(deviation(row.val) if row else math.nan)
-        columns["test_sd"].append(deviation(row.test) if row else math.nan)
-        for name, field in zip(JUDGED[2:8], ("low", "high", "diff", "diff_low", "diff_high", "p"), strict=True):
-            columns[name].append(getattr(verdict, field, math.nan))
-        columns["mark"].append(verdict.mark or None if verdict else None)
-        columns["claim"].append(judged.claim if verdict else None)
-        columns["spread"].append(verdict.spread or None if verdict else None)
-    dtypes = {name: "str" if name in ("mark", "claim", "spread") else "float64" for name in JUDGED}
-    return rows.assign(**{name: pd.Series(columns[name], rows.index, dtype=dtypes[name]) for name in JUDGED})
+    columns: dict[str, list[Any]] = {name: [] for name in COMPARED}
+    for key in map(str, rows.index):
+        row, comparison = results.get(key), comparisons.by_row.get(key)
+        columns["val_sd"].append(_deviation(row.val_percent) if row else math.nan)
+        columns["test_sd"].append(_deviation(row.test_percent) if row else math.nan)
+        for name in COMPARED_NUMBERS[2:]:
+            columns[name].append(getattr(comparison, name, math.nan))
+        columns["mark"].append(comparison.mark or None if comparison else None)
+        columns["claim"].append(comparisons.claim if comparison else None)
+        columns["spread"].append(comparison.spread or None if comparison else None)
+    dtypes = {name: "str" if name in COMPARED_TEXT else "float64" for name in COMPARED}
+    return rows.assign(**{name: pd.Series(columns[name], rows.index, dtype=dtypes[name]) for name in COMPARED})
 
 
-def sort(rows: pd.DataFrame, column: str = "val_acc") -> pd.DataFrame:
+def _deviation(percent: np.ndarray) -> float:
+    """Standard deviation between seeds in points; nan for one."""
+    return float(percent.std(ddof=1)) if len(percent) > 1 else math.nan
+
+
+def sort_rows(rows: pd.DataFrame, column: str = "val_acc") -> pd.DataFrame:
     """Numbers from the highest, text from a to z; rows without a value last; ties by val accuracy."""
     if column in OPTIONAL and column not in rows:
         raise ReportError(f"--sort {column}: none of these runs has one; tracking.{column[:-3]}=true measures it")
@@ -147,31 +153,31 @@ def sort(rows: pd.DataFrame, column: str = "val_acc") -> pd.DataFrame:
     return rows
 
 
-def telling(runs: pd.DataFrame) -> list[str]:
+def distinguishing_columns(runs: pd.DataFrame) -> list[str]:
     """The columns of `runs` that tell rows apart which are alike in all of SETTINGS (augment.flip, data.size, ...)."""
-    asked = [column for column in runs.columns if "." in column and not column.startswith(ELSEWHERE) and column != FOLD]
+    config = [name for name in runs.columns if "." in name and not name.startswith(NO_SETTINGS) and name != FOLD]
     resolved = ["precision", "memory_format", "data_fingerprint"]
-    firsts = runs.groupby(keys(runs), sort=False).first()
+    firsts = runs.groupby(row_keys(runs), sort=False).first()
     alike = firsts.groupby([column for column in SETTINGS if column != "weights"], dropna=False, sort=False)
     # a key that one of them doesn't have (kwargs) is a difference, a fact that is not known yet is none
-    varies = pd.concat([alike[resolved].nunique(), alike[asked].nunique(dropna=False)], axis=1).gt(1).any()
+    varies = pd.concat([alike[resolved].nunique(), alike[config].nunique(dropna=False)], axis=1).gt(1).any()
     return [str(column) for column in varies.index[varies]]
 
 
-def keys(runs: pd.DataFrame) -> "pd.Series[str]":
+def row_keys(runs: pd.DataFrame) -> "pd.Series[str]":
     """What makes runs replicates of each other: the identity, or for a broken run that lost it, nothing."""
     return runs["identity"].fillna(runs["folder"]).rename("key")
 
 
-def names(runs: pd.DataFrame) -> "pd.Series[str]":
+def weight_names(runs: pd.DataFrame) -> "pd.Series[str]":
     """The weights as asked for each identity; one that was asked for under several names has them all."""
-    asked: dict[str, set[str]] = {}
-    for key, name in zip(keys(runs), runs["weights"], strict=True):
-        asked.setdefault(key, set()).update(name.split("+") if isinstance(name, str) else [])
-    return pd.Series({key: "+".join(sorted(some)) or None for key, some in asked.items()}, dtype="str")
+    found: dict[str, set[str]] = {}
+    for key, name in zip(row_keys(runs), runs["weights"], strict=True):
+        found.setdefault(key, set()).update(name.split("+") if isinstance(name, str) else [])
+    return pd.Series({key: "+".join(sorted(some)) or None for key, some in found.items()}, dtype="str")
 
 
-def counted(key: "pd.Series[str]", status: "pd.Series[str]") -> "pd.Series[str]":
+def status_counts(key: "pd.Series[str]", status: "pd.Series[str]") -> "pd.Series[str]":
     """`done` where all are (the seeds say how many), `failed` for one run, else `2 done, 1 failed`."""
     counts: dict[str, Counter[str]] = {}
     for one, word in zip(key, status, strict=True):

@@ -1,4 +1,4 @@
-"""The report for people and programs: text formats and the page.
+"""The report for people and programs: a text table, Markdown, LaTeX, CSV, JSON, and the page.
 
 May import: read, statistics, model.
 """

@@ -1,6 +1,6 @@
 """Textbook intervals and tests for accuracies. Counts and proportions in, proportions out; scipy and statsmodels work.
 
-Imported where figures are needed only: scipy.stats and statsmodels take a second.
+scipy.stats is imported with it, which takes half a second; statsmodels, which brings pandas, where it is called.
 """
 
 import math
@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit  # the distributions themselves, a hundred times faster
 from scipy.stats import binomtest, fisher_exact, kendalltau
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 Interval = tuple[float, float]
 LEVEL = 0.95
@@ -27,12 +25,12 @@ def t_test(t: float, df: float) -> float:
     return float(2 * (ndtr(-abs(t)) if math.isinf(df) else stdtr(df, -abs(t))))
 
 
-def wilson(share: float, n: float, z: float | None = None) -> Interval:
-    """Interval for a proportion of which `share` was seen in `n` draws (Wilson 1927, JASA 22). `n` may be the effective
+def wilson(p: float, n: float, z: float | None = None) -> Interval:
+    """Interval for a proportion of which `p` was seen in `n` draws (Wilson 1927, JASA 22). `n` may be the effective
     number of draws and not whole, `z` a quantile of Student's t (Korn and Graubard 1998)."""
     z = t_quantile(math.inf) if z is None else z
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(max(p * (1 - p), 0.0) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
@@ -61,6 +59,8 @@ def two_proportions(right: Sequence[int], n: Sequence[int]) -> float:
 
 def unpaired_difference(right: Sequence[int], n: Sequence[int]) -> Interval:
     """Interval for the difference first - second of two independent proportions (Newcombe 1998, Stat. Med. 17)."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
     low, high = confint_proportions_2indep(right[0], n[0], right[1], n[1], method="newcomb", compare="diff")
     return float(low), float(high)
 
@@ -69,6 +69,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """p values corrected so that 5 % is the chance of any false alarm among all of them (Holm 1979)."""
     if not len(p_values):
         return []
+    from statsmodels.stats.multitest import multipletests
+
     return [float(p) for p in multipletests(np.asarray(p_values), method="holm")[1]]
 
 
@@ -82,11 +84,3 @@ def kendall(x: Sequence[float], y: Sequence[float]) -> tuple[float, Interval] | 
         return None
     z, half = math.atanh(min(max(tau, -0.9999), 0.9999)), t_quantile(math.inf) * math.sqrt(0.437 / (len(x) - 4))
     return tau, (math.tanh(z - half), math.tanh(z + half))
-
-
-def expected_best(values: Sequence[float], trials: int) -> float:
-    """The best of `trials` random trials on average, estimated from the `values` of some of them (Dodge et al. 2019,
-    "Show Your Work", EMNLP, equation 1): the mean of the maximum of `trials` draws with replacement."""
-    ordered = np.sort(np.asarray(values, dtype=float))
-    share = np.arange(len(ordered) + 1) / len(ordered)
-    return float(np.sum(ordered * np.diff(share**trials)))

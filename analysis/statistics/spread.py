@@ -1,7 +1,7 @@
-"""How much replicates of one configuration differ: own, and shared among the rows of a table.
+"""How much replicates of one configuration differ: each row's own spread, and one pooled over the rows of a table.
 
 Two or three seeds say little about their own spread, and all rows together say much about a common one. So each row's
-variance is drawn towards the common one by as much as the rows' variances agree (Smyth 2004, Stat. Appl. Genet. Mol.
+variance is shrunken towards the common one by as much as the rows' variances agree (Smyth 2004, Stat. Appl. Genet. Mol.
 Biol. 3, the moderated t of the R package limma). A row with one seed has the common one alone: it is borrowed.
 """
 
@@ -12,41 +12,51 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import digamma, polygamma
+from scipy.special import chdtri, digamma, polygamma
 
-ENOUGH = 3  # rows with replicates, from which on it can be said how far their variances agree
+from analysis.statistics.inference import LEVEL, Interval
+
+ENOUGH_ROWS = 3  # with replicates, from which on it can be said how far their variances agree
 
 
 @dataclass(frozen=True)
 class Spread:
     """Variance between single runs of one configuration (points squared), and the degrees of freedom behind it."""
 
-    variance: float
+    variance_points2: float
     df: float
     source: Literal["own", "borrowed"]
 
 
 @dataclass(frozen=True)
-class Pooled:
+class PooledSpread:
     """The spread of all replicated rows together. `rows`: how many; `prior_df`: what the common one counts for."""
 
-    variance: float
+    variance_points2: float
     df: int
     rows: int
-    prior_variance: float
+    prior_variance_points2: float
     prior_df: float
 
     @property
-    def sd(self) -> float:
-        """Points."""
-        return math.sqrt(self.variance)
+    def sd_points(self) -> float:
+        """Standard deviation between runs of one configuration, in points."""
+        return math.sqrt(self.variance_points2)
+
+    def sd_interval_points(self) -> Interval:
+        """95 % interval of the standard deviation, in points (chi-squared)."""
+        tail = (1 - LEVEL) / 2
+        low, high = (self.sd_points * math.sqrt(self.df / chdtri(self.df, q)) for q in (tail, 1 - tail))
+        return low, high
 
 
-def pool(accuracies: Mapping[str, np.ndarray], step: float) -> Pooled | None:
-    """The common spread of rows of accuracies (per cent); None without any replicate. `step`: one image, in points,
-    below whose rounding no variance is believed."""
+def pool(percent: Mapping[str, np.ndarray], image_points: float) -> PooledSpread | None:
+    """The common spread of rows of accuracies (per cent, [seeds] each); None without any replicate.
+
+    `image_points`: one image, in points. No variance is taken to be below that of rounding to whole images.
+    """
     by_seeds: dict[int, list[np.ndarray]] = {}  # a table of thousands of rows has few numbers of seeds
-    for values in accuracies.values():
+    for values in percent.values():
         by_seeds.setdefault(len(values), []).append(values)
     by_seeds.pop(1, None)
     if not by_seeds:
@@ -54,21 +64,28 @@ def pool(accuracies: Mapping[str, np.ndarray], step: float) -> Pooled | None:
     df = np.concatenate([np.full(len(rows), seeds - 1) for seeds, rows in by_seeds.items()])
     variances = np.concatenate([np.stack(rows).var(axis=1, ddof=1) for rows in by_seeds.values()])
     total = float((variances * df).sum() / df.sum())
-    floor = step**2 / 12
-    prior, prior_df = _prior(np.maximum(variances, floor), df) if len(df) >= ENOUGH else (total, 0.0)
-    return Pooled(max(total, floor), int(df.sum()), len(df), prior, prior_df)
+    rounding = _rounding_variance(image_points)
+    prior, prior_df = _prior(np.maximum(variances, rounding), df) if len(df) >= ENOUGH_ROWS else (total, 0.0)
+    return PooledSpread(max(total, rounding), int(df.sum()), len(df), prior, prior_df)
 
 
-def spread(variance: float, seeds: int, pooled: Pooled, step: float) -> Spread:
-    """The spread that is believed of a row whose seeds have this variance (points squared; of one seed, anything)."""
-    own_df = seeds - 1
-    if own_df == 0:
-        return Spread(pooled.variance, pooled.df, "borrowed")
-    own = max(variance, step**2 / 12)
+def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, image_points: float) -> Spread:
+    """The spread of a row whose seeds have this variance (points squared; anything for one seed), shrunken towards the
+    pooled one. `image_points`: one test image, in points."""
+    row_df = seeds - 1
+    if row_df == 0:
+        return Spread(pooled.variance_points2, pooled.df, "borrowed")
     if math.isinf(pooled.prior_df):
-        return Spread(pooled.variance, pooled.df, "own")
-    df = own_df + pooled.prior_df
-    return Spread((own * own_df + pooled.prior_variance * pooled.prior_df) / df, min(df, pooled.df), "own")
+        return Spread(pooled.variance_points2, pooled.df, "own")
+    variance = max(variance_points2, _rounding_variance(image_points))
+    df = row_df + pooled.prior_df
+    shrunken = (variance * row_df + pooled.prior_variance_points2 * pooled.prior_df) / df
+    return Spread(shrunken, min(df, pooled.df), "own")
+
+
+def _rounding_variance(image_points: float) -> float:
+    """Variance of a uniform distribution over the width of one image, points squared."""
+    return image_points**2 / 12
 
 
 def _prior(variances: np.ndarray, df: np.ndarray) -> tuple[float, float]:

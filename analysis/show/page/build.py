@@ -1,4 +1,4 @@
-"""An Account -> one HTML file that needs no network: jinja2 escapes what it writes, Plotly draws."""
+"""A ReportModel -> one HTML file that needs no network: jinja2 escapes what it writes, Plotly draws."""
 
 import html
 import json
@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from analysis.model.model import Account
+from analysis.model.model import ReportModel
 from analysis.model.table import distinct
-from analysis.show.formats import for_eyes, numbers, shared, texts
+from analysis.show.cells import number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.histograms import histograms, panels
 from training.record import MISTAKES, read_json
@@ -20,7 +20,7 @@ from training.record import MISTAKES, read_json
 COMPARED = 6  # runs whose histograms are in the page
 
 
-def build(what: Account, heading: str, notes: list[str]) -> str:
+def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     """The page as text."""
     environment = Environment(loader=PackageLoader("analysis.show", "page"), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the best run first
@@ -30,25 +30,25 @@ def build(what: Account, heading: str, notes: list[str]) -> str:
         if figure is not None:
             plots.append({"section": section, "title": title, "figure": json.loads(figure.to_json())})
 
-    add("val and test", "Val against test accuracy", figures.val_against_test(what))
-    for title, figure in figures.curves(what):
+    add("val and test", "Val against test accuracy", figures.val_against_test(model))
+    for title, figure in figures.curves(model):
         add("curves", title, figure)
-    add("settings", "Settings and what came out", figures.parallel(what))
-    for study in what.studies:
+    add("settings", "Settings and what came out", figures.parallel(model))
+    for study in model.studies:
         for title, figure in figures.search(study) if study.trials else ():
             add("search", f"{study.study.study_name}: {title}", figure)
-    shown = figures.confusion(what)
+    shown = figures.confusion(model)
     add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
     return environment.get_template("page.html").render(
         heading=heading,
-        notes=[*notes, *what.sentences],
-        effects=what.effects,
-        cautions=what.cautions,
-        table=table(what.rows),
+        notes=[*notes, *model.sentences],
+        effects=model.effects,
+        cautions=model.cautions,
+        table=table(model.rows),
         plots=plots,
         sections=list(dict.fromkeys(plot["section"] for plot in plots)),
         mistakes=mistakes(shown[1]) if shown else [],
-        histograms=panels(found) if (found := chosen(what)) else {},
+        histograms=panels(found) if (found := chosen(model)) else {},
         plotly=get_plotlyjs(),
         css=(Path(__file__).parent / "page.css").read_text(),
         script=(Path(__file__).parent / "page.js").read_text(),
@@ -57,15 +57,15 @@ def build(what: Account, heading: str, notes: list[str]) -> str:
 
 def table(rows: pd.DataFrame) -> dict[str, Any]:
     """Heads, whether they hold numbers, and cells: what is shown and what is sorted by; and what all rows share."""
-    eyes = for_eyes(rows)
+    eyes = readable(rows)
     eyes = eyes.drop(columns=[name for name in eyes.columns if eyes[name].isna().all()])
     shown = texts(eyes)
-    common = {name: shown.pop(name)[0] for name in shared(shown)}
+    common = {name: shown.pop(name)[0] for name in shared_columns(shown)}
     keys = {name: rows[{"test_95": "test_low"}.get(name, name)].tolist() for name in shown}
     lines = []
     for number in range(len(rows)):
         lines.append([(shown[name][number], sort_key(keys[name][number])) for name in shown])
-    right = numbers(eyes)
+    right = number_columns(eyes)
     heads = [(name, name in right) for name in shown]
     return {"heads": heads, "rows": lines, "marks": rows["mark"].fillna("").tolist(), "common": common}
 
@@ -85,11 +85,11 @@ def mistakes(folder: Path) -> list[dict[str, Any]]:
     return [one for one in good if isinstance(one["probability"], int | float)]
 
 
-def chosen(what: Account) -> dict[str, dict[str, Any]]:
+def chosen(model: ReportModel) -> dict[str, dict[str, Any]]:
     """Histograms of a few runs by label: the best one, the best with each other source of weights, the next best."""
-    single = distinct(what.runs)
+    single = distinct(model.runs)
     weights = dict(zip(single["folder"], single["weights_resolved"].fillna("?"), strict=True))
-    runs = [(label, folder) for label, folder in figures.runs_in_order(what) if weights.get(str(folder))]
+    runs = [(label, folder) for label, folder in figures.runs_in_order(model) if weights.get(str(folder))]
     first: dict[str, tuple[str, Path]] = {}
     for label, folder in runs:
         first.setdefault(weights[str(folder)], (label, folder))

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.model.factors import level_order
-from analysis.model.model import Account
-from analysis.model.study import Found, best_curve, importance
-from analysis.model.table import distinct, keys
+from analysis.model.model import ReportModel
+from analysis.model.study import best_curve, importance
+from analysis.model.table import distinct, row_keys
+from analysis.model.wording import level_order
+from analysis.read.study import StudyResult
 from training.record import HISTORY, predictions_file, read_record
 
 # Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes repeat the distinction
@@ -29,19 +30,19 @@ def plain(text: object) -> str:
     return html.escape(str(text), quote=False)
 
 
-def val_against_test(what: Account) -> go.Figure | None:
+def val_against_test(model: ReportModel) -> go.Figure | None:
     """Val against test accuracy of every row, with the intervals of the table."""
-    rows = what.rows[what.rows["test_acc"].notna() & what.rows["val_acc"].notna()]
+    rows = model.rows[model.rows["test_acc"].notna() & model.rows["val_acc"].notna()]
     if rows.empty:
         return None
     figure = go.Figure()
-    for number, (model, group) in enumerate(rows.groupby("model", sort=False, dropna=False)):
+    for number, (name, group) in enumerate(rows.groupby("model", sort=False, dropna=False)):
         figure.add_scatter(
             x=group["val_acc"].round(3),
             y=group["test_acc"].round(3),
             mode="markers",
-            name=plain(model),
-            text=[plain(what.labels[str(key)]) for key in group.index],
+            name=plain(name),
+            text=[plain(model.labels[str(key)]) for key in group.index],
             hovertemplate="%{text}<br>val %{x:.2f}, test %{y:.2f}<extra></extra>",
             marker={"color": COLOURS[number % 8], "symbol": SYMBOLS[number % 8], "size": 9},
             error_y={
@@ -56,12 +57,12 @@ def val_against_test(what: Account) -> go.Figure | None:
     return _titled(figure, "val accuracy, per cent", "test accuracy, per cent (95 % interval)")
 
 
-def curves(what: Account) -> list[tuple[str, go.Figure]]:
+def curves(model: ReportModel) -> list[tuple[str, go.Figure]]:
     """Val accuracy, train loss and learning rate by epoch, of every run that has a history; best rows first."""
     wanted = {"val_acc": "val accuracy, per cent", "train_loss": "train loss", "lr": "learning rate"}
     figures = {name: go.Figure() for name in wanted}
     drawn = 0
-    for label, folder in runs_in_order(what):
+    for label, folder in runs_in_order(model):
         try:
             history = pd.read_csv(folder / HISTORY, usecols=["epoch", *wanted]).dropna()
         except (OSError, ValueError):
@@ -84,10 +85,11 @@ def curves(what: Account) -> list[tuple[str, go.Figure]]:
     return [(wanted[name], _titled(figure, "epoch", wanted[name])) for name, figure in figures.items() if figure.data]
 
 
-def parallel(what: Account) -> go.Figure | None:
+def parallel(model: ReportModel) -> go.Figure | None:
     """The settings that differ, and what came out, a line a row."""
-    rows = what.rows[what.rows["val_acc"].notna() & what.rows.index.isin(what.settings.index)]  # a soup has no settings
-    settings = what.settings.loc[rows.index]
+    has_settings = model.rows.index.isin(model.settings.index)  # a soup has none
+    rows = model.rows[model.rows["val_acc"].notna() & has_settings]
+    settings = model.settings.loc[rows.index]
     settings = settings[[name for name in settings if settings[name].nunique() > 1]]
     if len(rows) < 2 or settings.empty:
         return None
@@ -113,7 +115,7 @@ def _dimension(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
     return {"label": plain(name), "values": places, "tickvals": list(range(len(levels))), "ticktext": ticks}
 
 
-def search(found: Found) -> Iterator[tuple[str, go.Figure]]:
+def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
     """Optuna's own pictures of a study: history, importance, slices; and what more trials bring."""
     from optuna import visualization
 
@@ -126,16 +128,16 @@ def search(found: Found) -> Iterator[tuple[str, go.Figure]]:
     kind = "expected best of so many random trials" if found.random else "best so far"
     figure = go.Figure(go.Scatter(x=list(range(1, len(curve) + 1)), y=curve, line={"color": COLOURS[0]}))
     yield kind, _titled(figure, "trials", f"{kind}: {name}")
-    if shares := importance(found):
-        bars = {"x": list(shares.values()), "y": [plain(one) for one in shares], "orientation": "h"}
+    if proportions := importance(found):
+        bars = {"x": list(proportions.values()), "y": [plain(one) for one in proportions], "orientation": "h"}
         figure = go.Figure(go.Bar(**bars, marker={"color": COLOURS[0]}))
         yield "importance", _titled(figure, "share of the variance (fANOVA)", "")
     yield "slices", visualization.plot_slice(found.study, **about)
 
 
-def confusion(what: Account) -> tuple[go.Figure, Path] | None:
+def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:
     """Test images of the reference row's first seed, by class and guess; and the folder of that run."""
-    folder = reference_run(what)
+    folder = reference_run(model)
     if folder is None:
         return None
     try:
@@ -146,10 +148,10 @@ def confusion(what: Account) -> tuple[go.Figure, Path] | None:
     classes = [plain(name) for name in class_names(folder, int(max(labels.max(), guesses.max())) + 1)]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (labels, guesses), 1)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    proportions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     cells = {"text": counts, "texttemplate": "%{text}"} if len(classes) <= 20 else {}
     heat = go.Heatmap(
-        z=share.round(3),
+        z=proportions.round(3),
         x=classes,
         y=classes,
         colorscale="Cividis",
@@ -162,10 +164,10 @@ def confusion(what: Account) -> tuple[go.Figure, Path] | None:
     return figure, folder
 
 
-def reference_run(what: Account) -> Path | None:
+def reference_run(model: ReportModel) -> Path | None:
     """The folder of the reference row's done run with the lowest seed."""
-    done = distinct(what.runs)
-    done = done[(done["status"] == "done") & (keys(done) == what.judged.reference)]
+    done = distinct(model.runs)
+    done = done[(done["status"] == "done") & (row_keys(done) == model.comparisons.reference)]
     return Path(done.sort_values(["seed", "fold"])["folder"].iloc[0]) if len(done) else None
 
 
@@ -177,16 +179,16 @@ def class_names(folder: Path, count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
 
-def runs_in_order(what: Account) -> Iterator[tuple[str, Path]]:
+def runs_in_order(model: ReportModel) -> Iterator[tuple[str, Path]]:
     """Label and folder of every run, in the order of the table's rows."""
-    single = distinct(what.runs)
-    by_key = {str(key): group for key, group in single.groupby(keys(single), sort=False)}
-    for key in map(str, what.rows.index):
+    single = distinct(model.runs)
+    by_key = {str(key): group for key, group in single.groupby(row_keys(single), sort=False)}
+    for key in map(str, model.rows.index):
         seeds = by_key.get(key, single.iloc[:0]).sort_values(["seed", "fold"])
         for run in seeds.itertuples():
             fold = "" if run.fold is pd.NA else " fold=" + str(run.fold)
             suffix = f" seed={run.seed}{fold}" if len(seeds) > 1 else ""
-            yield f"{what.labels[key]}{suffix}", Path(str(run.folder))
+            yield f"{model.labels[key]}{suffix}", Path(str(run.folder))
 
 
 def _titled(figure: go.Figure, x: str, y: str) -> go.Figure:

@@ -29,7 +29,7 @@ def histograms(folder: Path) -> dict[str, list[tuple[int, Any]]]:
 
 def panels(found: Mapping[str, dict[str, list[tuple[int, Any]]]]) -> dict[str, Any]:
     """What page.js draws, by layer (first and last ones where there are too many): bins that all runs share, and for
-    each run the epochs and the share of values in each bin. `found`: histograms() by the label of the run."""
+    each run the epochs and the proportion of values in each bin. `found`: histograms() by the label of the run."""
     tags = list(dict.fromkeys(tag for of_run in found.values() for tag in of_run))
     half = MOST_TAGS // 2
     drawn: dict[str, Any] = {}
@@ -39,8 +39,8 @@ def panels(found: Mapping[str, dict[str, list[tuple[int, Any]]]]) -> dict[str, A
         edges = np.linspace(low, high, BINS + 1)
         runs = {}
         for label, one in series.items():
-            shares = np.array([rebinned(histogram, edges) for _, histogram in one])
-            runs[label] = {"x": [epoch for epoch, _ in one], "z": shares.T.round(3).tolist()}
+            proportions = np.array([rebinned(histogram, edges) for _, histogram in one])
+            runs[label] = {"x": [epoch for epoch, _ in one], "z": proportions.T.round(3).tolist()}
         drawn[tag] = {"y": [float(f"{middle:.3g}") for middle in (edges[1:] + edges[:-1]) / 2], "runs": runs}
     return drawn
 
@@ -50,19 +50,19 @@ def value_range(found: Sequence[Any]) -> tuple[float, float]:
     limits = np.concatenate([np.asarray(histogram.bucket_limit) for histogram in found])
     counts = np.concatenate([np.asarray(histogram.bucket) for histogram in found])
     order = np.argsort(limits)
-    share = np.cumsum(counts[order]) / max(counts.sum(), 1e-12)
-    inside = limits[order][(share >= TAIL) & (share <= 1 - TAIL)]
+    below = np.cumsum(counts[order]) / max(counts.sum(), 1e-12)
+    inside = limits[order][(below >= TAIL) & (below <= 1 - TAIL)]
     least, most = min(float(one.min) for one in found), max(float(one.max) for one in found)
     low, high = (max(float(inside[0]), least), min(float(inside[-1]), most)) if len(inside) else (least, most)
     return (low, high) if high > low else (low - 1e-6, low + 1e-6)
 
 
 def rebinned(histogram: Any, edges: np.ndarray) -> np.ndarray:
-    """Share of the values in each bin of `edges`, from a histogram with bins of its own, values even within them."""
+    """Proportion of the values in each bin of `edges`, from a histogram with other bins, values even within them."""
     limits = np.clip(np.concatenate([[histogram.min], histogram.bucket_limit]), histogram.min, histogram.max)
     total = np.concatenate([[0.0], np.cumsum(histogram.bucket)])
     total /= max(total[-1], 1e-12)
     limits, first = np.unique(limits, return_index=True)
     last = np.append(first[1:], len(total)) - 1  # of equal limits, all that lies at or below
-    shares: np.ndarray = np.diff(np.interp(edges, limits, total[last], left=0.0, right=1.0))
-    return shares
+    proportions: np.ndarray = np.diff(np.interp(edges, limits, total[last], left=0.0, right=1.0))
+    return proportions

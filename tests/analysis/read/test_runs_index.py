@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import report_here, rows_of, write_failed, write_run
-from test_statistics import predict
+from report_runs import predict, report_here, rows_of, write_failed, write_run
 
 from analysis import load
 

@@ -12,9 +12,8 @@ import pytest
 from conftest import QUICK, Door, run_folders
 from outcome import TINY
 from pictures import tree
+from report_runs import LAB, report_here, write_run
 from sweeping import small
-from test_report import report_here, write_run
-from test_statistics import LAB
 
 EVIL = "<img src=x onerror=alert(1)>&amp;"  # a class that somebody may have
 

@@ -1,0 +1,13 @@
+"""The comparison table as JSON, for programs."""
+
+import json
+
+import pandas as pd
+
+from analysis.show.cells import MEASURED
+
+
+def json_text(rows: pd.DataFrame) -> str:
+    """A list with an object a row; null where there is no value."""
+    plain = rows.round(dict.fromkeys(MEASURED, 4)).astype(object)
+    return json.dumps(plain.where(plain.notna(), None).to_dict("records"), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,116 @@
+"""Where the accuracies of a table get their noise from: other seeds, and other test images.
+
+Var(row) = S^2 / seeds + images, with S the spread between seeds on the same images (spread.py). In a difference of two
+rows, what the images have in common cancels, and what is left is measured on the predictions. Variances are of
+proportions (0.01 squared is a point squared), but where a name ends in points2.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.statistics.results import RowResults
+from analysis.statistics.spread import PooledSpread, Spread, pool, shrunken_spread
+
+POINTS2 = 1e4  # points squared in 1
+Pair = tuple[RowResults, RowResults]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Of a whole table. `test`, `val`: the pooled spread between replicates, None where there are none.
+    `seed_variance_per_image`: variance of an image's outcome between seeds; nan where no predictions tell it."""
+
+    test: PooledSpread | None
+    val: PooledSpread | None
+    seed_variance_per_image: float
+
+
+def estimate_noise(rows: Mapping[str, RowResults], val_image_points: float = 0.0) -> Noise:
+    """The noise of a table of rows. `val_image_points`: one val image, in points."""
+    test_image_points = 100 / max((row.n_test for row in rows.values()), default=100)
+    return Noise(
+        pool({key: row.test_percent for key, row in rows.items()}, test_image_points),
+        pool({key: row.val_percent for key, row in rows.items()}, val_image_points),
+        _pooled_seed_variance_per_image(rows),
+    )
+
+
+def row_spread(row: RowResults, pooled: PooledSpread) -> Spread:
+    """The shrunken spread between the seeds of a row."""
+    return shrunken_spread(row.seed_variance_points2, row.seeds, pooled, 100 / row.n_test)
+
+
+def binomial_variance(row: RowResults) -> float:
+    """p(1-p) of a row, after two right and two wrong images were added, so that a perfect row has some too."""
+    p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    return p * (1 - p)
+
+
+def row_variance(row: RowResults, noise: Noise) -> tuple[float, float]:
+    """Variance of a configuration's mean test accuracy, and its degrees of freedom."""
+    assert noise.test is not None
+    spread = row_spread(row, noise.test)
+    from_seeds = spread.variance_points2 / POINTS2 / row.seeds
+    from_images = _row_image_variance(row, noise.seed_variance_per_image)
+    return from_seeds + from_images, _satterthwaite_df(from_seeds, spread.df, from_images, row.n_test)
+
+
+def difference_variance(row: RowResults, other: RowResults, noise: Noise) -> tuple[float, float]:
+    """Variance of the difference of two configurations, and its degrees of freedom."""
+    assert noise.test is not None
+    spreads = [row_spread(one, noise.test) for one in (row, other)]
+    from_seeds = sum(s.variance_points2 / POINTS2 / one.seeds for s, one in zip(spreads, (row, other), strict=True))
+    from_images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
+    df = _satterthwaite_df(from_seeds, min(s.df for s in spreads), from_images, min(row.n_test, other.n_test))
+    return from_seeds + from_images, df
+
+
+def paired_image_variance(pairs: Sequence[Pair], seed_variance_per_image: float) -> float:
+    """What the choice of test images adds to the variance of the mean difference over pairs of rows, beyond what shows
+    between seeds. Without predictions the images count as if they were drawn anew for each row, which is too careful.
+    """
+    rows, count = [row for pair in pairs for row in pair], len(pairs)
+    n = min(row.n_test for row in rows)
+    if any(row.correct is None for row in rows) or math.isnan(seed_variance_per_image):
+        return sum(binomial_variance(row) / row.n_test for row in rows) / count**2
+    difference = sum(first.proportion_correct - second.proportion_correct for first, second in pairs) / count
+    between_seeds = sum(_seed_variance_per_image(row, seed_variance_per_image) / row.seeds for row in rows) / count**2
+    return max(float(np.var(difference, ddof=1)) - between_seeds, 0.0) / n
+
+
+def sampling_sd_points(rows: Sequence[RowResults]) -> float:
+    """Standard deviation, in points, that drawing the test images leaves in the accuracy of an average row."""
+    p = float(np.mean([row.test_proportion for row in rows]))
+    return 100 * math.sqrt(p * (1 - p) / max(row.n_test for row in rows))
+
+
+def _pooled_seed_variance_per_image(rows: Mapping[str, RowResults]) -> float:
+    """Variance of one image's outcome between the seeds of a row, averaged over images and replicated rows."""
+    known = [row for row in rows.values() if row.correct is not None and row.seeds > 1]
+    if not known:
+        return math.nan
+    df = np.array([row.seeds - 1 for row in known])
+    return float((np.array([row.seed_variance_per_image for row in known]) * df).sum() / df.sum())
+
+
+def _seed_variance_per_image(row: RowResults, borrowed: float) -> float:
+    """The row's own where its predictions tell it, else the one of the table."""
+    return borrowed if row.correct is None or row.seeds == 1 else row.seed_variance_per_image
+
+
+def _row_image_variance(row: RowResults, seed_variance_per_image: float) -> float:
+    """What the choice of test images adds to the variance of a row's accuracy, beyond what shows between its seeds."""
+    if row.correct is None or math.isnan(seed_variance_per_image):
+        return binomial_variance(row) / row.n_test
+    if row.seeds == 1:
+        return max(binomial_variance(row) - seed_variance_per_image, 0.0) / row.n_test
+    between_images = float(row.proportion_correct.var(ddof=1))
+    return max(between_images - row.seed_variance_per_image / row.seeds, 0.0) / row.n_test
+
+
+def _satterthwaite_df(from_seeds: float, seeds_df: float, from_images: float, n: int) -> float:
+    """Degrees of freedom of a sum of two variances (Satterthwaite 1946)."""
+    return (from_seeds + from_images) ** 2 / (from_seeds**2 / seeds_df + from_images**2 / (n - 1))

@@ -1,0 +1,56 @@
+"""The results of one row of the table: accuracies by seed, and which test images each seed got right."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RowResults:
+    """What came out of one identity.
+
+    `val_percent`, `test_percent`: accuracies [seeds]. `correct`: whether each test image was put in its class, bool
+    [seeds, n_test]; None where only the counts are known. `test_set_id`: equal for rows that have the same test images.
+    """
+
+    val_percent: np.ndarray
+    test_percent: np.ndarray
+    n_test: int
+    correct: np.ndarray | None = None
+    test_set_id: str = ""
+
+    @cached_property
+    def test_proportion(self) -> float:
+        """Mean test accuracy as a proportion."""
+        return float(self.test_percent.mean()) / 100
+
+    @cached_property
+    def mean_val_percent(self) -> float:
+        """Mean val accuracy in per cent."""
+        return float(self.val_percent.mean())
+
+    @property
+    def seeds(self) -> int:
+        """How many runs."""
+        return len(self.test_percent)
+
+    @cached_property
+    def seed_variance_points2(self) -> float:
+        """Variance of test accuracy between the seeds, in points squared; nan for one seed."""
+        return float(self.test_percent.var(ddof=1)) if self.seeds > 1 else math.nan
+
+    @cached_property
+    def proportion_correct(self) -> np.ndarray:
+        """The proportion of the seeds that put each image in its class [n_test]; needs `correct`."""
+        assert self.correct is not None
+        mean: np.ndarray = self.correct.mean(0, dtype=np.float32)
+        return mean
+
+    @cached_property
+    def seed_variance_per_image(self) -> float:
+        """Variance of one image's outcome (0 or 1) between the seeds, mean over the images; needs `correct` of two
+        seeds or more."""
+        p = self.proportion_correct
+        return float((p * (1 - p)).mean()) * self.seeds / (self.seeds - 1)

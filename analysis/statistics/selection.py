@@ -1,0 +1,31 @@
+"""What choosing the best of several brings, and how much of it is luck."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.statistics.spread import PooledSpread
+
+
+def selection_bias_points(val_percent: Sequence[np.ndarray], n_val: int, pooled: PooledSpread | None) -> float:
+    """Expected luck of the best of these rows on val, in points; `val_percent`: accuracies of each row's seeds.
+
+    What is left of its lead over the mean when each row is shrunken towards the mean by as much as noise explains
+    (Efron and Morris 1975, JASA 70). Noise is the spread between replicates, or where there are none, what the size of
+    the val set explains.
+    """
+    means = np.array([row.mean() for row in val_percent])
+    p = np.clip(means.mean() / 100, 0.5 / n_val, 1 - 0.5 / n_val)
+    one_run = pooled.variance_points2 if pooled is not None else 1e4 * p * (1 - p) / n_val
+    noise = float(np.mean([one_run / len(row) for row in val_percent]))
+    total = float(means.var(ddof=1))
+    kept = max(0.0, 1 - (len(means) - 3) / (len(means) - 1) * noise / total) if total else 0.0
+    return float((means.max() - means.mean()) * (1 - kept))
+
+
+def expected_best(values: Sequence[float], trials: int) -> float:
+    """The best of `trials` random trials on average, estimated from the `values` of some of them (Dodge et al. 2019,
+    "Show Your Work", EMNLP, equation 1): the mean of the maximum of `trials` draws with replacement."""
+    ordered = np.sort(np.asarray(values, dtype=float))
+    proportion_below = np.arange(len(ordered) + 1) / len(ordered)
+    return float(np.sum(ordered * np.diff(proportion_below**trials)))

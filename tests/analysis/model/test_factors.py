@@ -1,0 +1,33 @@
+"""What matters: effects and an interaction that were built in."""
+
+from pathlib import Path
+
+import numpy as np
+from report_runs import report, run_with
+
+
+def test_effects_and_an_interaction_by_construction(tmp_path: Path) -> None:
+    """resnet50 is 4 points better than resnet18 throughout; exponential costs resnet18 6 points, and brings 6 to 50."""
+    generator = np.random.default_rng(0)
+    right = {
+        ("resnet18", None): 80,
+        ("resnet18", "exponential"): 74,
+        ("resnet50", None): 78,
+        ("resnet50", "exponential"): 84,
+    }
+    for number, ((model, name), share) in enumerate(right.items()):
+        scheduler = "torch.optim.lr_scheduler.ExponentialLR" if name else None
+        for seed in range(4):
+            images = np.arange(1000) < 10 * share
+            images[generator.integers(0, 1000, 3)] ^= True
+            about = {
+                "model": model,
+                "scheduler": scheduler,
+                "params": 11_000_000 if model == "resnet18" else 23_000_000,
+            }
+            run_with(tmp_path / "sweep", f"{number}aaaaaaaaa", seed, share, images, **about)
+    command = [tmp_path / "sweep", "--interaction", "scheduler", "model"]
+    text = " ".join(report(*command, cwd=tmp_path, width=200).stdout.split())
+    assert "model: resnet50 against resnet18 +4.0" in text or "model: resnet50 against resnet18 +3.9" in text
+    assert "model=resnet18: scheduler: exponential against none -6" in text or "none -5.9" in text
+    assert "does the effect of scheduler change with model? yes, the effect grows" in text

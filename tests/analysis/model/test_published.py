@@ -1,0 +1,91 @@
+"""A table of which only the numbers exist, by itself and beside our own runs."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from report_runs import (
+    LAB,
+    PUBLISHED,
+    near,
+    report,
+    report_here,
+    rows_of,
+    write_run,
+)
+
+
+def test_the_published_table(tmp_path: Path) -> None:
+    """Its notes (tests/data): eight pairs, 1.96 points of test and 0.82 of val accuracy between replicates."""
+    rows = rows_of(report_here(*LAB, "--format", "csv"))
+    assert len(rows) == 11 and sum(row["seeds"] == "2" for row in rows) == 8
+    assert [row["mark"] for row in rows] == ["reference"] + ["tied"] * 10
+    assert {row["spread"] for row in rows if row["seeds"] == "1"} == {"borrowed"}
+    best = rows[0]
+    assert (best["model"], best["weights"], best["test_acc"]) == ("resnet50", "default+imagenet1k_v2", "91.0")
+    assert all(float(row["test_low"]) < float(row["test_acc"]) < float(row["test_high"]) for row in rows)
+    text = " ".join(report(*LAB, "--interaction", "scheduler", "model", cwd=tmp_path, width=150).stdout.split())
+    for words in (
+        "8 configurations stand here more than once (8 under two names of the same weights)",
+        "differ by up to 6.3 points",
+        "standard deviation of 1.96 points of test accuracy",
+        "and 0.82 of val accuracy",
+        "3 rows with one seed borrow",
+        "weights: default against the name it stands for +1.3",
+        "scheduler: exponential against none -0.2",
+        "model: resnet50 against resnet18 +1.9",
+        "does the effect of scheduler change with model? can't tell",
+    ):
+        assert words in text
+    with PUBLISHED.open() as file:
+        table = list(csv.DictReader(file))
+    with_, without = (
+        [float(row["test_acc"]) for row in table if row["scheduler"] == name and row["lr"] == "0.00005"]
+        for name in ("exponential", "none")
+    )
+    assert np.mean(with_) - np.mean(without) == near(-0.21, 0.02), "which the line above says of eight runs each"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--published", PUBLISHED], ["--n-val", "--n-test"]),
+        (["--published", "nowhere.csv", "--n-val", "1", "--n-test", "1"], ["nowhere.csv"]),
+        (["--published", "odd.csv", "--n-val", "1", "--n-test", "1"], ["no column weights", "test_acc"]),
+        (["--published", "high.csv", "--n-val", "1", "--n-test", "1"], ["test_acc", "0 to 100"]),
+        ([*LAB, "--interaction", "schedler", "model"], ["schedler", "did you mean scheduler?"]),
+        ([*LAB, "--reference", "model == 'resnet18'"], ["3 rows", "expected one"]),
+        ([*LAB, "--reference", "nonsense("], ["nonsense("]),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str | Path], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd.csv").write_text("model,val_acc\na,1\n")
+    Path("high.csv").write_text("model,weights,val_acc,test_acc\na,none,1,101\n")
+    result = report_here(*arguments)
+    assert result.returncode == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 1
+    assert not [word for word in words if word not in result.stderr]
+
+
+def test_published_and_own_numbers_side_by_side(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"weights": "default", "resolved": "IMAGENET1K_V2", "lr": 5e-5, "weight_decay": 1e-5}
+    for seed, test in enumerate((92.0, 93.0)):
+        write_run(tmp_path / "own", "aaaaaaaaaa", seed, model="resnet50", test=test, **settings)
+    write_run(tmp_path / "own", "bbbbbbbbbb", model="resnet50", test=50.0, **settings | {"lr": 1.0})
+    rows = rows_of(report_here(*LAB, tmp_path / "own", "--format", "csv"))
+    assert len(rows) == 11
+    (row,) = [row for row in rows if row["own"]]
+    assert (row["model"], row["lr"], row["scheduler"], row["runs"], row["seeds"]) == (
+        "resnet50",
+        "5e-05",
+        "none",
+        "2",
+        "2.0",
+    )
+    assert float(row["diff"]) == near(92.5 - 91.142)
+    assert float(row["diff_low"]) < float(row["diff"]) < float(row["diff_high"])
+    assert "own - published" in report_here(*LAB, tmp_path / "own").stdout

@@ -1,0 +1,27 @@
+"""Sentences whose numbers are known by hand."""
+
+import math
+
+import numpy as np
+
+from analysis.model.sentences import ComparedRows, detectable_difference, how_to_resolve_a_tie
+from analysis.statistics.comparisons import Comparison, Comparisons
+from analysis.statistics.noise import Noise
+from analysis.statistics.results import RowResults
+from analysis.statistics.spread import PooledSpread
+
+
+def test_how_much_it_would_take_in_words() -> None:
+    """Two rows that differ by 1 point, with a spread of 2 points between seeds and no images to differ on."""
+    nothing = np.zeros((2, 1000), dtype=bool)
+    results = {
+        "first": RowResults(np.array([95.0, 95.0]), np.array([90.0, 92.0]), 1000, nothing),
+        "second": RowResults(np.array([94.0, 94.0]), np.array([89.0, 91.0]), 1000, nothing),
+    }
+    spread = PooledSpread(4.0, df=10**6, rows=1, prior_variance_points2=4.0, prior_df=math.inf)
+    marked = {"first": Comparison(0, 100, mark="reference"), "second": Comparison(0, 100, diff=-1.0, mark="tied")}
+    comparisons = Comparisons("first", marked, Noise(spread, None, 0.0))
+    rows = ComparedRows(results, comparisons, {"first": "A", "second": "B"}, n_val=100)
+    # 1.96 + 0.8416 standard errors of sqrt(2 * 4 / n) points
+    assert "as large as 5.6 with 2 seeds each, 3.5 with 5 seeds each." in detectable_difference(rows)
+    assert "A and B differ by 1.0 ± 3.9 points: 29 more seeds of each" in how_to_resolve_a_tie(rows)

@@ -1,0 +1,72 @@
+"""The table as CSV, JSON, Markdown and LaTeX."""
+
+import json
+from pathlib import Path
+
+import pytest
+from report_runs import COLUMNS, HEAD, report, rows_of, write_demo, write_run
+
+EYES = [*COLUMNS[:12], "test_95", "diff", "mark", *COLUMNS[12:17]]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    return write_demo(tmp_path)
+
+
+def test_csv_and_json_hold_every_column_as_plain_numbers(demo: Path, tmp_path: Path) -> None:
+    result = report(demo, "--format", "csv", cwd=tmp_path)
+    rows = rows_of(result)
+    assert result.stdout.splitlines()[0] == HEAD
+    assert [row["model"] for row in rows] == ["swin_t", "resnet18", "resnet50"]  # by val_acc, the unknown one last
+    expected = {
+        "weights": "none",
+        "weights_resolved": "none",
+        "optimizer": "adamw",
+        "lr": "0.001",
+        "scheduler": "none",
+        "weight_decay": "0.05",
+        "batch_size": "64",
+        "epochs": "6",
+        "seeds": "2",
+        "val_acc": "98.5",
+        "test_acc": "96.5617",
+        "best_epoch": "5.5",
+        "params": "11181642",
+        "images_per_s": "140.25",
+        "minutes": "1.75",
+        "status": "2 done, 1 failed",
+        "val_sd": "0.7071",
+        "test_sd": "0.6198",
+        "claim": "configuration",
+        "spread": "own",
+    }
+    assert rows[1].items() >= {"model": "resnet18", **expected}.items()
+    assert float(rows[1]["test_low"]) < 96.5617 < float(rows[1]["test_high"])
+    assert rows[2]["lr"] == "3e-05" and rows[2]["scheduler"] == "exponential" and rows[2]["status"] == "diverged"
+    assert rows[2]["seeds"] == "0" and rows[2]["val_acc"] == rows[2]["params"] == ""
+    assert rows[0]["optimizer"] == "sgd" and rows[0]["test_acc"] == "" and rows[0]["status"] == "done"
+    assert "failed (out_of_memory): " in result.stderr and "finite in epoch 2" in result.stderr
+
+    objects = json.loads(report(demo, "--format", "json", cwd=tmp_path).stdout)
+    assert [list(one) for one in objects] == [COLUMNS] * 3
+    assert objects[1]["test_acc"] == 96.5617 and objects[1]["seeds"] == 2 and objects[1]["params"] == 11181642
+    assert objects[2]["val_acc"] is None and objects[2]["lr"] == 3e-5
+
+
+def test_markdown_and_latex_are_ready_to_paste(demo: Path, tmp_path: Path) -> None:
+    write_run(demo, "dddddddddd", model="a|b&c_d", val=99.5)
+    lines = report(demo, "--format", "markdown", cwd=tmp_path).stdout.splitlines()
+    assert lines[0] == f"| {' | '.join(EYES)} |"
+    assert set(lines[1]) == set("| -:") and len(lines) == 2 + 4
+    assert lines[2].startswith(r"| a\|b&c_d | none | none | adamw | 0.001 |")
+    assert "| 2 | 98.50 ± 0.71 | 96.56 ± 0.62 | " in lines[4]
+    assert "| 5.50 | 11181642 | 140.25 | 1.75 | 2 done, 1 failed |" in lines[4]
+
+    text = report(demo, "--format", "latex", cwd=tmp_path).stdout
+    lines = text.splitlines()
+    for word in (r"\begin{tabular}", r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}", r"val\_acc"):
+        assert word in text
+    assert r"a|b\&c\_d & none & none & adamw" in text
+    table_rows = [line for line in lines if line.endswith(r"\\")]
+    assert len(table_rows) == 5 and {line.replace(r"\&", "").count(" & ") for line in table_rows} == {19}
