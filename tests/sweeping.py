@@ -1,6 +1,7 @@
 """Sweeps under test: small ones, in this process through the door `train`, or as a process of its own that gets
 signals."""
 
+import contextlib
 import json
 import os
 import signal
@@ -79,10 +80,19 @@ class Running:
         return self.process.wait(WAIT_S)
 
     def alive(self) -> list[str]:
-        """Its processes that live still, runs and fork server too."""
-        command = ["ps", "-ww", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
-        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-        return [line for line in lines if not line.startswith("Z")]
+        """Its processes that live still, runs and fork server too: of each its state, number and command."""
+        if not Path("/proc/self/stat").exists():
+            command = ["ps", "-ww", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
+            lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+            return [line for line in lines if not line.startswith("Z")]
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ends at this moment
+                state, _, group, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if state != "Z" and str(self.process.pid) in (group, session):
+                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append(f"{state} {folder.name} {words}")
+        return found
 
     def until_all_are_gone(self) -> float:
         """How many seconds it took."""
