@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +95,11 @@ def write_failed(sweep: Path, identity: str, seed: int = 0, **changes: Any) -> P
 
 
 def report(*arguments: str | Path, cwd: Path, width: int = 120) -> subprocess.CompletedProcess[str]:
-    """`python -m analysis.report` in a pipe."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": str(width), "PYTHONWARNINGS": "error"}
-    command = [sys.executable, "-m", "analysis.report", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+    """`python -m analysis.report` in a folder and in a terminal of this width; a warning is an error."""
+    with contextlib.chdir(cwd), pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("COLUMNS", str(width))
+        warnings.simplefilter("error")
+        return report_here(*arguments)
 
 
 def report_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -409,5 +411,5 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        assert process.stderr.read() == b"" and process.wait(30) == 0
+        assert process.stderr.read() == b"" and process.wait() == 0
         process.stderr.close()

@@ -384,8 +384,7 @@ def test_the_folder_depends_on_the_config_alone(tmp_path: Path, monkeypatch: pyt
 
 # ---- help, without torch
 
-# Seconds depend on the machine (benchmarks.startup measures them); what is imported, and how many functions are called, do
-# not. torch and pandas take a second each to import.
+# Seconds depend on the machine. What is imported, and how many functions are called, do not.
 HEAVY = {"torch", "torchvision", "pandas", "scipy", "sklearn", "statsmodels", "optuna", "sqlalchemy", "tensorboard"}
 MODULES, CALLS = 800, 2_500_000  # three quarters of that, most of it Hydra
 
