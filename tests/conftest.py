@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order, which SEED repeats")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For -n auto: as many as cores, each of which a worker fills; at least two, since many tests wait for processes;
+    at most eight, since each takes a gigabyte and imports torch anew."""
+    return min(max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1), 8)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --shuffle: modules in random order, and in each its tests; what modules share is still made once."""

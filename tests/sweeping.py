@@ -50,10 +50,11 @@ def tree(folder: Path) -> dict[str, int]:
 class Running:
     """`python train.py ARGUMENTS` in a process group of its own."""
 
-    def __init__(self, tmp_path: Path, *arguments: str) -> None:
+    def __init__(self, tmp_path: Path, *arguments: str, **variables: str) -> None:
         self.file = tmp_path / f"out{time.monotonic_ns()}.txt"
         command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
         environment = {**os.environ, "FINEGRID_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT / "tests")}
+        environment |= variables
         with self.file.open("w") as out:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
@@ -110,8 +111,9 @@ class Starter:
         self.tmp_path = tmp_path
         self.started: list[Running] = []
 
-    def __call__(self, *arguments: str) -> Running:
-        self.started.append(Running(self.tmp_path, *arguments))
+    def __call__(self, *arguments: str, **variables: str) -> Running:
+        """`variables` are of the environment."""
+        self.started.append(Running(self.tmp_path, *arguments, **variables))
         return self.started[-1]
 
 
