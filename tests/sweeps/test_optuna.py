@@ -172,7 +172,12 @@ PRUNERS = {
 }
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
+FAST = ("none", "median")  # the others take the same way
+
+
+@pytest.mark.parametrize(
+    "pruner", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in PRUNERS]
+)
 def test_pruners_end_what_learns_nothing(train: Door, tmp_path: Path, pruner: str) -> None:
     command = [*small(tmp_path, 4), "debug.max_steps=20", "scheduler=none", "+model.kwargs.width=16", *RANDOM]
     command += ["optimizer.lr=interval(1e-9,0.03)", f"hydra/sweeper/pruner={pruner}", *PRUNERS[pruner]]
