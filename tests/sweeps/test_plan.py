@@ -39,7 +39,7 @@ def test_what_lies_there_is_counted_and_timed(train: Door, tmp_path: Path) -> No
     assert train(*command).code == 0
     planned = train(*command, "seed=0,1", "sweep.plan=true")
     assert planned.code == 0, planned.err
-    assert re.search(r"plan: 4 runs: 2 new, 2 done; about \d+ s", planned.out), planned.out
+    assert re.search(r"plan: 4 runs: 2 new, 2 done; about [\d:.]+ (s|min|h)", planned.out), planned.out
 
 
 def test_a_job_of_a_sweep_is_composed_as_hydra_composes_it_alone(train: Door, tmp_path: Path) -> None:
