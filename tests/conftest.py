@@ -1,6 +1,7 @@
 """Shared by all tests: the two public doors, as functions."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,11 +11,40 @@ from typing import NamedTuple
 
 import pytest
 
+# Before torch is imported, here and in all processes that tests start: threads that wait sleep instead of spinning, so
+# that several workers and their runs can share few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Lines as long as they are, whatever terminal the tests run in: rich wraps at the width, and paths can be long. What a
+# narrow terminal shows is tested with a width of its own.
+os.environ["COLUMNS"] = "400"
+
 ROOT = Path(__file__).parents[1]
 QUICK = ["data.size=8", "trainer.batch_size=32", "debug.max_steps=2", "trainer.epochs=2", "trainer.threads=1"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run the tests in a random order, which SEED repeats")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For -n auto: as many as cores, each of which a worker fills; at least two, since many tests wait for processes;
+    at most eight, since each takes a gigabyte and imports torch anew."""
+    return min(max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1), 8)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --shuffle: modules in random order, and in each its tests; what modules share is still made once."""
+    seed = config.getoption("shuffle")
+    if seed is None:
+        return
+    rank: dict[object, float] = {}
+    draw = random.Random(seed)
+    items.sort(key=lambda item: (rank.setdefault(item.path, draw.random()), rank.setdefault(item, draw.random())))
 
 
 class Result(NamedTuple):

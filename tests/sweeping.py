@@ -1,6 +1,7 @@
 """Sweeps under test: small ones, in this process through the door `train`, or as a process of its own that gets
 signals."""
 
+import contextlib
 import json
 import os
 import signal
@@ -49,10 +50,11 @@ def tree(folder: Path) -> dict[str, int]:
 class Running:
     """`python train.py ARGUMENTS` in a process group of its own."""
 
-    def __init__(self, tmp_path: Path, *arguments: str) -> None:
+    def __init__(self, tmp_path: Path, *arguments: str, **variables: str) -> None:
         self.file = tmp_path / f"out{time.monotonic_ns()}.txt"
         command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
         environment = {**os.environ, "FINEGRID_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT / "tests")}
+        environment |= variables
         with self.file.open("w") as out:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
@@ -79,10 +81,19 @@ class Running:
         return self.process.wait(WAIT_S)
 
     def alive(self) -> list[str]:
-        """Its processes that live still, runs and fork server too."""
-        command = ["ps", "-ww", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
-        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
-        return [line for line in lines if not line.startswith("Z")]
+        """Its processes that live still, runs and fork server too: of each its state, number and command."""
+        if not Path("/proc/self/stat").exists():
+            command = ["ps", "-ww", "-o", "stat=,pid=,args=", "-g", str(self.process.pid)]
+            lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+            return [line for line in lines if not line.startswith("Z")]
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ends at this moment
+                state, _, group, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+                if state != "Z" and str(self.process.pid) in (group, session):
+                    words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append(f"{state} {folder.name} {words}")
+        return found
 
     def until_all_are_gone(self) -> float:
         """How many seconds it took."""
@@ -100,8 +111,9 @@ class Starter:
         self.tmp_path = tmp_path
         self.started: list[Running] = []
 
-    def __call__(self, *arguments: str) -> Running:
-        self.started.append(Running(self.tmp_path, *arguments))
+    def __call__(self, *arguments: str, **variables: str) -> Running:
+        """`variables` are of the environment."""
+        self.started.append(Running(self.tmp_path, *arguments, **variables))
         return self.started[-1]
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, ROOT
+from conftest import QUICK, ROOT, Door
 from digit_images import write_digits
 
 SLOW = {"make demo", ".venv/bin/python train.py -m model=resnet18,resnet50 sweep.name=demo"}  # .ci/run has them
@@ -34,6 +34,33 @@ def test_slow_commands_are_run_by_ci() -> None:
     assert "train.py -m model=resnet18,resnet50 sweep.name=demo" in (ROOT / "Makefile").read_text()
 
 
+def words_of(command: str) -> list[str]:
+    words = shlex.split(command)
+    assert words[0] == ".venv/bin/python"
+    return words[1:]
+
+
+def test_commands_are_understood(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of train.py are planned on a few real images; the options of the others are there."""
+    monkeypatch.chdir(tmp_path)
+    write_digits(tmp_path / "photos", range(2), 4, 2, 2)
+    for command in commands():
+        if not command.startswith(".venv/bin/python"):
+            continue
+        match words_of(command):
+            case ["train.py", "-m", *words]:
+                planned = train("-m", *words, "sweep.plan=true")
+                assert planned.code == 0 and "plan: " in planned.out, f"{command}\n{planned.err}"
+            case ["train.py", "--help"]:
+                assert train("--help").code == 0
+            case ["-m", module, *words]:
+                text = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+                assert [word for word in words if word[:2] == "--" and f'"{word}"' not in text] == []
+            case other:
+                raise AssertionError(f"{other}: what kind of a command is this?")
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_commands(tmp_path: Path) -> None:
     """With a few real images, and with fewer steps where a command trains."""
@@ -44,11 +71,10 @@ def test_commands(tmp_path: Path) -> None:
     for command in commands():
         if command in SLOW or "outputs/demo" in command:
             continue
-        words = shlex.split(command)
-        assert words[0] == ".venv/bin/python"
+        words = words_of(command)
         if "train.py" in words and "-m" in words and "sweep.plan=true" not in words:
             words += QUICK
-        words = [sys.executable, *(str(ROOT / word) if word == "train.py" else word for word in words[1:])]
+        words = [sys.executable, *(str(ROOT / word) if word == "train.py" else word for word in words)]
         words = [str(*tmp_path.glob(word)) if "*" in word else word for word in words]
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -113,7 +113,7 @@ def test_a_killed_controller_leaves_its_trials_to_another(start: Starter, train:
 def test_two_controllers_share_a_study_in_a_database(start: Starter, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     command = [*small(tmp_path, 2), *RANDOM, RATE, "hydra.sweeper.n_trials=9", f"hydra.sweeper.storage={url}"]
-    trouble(tmp_path, {"*": "slow 0.3"})
+    trouble(tmp_path, {"*": "slow 1"})  # so that one is not done before the other has started
     both = [start(*command), start(*command)]
     assert [running.end() for running in both] == [0, 0], [running.out for running in both]
     assert check_whole(study_of(tmp_path, url=url), 9) == 2, "controllers"
@@ -130,7 +130,7 @@ def check_whole(study: optuna.Study, count: int) -> int:
 
 
 def test_interrupted_trials_keep_their_numbers(start: Starter, train: Door, tmp_path: Path) -> None:
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "slow 3"})  # nine seconds a run: the first is not done when the second starts
     command = [*small(tmp_path), *RANDOM, RATE, "hydra.sweeper.n_trials=3"]
     running = start(*command)
     running.until("#0 started", "#1 started")
@@ -172,7 +172,12 @@ PRUNERS = {
 }
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
+FAST = ("none", "median")  # the others take the same way
+
+
+@pytest.mark.parametrize(
+    "pruner", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in PRUNERS]
+)
 def test_pruners_end_what_learns_nothing(train: Door, tmp_path: Path, pruner: str) -> None:
     command = [*small(tmp_path, 4), "debug.max_steps=20", "scheduler=none", "+model.kwargs.width=16", *RANDOM]
     command += ["optimizer.lr=interval(1e-9,0.03)", f"hydra/sweeper/pruner={pruner}", *PRUNERS[pruner]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICK, ROOT, Door, run_folders
+from conftest import QUICK, Door, run_folders
 from outcome import TINY, outcome
 from pictures import fresh as fresh
 from pictures import opened, tree
@@ -50,15 +50,8 @@ def test_an_image_is_decoded_once_for_all_runs(train: Door, tmp_path: Path) -> N
     assert 24 + 24 <= looks[0] <= 24 + 24 + 6 and looks[1] <= 6
 
 
-def test_slots_share_one_file(shell: Door, tmp_path: Path) -> None:
-    command = [
-        "train.py",
-        *small(tmp_path, 1),
-        "data.cache=disk",
-        "seed=range(4)",
-        f"sweep.root={tmp_path / 'outputs'}",
-    ]
-    done = shell(*command, PYTHONPATH=str(ROOT / "tests"))
+def test_slots_share_one_file(train: Door, tmp_path: Path) -> None:
+    done = train(*small(tmp_path, 1), "data.cache=disk", "seed=range(4)")
     assert done.code == 0, done.err
     cache = tmp_path / "cache"
     assert len(pixel_files(cache)) == 1 and not list(cache.rglob("*.part"))

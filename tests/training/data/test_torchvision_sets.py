@@ -162,6 +162,7 @@ def test_what_is_missing_is_one_line(train: Door, tmp_path: Path, monkeypatch: p
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there: a machine without network
     monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setattr("urllib.request._opener", None)  # it remembers the proxies of who asked first
     root = tmp_path / "sets"
     result = train("data=torchvision", "data.name=CIFAR10", f"data.root={root}")
     assert result.code == 2

@@ -40,9 +40,7 @@ def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FINEGRID_CACHE": str(tmp_path / "cache")}
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
-    for _ in range(1000):
-        if (tmp_path / "stop.reached").exists() or process.poll() is not None:
-            break
+    while not (tmp_path / "stop.reached").exists() and process.poll() is None:  # pytest-timeout ends it
         time.sleep(0.1)
     (tmp_path / "stop").unlink()
     yield process
@@ -85,7 +83,7 @@ def test_interrupted_run_keeps_its_last_epoch(
     about = json.loads((only_run(tmp_path / "outputs") / "config.json").read_text())
     assert about["config"]["trainer"]["epochs"] == 4 and "status" not in about
     held.send_signal(number)
-    err = held.communicate(timeout=60)[1]
+    err = held.communicate()[1]
     assert held.returncode == code
     assert err == f"{said}; the same command again goes on\n"
     folder = only_run(tmp_path / "outputs")
@@ -401,8 +399,6 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_epoch(
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for it, ten seconds at most."""
-    for _ in range(100):
-        if true():
-            return
+    """Wait for it."""
+    while not true():  # pytest-timeout ends what never comes
         time.sleep(0.1)
