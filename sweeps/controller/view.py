@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sweeps.controller.finalize import last_lines
-from sweeps.launchers.local import Handle
+from sweeps.launchers.launcher import Handle
 from training.progress import EpochReport
 from training.record import LOG, read_record
 

@@ -52,7 +52,7 @@ class Forks:
                     raise
         raise AssertionError("unreachable")
 
-    def ahead(self) -> None:
+    def make_spare(self) -> None:
         """Have a process ready for the next job, which spares that one the fork."""
         if self.spare is None:
             with contextlib.suppress(EOFError, OSError):  # the next job will see to it

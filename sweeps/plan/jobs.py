@@ -4,24 +4,21 @@ Both sweepers plan with this, so it holds under any launcher.
 """
 
 import glob
-import itertools
 import shlex
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from sweeps.hydra_glue.arguments import quote_path
 from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
+from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
 from training.code_version import same_results
 from training.config import RunConfig
 from training.data.dataset import open_dataset
@@ -62,16 +59,20 @@ class Job:
         return self.prepared.folder
 
 
+def fixed_lines(params: Mapping[str, Any] | None) -> list[str]:
+    """The override lines of hydra.sweeper.params."""
+    return [f"{key}={value}" for key, value in (params or {}).items()]
+
+
 def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
     """All override lists of a grid: each line of `runs` is a small grid, times `arguments`, which win over it.
 
     Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values.
     """
-    parser = OverridesParser.create()
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parser.parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
-        jobs += list(itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
+        jobs += grid_of(overrides)
     return jobs
 
 
@@ -85,12 +86,8 @@ class Planner:
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
         composed = self.composer.compose(number, overrides)
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(composed)
-        try:
+        with current_job(composed):
             run = run_config(composed)
-        finally:
-            HydraConfig.instance().cfg = before
         if self.soon is not None and not run.sweep.plan:
             open_dataset(run.data)
             self.soon()

@@ -17,15 +17,15 @@ from rich.console import Console
 
 from sweeps.channel import Answer
 from sweeps.controller.drive import Outcome, drive
-from sweeps.controller.sweep_file import remember
+from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
-from sweeps.launchers.local import LocalLauncher
+from sweeps.launchers.launcher import as_launcher
 from sweeps.plan.jobs import Job, Planner, estimate_minutes, format_minutes
 from sweeps.plan.jobs import describe as describe_job
-from sweeps.stopping import Stop
+from sweeps.stopping import StopRequest
 from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.best import ranked, show_best
-from sweeps.sweepers.grid import carry_out, decode_ahead, end, launch_batch, warm_up_of
+from sweeps.sweepers.grid import build_caches, carry_out, end, launch_batch
 from sweeps.sweepers.space import Point, Space, corners, describe, point
 from sweeps.sweepers.study import Membership, counted, existing_study, open_study
 from training.config import need
@@ -62,7 +62,9 @@ class Search(OptunaSweeperImpl):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher."""
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.planner = Planner(hydra_context, config, warm_up_of(self.launcher))
+        self.slot_launcher = as_launcher(self.launcher)
+        warm_up = self.slot_launcher.warm_up if self.slot_launcher else None
+        self.planner = Planner(hydra_context, config, warm_up)
         self.folder = Path(str(self.sweep_dir))
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -87,15 +89,15 @@ class Search(OptunaSweeperImpl):
         self.study.pruner = pruner
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, self.folder / MULTIRUN)
-        remember(self.folder, [], dict(zip(self.objective, self.directions, strict=True)))
-        outcome = Outcome(stop=Stop(max_hours=first.run.sweep.max_hours))
-        decode_ahead(self.launcher, [first])
+        add_aliases(self.folder, [], dict(zip(self.objective, self.directions, strict=True)))
+        outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours))
+        build_caches(self.slot_launcher, [first])
         self.member = Membership(self.study, self.folder)
         with self.member.joined():
             self.member.enqueue(points)
             self._say_plan(name, counted(self.study), first)
             self._search(outcome)
-            if self.confirm[0] and not outcome.stop.reason:
+            if self.confirm[0] and not outcome.request.reason:
                 self._confirm(outcome)
         show_best(self.console, self.study, self.objective, self.folder)
         return end(self.console, self.folder, outcome)
@@ -157,11 +159,14 @@ class Search(OptunaSweeperImpl):
         return self._make_sampler(count)
 
     def _search(self, outcome: Outcome) -> None:
-        if isinstance(self.launcher, LocalLauncher):
+        if self.slot_launcher is not None:
+            if self.prunes and not self.slot_launcher.capabilities.prune:
+                self._say(f"{type(self.launcher).__name__} can't prune: every trial runs to its end")
+                self.prunes = False
             with View(self.n_trials - counted(self.study)) as view:
-                return drive(self.launcher, self, view, outcome)
+                return drive(self.slot_launcher, self, view, outcome)
         self._say(f"{type(self.launcher).__name__} runs whole batches: {self.n_jobs} trials at once, without pruning")
-        while not outcome.stop.over():
+        while not outcome.request.is_made():
             batch = [job for job in (self.next_job() for _ in range(self.n_jobs)) if job is not None]
             if not batch:
                 return None
@@ -201,7 +206,7 @@ class Search(OptunaSweeperImpl):
         if record is None and folder not in self.active:
             self.active[folder] = trial.number
             return job
-        remember(self.folder, [job])  # it may have been asked for under another name
+        add_aliases(self.folder, [job])  # it may have been asked for under another name
         if record is None:
             self._say(f"#{job.number} is the same as #{self.active[folder]}, which is under way")
             self.followers.setdefault(self.active[folder], []).append(trial)
@@ -279,11 +284,11 @@ class Search(OptunaSweeperImpl):
             for seed in seeds:
                 jobs.append(self.planner.job(len(self.study.trials) + len(jobs), [*lines, f"seed={seed}"]))
         self._say(f"confirming the best {len(best)} with seeds {', '.join(map(str, seeds))}")
-        remember(self.folder, jobs)
+        add_aliases(self.folder, jobs)
         carry_out(self.launcher, jobs, outcome)
 
     def _say_plan(self, name: str, there: int, first: Job) -> None:
-        slots = len(self.launcher.slots) if isinstance(self.launcher, LocalLauncher) else self.n_jobs
+        slots = len(self.slot_launcher.slots) if self.slot_launcher else self.n_jobs
         left = max(0, self.n_trials - there)
         minutes = estimate_minutes([first] * left, slots)
         about = f"; about {format_minutes(minutes)}, if none is pruned" if minutes is not None else ""
