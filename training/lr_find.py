@@ -85,10 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _find(options: argparse.Namespace) -> None:
+    from sweeps.plan.configs import run_config_of
     from training.engine.prepare import prepare
-    from training.engine.temporary_session import composed, session_aside
+    from training.engine.temporary_session import session_aside
 
-    prepared = prepare(composed(options.overrides))
+    prepared = prepare(run_config_of(options.overrides))
     with session_aside(prepared) as session:
         config, compute = prepared.config, prepared.compute
         given = session.model, session.batches, config, compute
