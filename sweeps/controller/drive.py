@@ -50,19 +50,19 @@ class Outcome:
 def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome) -> None:
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
     gc.freeze()  # the plan has imported torch: the collector, looking through it, would stop the sweep now and then
-    drive = _Drive(launcher, source, view, outcome)
+    sweep = _SweepUnderWay(launcher, source, view, outcome)
     with heed_signals(outcome.request, launcher.grace_s, view.say):
         try:
-            while drive.goes_on():
+            while sweep.goes_on():
                 for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
-                    drive.note(event)
+                    sweep.note(event)
         finally:
-            drive.end()
+            sweep.end()
 
 
 @dataclass
-class _Drive:
-    """A sweep under way."""
+class _SweepUnderWay:
+    """What `drive` knows of its jobs."""
 
     launcher: Launcher
     source: Source

@@ -69,8 +69,8 @@ def _plain(chain: list[BaseException]) -> str:
         quoted = f"'{key}=\"{value}\"'"
         return f"{found[1]}: can't be read as KEY=VALUE; text with special characters takes quotes in quotes: {quoted}"
     if found := re.search(r"Ambiguous value for argument '(.*)'\n|Sweep parameters '(.*)' requires --multirun", text):
-        asked = found[1] or found[2]
-        key, _, value = asked.partition("=")
+        given = found[1] or found[2]
+        key, _, value = given.partition("=")
         comma = ""
         if key in PATHS:
             value = value.replace("'", "")
@@ -86,9 +86,9 @@ def _plain(chain: list[BaseException]) -> str:
         return _unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text)
     if found := re.search(r"Could not find '([^']+)'\n*.*Available options in '([^']+)':\n((?:\s+\S+\n?)+)", text):
         group, options = found[2], found[3].split()
-        asked = found[1].removeprefix(f"{group}/")
-        near = difflib.get_close_matches(asked.lower(), options, 1)
-        return f"{group}={asked}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
+        given = found[1].removeprefix(f"{group}/")
+        near = difflib.get_close_matches(given.lower(), options, 1)
+        return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         return f"{found[1]}={found[2]}: no such choice, and {found[1]} has no others"
     return _flat(str(chain[0]))

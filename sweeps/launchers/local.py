@@ -80,7 +80,7 @@ class LocalLauncher(Launcher):
         need(retries >= 0, f"hydra.launcher.retries={retries}: expected 0 or more")
         need(timeout_minutes is None or timeout_minutes > 0, "hydra.launcher.timeout_minutes: expected above 0")
         need(grace_s >= 0, f"hydra.launcher.grace_s={grace_s}: expected 0 or more")
-        self.slots_asked = (slots, slots_per_gpu, devices)
+        self.slot_settings = (slots, slots_per_gpu, devices)
         self.retries, self.grace_s = retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
         self.at_work: list[RunProcess] = []
@@ -93,9 +93,9 @@ class LocalLauncher(Launcher):
         """Remember what to run, and find the slots. No process starts yet."""
         self.composer = Composer(hydra_context, config)
         self.forks = Forks(Program(hydra_context, task_function, singletons()), preload("trainer" in config))
-        if self.slots_asked[2] == "cpu":
+        if self.slot_settings[2] == "cpu":
             hide_gpus()
-        self.slots = find_slots(*self.slots_asked)
+        self.slots = find_slots(*self.slot_settings)
 
     def warm_up(self) -> None:
         """Have the server import what runs need, meanwhile."""

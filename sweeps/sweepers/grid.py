@@ -20,7 +20,8 @@ from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
 from sweeps.hydra_glue.private import BasicSweeper
 from sweeps.launchers.launcher import Launcher, as_launcher
-from sweeps.plan.jobs import TO_RUN, Job, Planner, describe, expand, fixed_lines, plan_grid, summary
+from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
+from sweeps.plan.summary import describe, summary
 from sweeps.stopping import StopRequest, SweepEnded
 from training.data.pixel_cache import build_ahead, key
 from training.progress import EpochReport
@@ -66,10 +67,10 @@ class GridSweeper(BasicSweeper):
         add_aliases(folder, jobs)
         outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours))
         carry_out(self.launcher, jobs, outcome, self.max_batch_size)
-        return end(console, folder, outcome)
+        return finish(console, folder, outcome)
 
 
-class Fixed:
+class JobList:
     """A list of jobs as a source for `drive`."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -94,7 +95,7 @@ class Fixed:
 
 def carry_out(hydra_launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
     """Run what is to be run of `jobs`: slot by slot where the launcher can, in batches under Hydra's own."""
-    source = Fixed(jobs)
+    source = JobList(jobs)
     if not source.total:
         return
     launcher = as_launcher(hydra_launcher)
@@ -131,7 +132,7 @@ def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) ->
     return records
 
 
-def end(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
+def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
     """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
     show_end(console, folder, outcome.failed)
     if outcome.request.reason and (outcome.request.exit_code or not outcome.failed):

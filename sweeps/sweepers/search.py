@@ -17,13 +17,14 @@ from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
 from sweeps.launchers.launcher import Launcher, as_launcher
-from sweeps.plan.jobs import Job, Planner, estimate_minutes, fixed_lines, format_minutes
-from sweeps.plan.jobs import describe as describe_job
+from sweeps.plan.jobs import Job, Planner, fixed_lines
+from sweeps.plan.summary import describe as describe_job
+from sweeps.plan.summary import estimate_minutes, format_minutes
 from sweeps.stopping import StopRequest
 from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.best import ranked, show_best
 from sweeps.sweepers.confirm import confirming_jobs
-from sweeps.sweepers.grid import build_caches, carry_out, end, launch_batch
+from sweeps.sweepers.grid import build_caches, carry_out, finish, launch_batch
 from sweeps.sweepers.optuna_private import OptunaSweeperImpl, directions_of, suggest
 from sweeps.sweepers.samplers import Samplers, build_pruner, prunes
 from sweeps.sweepers.space import SearchSpace, corners, describe, point, search_space
@@ -97,7 +98,7 @@ class Search:
             if self.confirm[0] and not outcome.request.reason:
                 self._confirm(member, space, outcome)
         show_best(self.console, study, self.objective, self.folder)
-        return end(self.console, self.folder, outcome)
+        return finish(self.console, self.folder, outcome)
 
     def _resolve_objective(self, monitor: str, space: SearchSpace) -> list[str]:
         """Set the objective where none is named: what the runs go by themselves. Gives the directions. Raises

@@ -134,7 +134,7 @@ class Membership:
                     trial.set_user_attr("alive", time.time())
 
     def ask(self, n_trials: int, sampler: Callable[[int], Any]) -> Trial | None:
-        """A new trial of ours, unless the study has `n_trials`. `sampler`: to ask, by the number of trials so far."""
+        """A new trial, unless the study has `n_trials`. `sampler`: which to ask, by the number of trials so far."""
         with lock(self.folder, wait_s=60):  # one controller at a time counts and asks
             count = counted(self.study)
             if count >= n_trials:
@@ -151,7 +151,7 @@ class Membership:
                 self.study.enqueue_trial(item, skip_if_exists=True)
 
     def adopt(self) -> Trial | None:
-        """A trial whose controller is gone, now ours, with its number and folder; None where there is none."""
+        """A trial whose controller is gone, taken over with its number and folder; None where there is none."""
         if not any(self._is_lost(trial) for trial in self._running()):
             return None
         with lock(self.folder, wait_s=60):  # look again, since another controller may have been faster

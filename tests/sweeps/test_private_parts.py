@@ -30,7 +30,9 @@ def test_hydras_get_args_parser() -> None:
     options = private.argument_parser().parse_intermixed_args(["-m", "a=1", "--cfg", "job", "b=2"])
     found = (options.overrides, options.multirun, options.cfg, options.info, options.help)
     assert found == (["a=1", "b=2"], True, "job", None, False), "hydra._internal.utils.get_args_parser"
-    assert {"run", "hydra_help", "shell_completion"} <= vars(options).keys(), "hydra._internal.utils.get_args_parser: options"
+    assert {"run", "hydra_help", "shell_completion"} <= vars(options).keys(), (
+        "hydra._internal.utils.get_args_parser: options"
+    )
 
 
 def test_hydras_overrides_parser() -> None:
