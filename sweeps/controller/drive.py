@@ -3,6 +3,7 @@
 It holds nothing that a restart could not read back from the run folders.
 """
 
+import contextlib
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,13 +52,10 @@ def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome) -> N
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
     gc.freeze()  # the plan has imported torch: the collector, looking through it, would stop the sweep now and then
     sweep = _SweepUnderWay(launcher, source, view, outcome)
-    with heed_signals(outcome.request, launcher.grace_s, view.say):
-        try:
-            while sweep.goes_on():
-                for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
-                    sweep.note(event)
-        finally:
-            sweep.end()
+    with heed_signals(outcome.request, launcher.grace_s, view.say), contextlib.closing(sweep):
+        while sweep.goes_on():
+            for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
+                sweep.note(event)
 
 
 @dataclass
@@ -106,7 +104,7 @@ class _SweepUnderWay:
         self.view.left(handle.number)
         self.source.on_stop(self.jobs[handle.number])
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Stop what runs or waits still, and let the launcher go."""
         self._stop(list(self.launcher.running))
         self.launcher.close()

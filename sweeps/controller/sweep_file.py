@@ -17,11 +17,10 @@ def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, s
     with lock(sweep_folder, wait_s=30):
         content = read_json(sweep_folder / ASKED)
         aliases = content.setdefault("asked", {})
-        for job in jobs:
-            if job.prepared is not None:
-                names = aliases.setdefault(job.prepared.subfolder, [])
-                if job.run.weights.source not in names:
-                    names.append(job.run.weights.source)
+        for prepared in [job.prepared for job in jobs if job.prepared is not None]:
+            names = aliases.setdefault(prepared.subfolder, [])
+            if prepared.config.weights.source not in names:
+                names.append(prepared.config.weights.source)
         if objectives:
             content["objectives"] = objectives
         write_json(sweep_folder / ASKED, content)
