@@ -1,4 +1,4 @@
-"""How a sweep ends before its time: who asked for it, how soon, and how train.py hears of it."""
+"""How a sweep ends before its time: who asked for it, how soon, and which exit code train.py gives."""
 
 import contextlib
 import signal
@@ -51,7 +51,7 @@ class StopRequest:
 
 @contextlib.contextmanager
 def heed_signals(request: StopRequest, grace_s: float, say: Callable[[str], object]) -> Iterator[None]:
-    """Ctrl-C once: stop after the epochs under way. Twice: now. SIGTERM: within `grace_s`, last words included."""
+    """Ctrl-C once: stop after the epochs under way. Twice: now. SIGTERM: within `grace_s`, the summary included."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         again = bool(request.exit_code)

@@ -62,7 +62,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _plain(chain: list[BaseException]) -> str:
-    """Hydra's and OmegaConf's words, less what only they understand, and with what would be right."""
+    """What Hydra or OmegaConf complain of, in the terms of this project, with what would be right."""
     text = "\n".join(str(cause) for cause in chain)
     if found := re.search(r"Error when parsing index: \d+, string: (.*?) out of \[", text, re.DOTALL):
         key, _, value = found[1].partition("=")

@@ -53,7 +53,7 @@ ConfigStore.instance().store(
 
 
 class OptunaAsyncSweeper(Sweeper):
-    """The plugin's face: light to import. What it does stands in sweeps/sweepers/search.py."""
+    """The class that Hydra finds, light to import: sweeps/sweepers/search.py does the work, and imports Optuna."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings

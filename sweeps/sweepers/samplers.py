@@ -19,9 +19,9 @@ from sweeps.sweepers.optuna_private import grid_choices
 from sweeps.sweepers.space import Space
 from training.errors import ConfigError
 
-# A low-discrepancy sequence and a shuffled grid are theirs only with one seed throughout, and keep their place in the
-# study by themselves; the others draw anew for each trial.
-WHOLE = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
+# These need one seed for the whole study (a low-discrepancy sequence, a shuffled grid) and find their place in it by
+# themselves; all others may draw each trial with a seed of its own.
+ONE_SEED = (optuna.samplers.QMCSampler, optuna.samplers.GridSampler)
 
 
 def build_pruner(settings: dict[str, Any]) -> BasePruner:
@@ -52,7 +52,7 @@ class Samplers:
     def after(self, trials: int) -> BaseSampler:
         """The sampler for the trial after so many others. Each trial has a seed of its own, so that neither a restart
         nor another controller draws the same again."""
-        if self.settings.get("seed") is None or isinstance(self.first, WHOLE):
+        if self.settings.get("seed") is None or isinstance(self.first, ONE_SEED):
             return self.first
         return self._make(trials)
 
