@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
+from omegaconf import OmegaConf
 
-from benchmarks.measure import python, show
-from sweeps.sweepers.optuna_async import HyperbandPrunerConfig
+from benchmarks.measure import ROOT, python, show
 
 CURVES = Path(__file__).with_name("curves.csv")
 EPOCHS = 27
@@ -79,13 +79,10 @@ def replay(name: str, curves: np.ndarray, order: np.ndarray, pruner: optuna.prun
 
 def hyperband() -> optuna.pruners.BasePruner:
     """The pruner as `hydra/sweeper/pruner=hyperband` makes it."""
-    config = HyperbandPrunerConfig()
-    return optuna.pruners.HyperbandPruner(
-        min_resource=config.min_resource,
-        max_resource=EPOCHS,
-        reduction_factor=config.reduction_factor,
-        bootstrap_count=config.bootstrap_count,
-    )
+    config = OmegaConf.load(ROOT / "conf" / "hydra" / "sweeper" / "pruner" / "hyperband.yaml")
+    config.max_resource = EPOCHS  # ${trainer.epochs}
+    settings = {str(key): value for key, value in config.items() if key != "_target_"}
+    return optuna.pruners.HyperbandPruner(**settings)
 
 
 def real() -> None:

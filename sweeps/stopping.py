@@ -1,4 +1,4 @@
-"""How a sweep ends before its time: who asked for it, how soon, and how train.py hears of it."""
+"""How a sweep ends before its time: who asked for it, how soon, and which exit code train.py gives."""
 
 import contextlib
 import signal
@@ -18,9 +18,9 @@ class SweepEnded(Exception):
 
 
 @dataclass
-class Stop:
-    """Whether somebody wants the sweep to end, and how soon: once asked, no new run starts, and those that run stop
-    after the epoch under way, or at `deadline` (a time.monotonic()). `max_hours`: from now until it asks by itself."""
+class StopRequest:
+    """Whether somebody wants the sweep to end, and how soon: from then on no run starts, and those that run stop after
+    the epoch under way, or at `deadline` (a time.monotonic()). `max_hours`: from now until it is made by itself."""
 
     max_hours: float | None = None
     reason: str = ""
@@ -28,15 +28,15 @@ class Stop:
     deadline: float = float("inf")
     started: float = field(default_factory=time.monotonic)
 
-    def ask(self, reason: str, exit_code: int, within_s: float = float("inf")) -> None:
-        """Stop for this reason."""
+    def make(self, reason: str, exit_code: int, within_s: float = float("inf")) -> None:
+        """Stop for this reason, the first one given; at the latest after `within_s`."""
         self.reason, self.exit_code = self.reason or reason, self.exit_code or exit_code
         self.deadline = min(self.deadline, time.monotonic() + within_s)
 
-    def over(self) -> bool:
+    def is_made(self) -> bool:
         """Whether no new run may start."""
         if not self.reason and self.max_hours is not None and time.monotonic() - self.started > 3600 * self.max_hours:
-            self.ask(f"sweep.max_hours={self.max_hours:g} are over", 0)
+            self.make(f"sweep.max_hours={self.max_hours:g} are over", 0)
         return bool(self.reason)
 
     @property
@@ -44,23 +44,23 @@ class Stop:
         """Whether what still runs has to end now."""
         return time.monotonic() > self.deadline
 
-    def ended(self) -> SweepEnded:
+    def as_error(self) -> SweepEnded:
         """What to raise when all has stopped."""
         return SweepEnded(self.exit_code, f"{self.reason}; the same command again goes on")
 
 
 @contextlib.contextmanager
-def heed_signals(stop: Stop, grace_s: float, say: Callable[[str], object]) -> Iterator[None]:
-    """Ctrl-C once: stop after the epochs under way. Twice: now. SIGTERM: within `grace_s`, last words included."""
+def heed_signals(request: StopRequest, grace_s: float, say: Callable[[str], object]) -> Iterator[None]:
+    """Ctrl-C once: stop after the epochs under way. Twice: now. SIGTERM: within `grace_s`, the summary included."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        again = bool(stop.exit_code)
-        stop.ask("interrupted", 128 + number, 0 if again else float("inf"))
+        again = bool(request.exit_code)
+        request.make("interrupted", 128 + number, 0 if again else float("inf"))
         if not again:
             say("interrupted: the epochs under way are finished and saved; Ctrl-C again stops now")
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        stop.ask("terminated", 128 + number, 0.8 * grace_s)
+        request.make("terminated", 128 + number, 0.8 * grace_s)
         say(f"terminated: all runs stop within {grace_s:g} s")
 
     if threading.current_thread() is not threading.main_thread():  # where Python takes no handlers

@@ -85,10 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _find(options: argparse.Namespace) -> None:
+    from sweeps.plan.configs import run_config_of
     from training.engine.prepare import prepare
-    from training.engine.temporary_session import composed, temporary_session
+    from training.engine.temporary_session import temporary_session
 
-    prepared = prepare(composed(options.overrides))
+    prepared = prepare(run_config_of(options.overrides))
     with temporary_session(prepared) as session:
         found = range_test(
             session.model,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import RunConfig, need
+from training.config import need
 from training.data.dataset import open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
@@ -56,38 +56,14 @@ class Screened:
         return self.verdict.p >= ALPHA
 
 
-def jobs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
-    """The configs of `train.py -m LINES`, each with its overrides. Raises ConfigError and Hydra's errors."""
-    from hydra import initialize_config_dir
-    from hydra._internal.callbacks import Callbacks
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import HydraContext, RunMode
-
-    import sweeps.sweepers.grid  # noqa: F401 (makes the sweeper known)
-    from sweeps.hydra_glue.arguments import readable
-    from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
-    from sweeps.hydra_glue.composer import Composer
-    from sweeps.plan.jobs import expand
-
-    set_hydra_defaults(sweeper="grid", launcher="local")
-    with initialize_config_dir(str(Path(__file__).parents[1] / "conf")):
-        loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration("config", readable(["-m", *lines])[1:], run_mode=RunMode.MULTIRUN)
-        sweeper = config.hydra.sweeper
-        need(str(sweeper._target_).endswith("GridSweeper"), "a search has no list of candidates; screen a grid of them")
-        fixed = [f"{key}={value}" for key, value in (sweeper.params or {}).items()]
-        overrides = expand(list(sweeper.runs), [*fixed, *config.hydra.overrides.task])
-        composer = Composer(HydraContext(loader, Callbacks()), config)
-        return [(line, run_config(composer.compose(number, line))) for number, line in enumerate(overrides)]
-
-
 def candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[str]]:
     """What there is to compare, each once; and what was left out as impossible. Raises ConfigError."""
+    from sweeps.plan.configs import sweep_configs
     from training.screening.features import key
 
     found: dict[str, Candidate] = {}
     impossible: list[str] = []
-    for overrides, run in jobs(lines):
+    for overrides, run in sweep_configs(lines):
         try:
             prepared = prepare(run, open_without_test(run.data))
         except Impossible as error:

@@ -3,7 +3,9 @@
 It holds nothing that a restart could not read back from the run folders.
 """
 
+import contextlib
 import gc
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +13,12 @@ from typing import Any, Protocol
 from hydra.core.utils import JobReturn
 
 from sweeps.channel import Answer
-from sweeps.controller.finalize import detail, in_use, settle
+from sweeps.controller.finalize import detail, finalize, in_use
 from sweeps.controller.view import View
-from sweeps.launchers.local import Event, Handle, LocalLauncher
+from sweeps.hydra_glue.private import returned
+from sweeps.launchers.launcher import Event, Handle, Launcher
 from sweeps.plan.jobs import Job
-from sweeps.stopping import Stop, heed_signals
+from sweeps.stopping import StopRequest, heed_signals
 from training.progress import EpochReport
 from training.record import RunInUse
 
@@ -42,75 +45,98 @@ class Outcome:
 
     failed: list[Path] = field(default_factory=list)
     results: dict[int, JobReturn] = field(default_factory=dict)
-    stop: Stop = field(default_factory=Stop)
+    request: StopRequest = field(default_factory=StopRequest)
 
 
-def drive(launcher: LocalLauncher, source: Source, view: View, outcome: Outcome) -> None:
+def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome) -> None:
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
     gc.freeze()  # the plan has imported torch: the collector, looking through it, would stop the sweep now and then
-    stop = outcome.stop
-    jobs: dict[int, Job] = {}
-    aside: list[Job] = []  # in use by another process
+    sweep = _SweepUnderWay(launcher, source, view, outcome)
+    with heed_signals(outcome.request, launcher.grace_s, view.say), contextlib.closing(sweep):
+        while sweep.goes_on():
+            for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
+                sweep.note(event)
 
-    def end(handles: list[Handle]) -> None:
+
+@dataclass
+class _SweepUnderWay:
+    """What `drive` knows of its jobs."""
+
+    launcher: Launcher
+    source: Source
+    view: View
+    outcome: Outcome
+    jobs: dict[int, Job] = field(default_factory=dict)
+    waiting_for_lock: list[Job] = field(default_factory=list)  # another process works on their folders
+
+    def goes_on(self) -> bool:
+        """Fill the free slots; gives whether there is anything to wait for."""
+        if self.outcome.request.is_due:
+            return False
+        self._fill_slots()
+        if not self.outcome.request.reason:
+            return bool(self.launcher.running or self.waiting_for_lock)
+        self._stop([handle for handle in self.launcher.running if not handle.begun])  # nothing is lost
+        return bool(self.launcher.running)
+
+    def _fill_slots(self) -> None:
+        while not self.outcome.request.is_made() and self.launcher.free_slot() is not None:
+            job = self.source.next_job() or self._take_unlocked()
+            if job is None:
+                return
+            self.jobs[job.number] = job
+            self.launcher.submit(job)
+
+    def _take_unlocked(self) -> Job | None:
+        for job in self.waiting_for_lock:
+            if not in_use(job.folder):
+                self.waiting_for_lock.remove(job)
+                return job
+        return None
+
+    def _stop(self, handles: Sequence[Handle]) -> None:
         for handle in handles:
-            launcher.cancel(handle)
-            view.left(handle.number)
-            source.on_stop(jobs[handle.number])
+            if self.launcher.capabilities.cancel or not handle.begun:
+                self.launcher.cancel(handle)
+            self._left(handle)
 
-    with heed_signals(stop, launcher.grace_s, view.say):
-        try:
-            while not stop.is_due:
-                while not stop.over() and launcher.free_slot() is not None:
-                    job = source.next_job() or _take_free(aside)
-                    if job is None:
-                        break
-                    jobs[job.number] = job
-                    launcher.submit(job.number, job.config, job.folder)
-                if stop.reason:
-                    end([handle for handle in launcher.running if not handle.begun])  # nothing is lost
-                if not launcher.running and (stop.reason or not aside):
-                    break
-                for event in launcher.wait_any(0.5, retry=not stop.over()):
-                    job = jobs[event.handle.number]
-                    if event.result is not None and isinstance(event.result._return_value, RunInUse):
-                        aside.append(job)
-                        view.left(job.number)
-                        view.say(f"#{job.number} waits: {event.result._return_value}")
-                    else:
-                        _heed(event, job, launcher, source, view, outcome)
-        finally:
-            end(list(launcher.running))
-            launcher.close()
-            for job in aside:
-                source.on_stop(job)
+    def _left(self, handle: Handle) -> None:
+        self.view.left(handle.number)
+        self.source.on_stop(self.jobs[handle.number])
 
+    def close(self) -> None:
+        """Stop what runs or waits still, and let the launcher go."""
+        self._stop(list(self.launcher.running))
+        self.launcher.close()
+        for job in self.waiting_for_lock:
+            self.source.on_stop(job)
 
-def _take_free(aside: list[Job]) -> Job | None:
-    for job in aside:
-        if not in_use(job.folder):
-            aside.remove(job)
-            return job
-    return None
+    def note(self, event: Event) -> None:
+        """Show what happened to a job, and tell its source."""
+        handle = event.handle
+        if event.kind == "begun":
+            self.view.begun(handle)
+        elif event.kind == "retried":
+            self.view.say(f"#{handle.number} was killed; it goes on from its last saved epoch")
+        elif event.kind == "stopped":
+            self._left(handle)
+        elif event.report is not None:
+            self.view.epoch(handle, event.report)
+            answer = self.source.on_epoch(self.jobs[handle.number], event.report)
+            stops = answer == "go" and self.outcome.request.is_made()
+            self.launcher.answer(handle, "stop" if stops else answer)
+        elif event.result is not None:
+            self._ended(self.jobs[handle.number], event.result)
 
-
-def _heed(event: Event, job: Job, launcher: LocalLauncher, source: Source, view: View, outcome: Outcome) -> None:
-    handle = event.handle
-    if event.kind == "begun":
-        view.begun(handle)
-    elif event.kind == "retried":
-        view.say(f"#{job.number} was killed; it goes on from its last saved epoch")
-    elif event.kind == "stopped":
-        view.left(handle.number)
-        source.on_stop(job)
-    elif event.report is not None:
-        view.epoch(handle, event.report)
-        answer = source.on_epoch(job, event.report)
-        launcher.answer(handle, "stop" if outcome.stop.over() and answer == "go" else answer)
-    elif event.result is not None:
-        outcome.results[job.number] = event.result
-        record = settle(job, event.result)
+    def _ended(self, job: Job, result: JobReturn) -> None:
+        if isinstance(error := returned(result), RunInUse):
+            self.waiting_for_lock.append(job)
+            self.view.left(job.number)
+            self.view.say(f"#{job.number} waits: {error}")
+            return
+        self.outcome.results[job.number] = result
+        record = finalize(job, result)
         if record["status"] == "failed":
-            outcome.failed.append(job.folder)
-        view.ended(job.number, job.folder, record["status"], detail(record))
-        source.on_end(job, record)
+            self.outcome.failed.append(job.folder)
+        self.view.ended(job.number, job.folder, record["status"], detail(record))
+        self.source.on_end(job, record)

@@ -6,18 +6,19 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from sweeps.launchers.local import Died
+from sweeps.hydra_glue.private import returned
+from sweeps.launchers.launcher import Died
 from sweeps.plan.jobs import Job, written
 from training.config import as_dict
 from training.record import CONFIG, LOG, RECORD, SCHEMA, RunInUse, lock, read_json, read_record, write_json
 
 
-def settle(job: Job, result: JobReturn) -> dict[str, Any]:
+def finalize(job: Job, result: JobReturn) -> dict[str, Any]:
     """The record of a job that ended. One that was there when the job was planned says nothing of how this ended."""
     record = read_record(job.folder)
     if record is not None and (result.status is JobStatus.COMPLETED or written(job.folder) != job.found):
         return record
-    error = result._return_value
+    error = returned(result)
     message = "it left no record"
     if isinstance(error, BaseException):
         message = str(error) if isinstance(error, Died | RunInUse) else f"{type(error).__name__}: {error}"
@@ -25,10 +26,7 @@ def settle(job: Job, result: JobReturn) -> dict[str, Any]:
     record = _about(job) | read_json(job.folder / CONFIG) | {"status": "failed", "failure": failure, "time": {}}
     if isinstance(error, RunInUse):  # whoever has it will leave a record
         return record
-    with (
-        contextlib.suppress(OSError, RunInUse),
-        lock(job.folder, wait_s=2),
-    ):  # a full disk, say: it is told all the same
+    with contextlib.suppress(OSError, RunInUse), lock(job.folder, wait_s=2):  # a full disk, say: it is told anyway
         write_json(job.folder / RECORD, record)
     return record
 

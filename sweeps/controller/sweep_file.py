@@ -12,16 +12,15 @@ from sweeps.plan.jobs import Job
 from training.record import ASKED, lock, read_json, write_json
 
 
-def remember(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
+def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
     """Add the names of these jobs, and the objectives with their directions, to the sweep's file."""
     with lock(sweep_folder, wait_s=30):
         content = read_json(sweep_folder / ASKED)
-        asked = content.setdefault("asked", {})
-        for job in jobs:
-            if job.prepared is not None:
-                names = asked.setdefault(job.prepared.subfolder, [])
-                if job.run.weights.source not in names:
-                    names.append(job.run.weights.source)
+        aliases = content.setdefault("asked", {})
+        for prepared in [job.prepared for job in jobs if job.prepared is not None]:
+            names = aliases.setdefault(prepared.subfolder, [])
+            if prepared.config.weights.source not in names:
+                names.append(prepared.config.weights.source)
         if objectives:
             content["objectives"] = objectives
         write_json(sweep_folder / ASKED, content)

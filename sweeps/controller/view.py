@@ -1,4 +1,4 @@
-"""What a person sees of a sweep: a line a slot while it runs (on a terminal), plain lines elsewhere, and its end."""
+"""What a person sees of a sweep: a line a slot while it runs (on a terminal, else plain lines), and a summary."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sweeps.controller.finalize import last_lines
-from sweeps.launchers.local import Handle
+from sweeps.launchers.launcher import Handle
 from training.progress import EpochReport
 from training.record import LOG, read_record
 
@@ -97,7 +97,7 @@ def name(folder: Path) -> str:
 
 
 def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
-    """The last words of failed runs, the table of this sweep, and where everything lies."""
+    """Print the last log lines of failed runs, the table of this sweep, and where everything lies."""
     for folder in failed:
         record = read_record(folder) or {}
         failure = record.get("failure") or {}

@@ -10,9 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Never
 
-from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.types import Quote, QuotedString
-
+from sweeps.hydra_glue.private import argument_parser, in_quotes
 from training.config import RunConfig
 from training.errors import ConfigError
 
@@ -24,7 +22,7 @@ GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
 
 def readable(arguments: Sequence[str]) -> list[str]:
     """The arguments as Hydra can read them. Raises ConfigError for what is no argument at all."""
-    parser = get_args_parser()
+    parser = argument_parser()
     parser.error = _complain  # type: ignore[method-assign]
     options = parser.parse_intermixed_args(list(arguments))
     modes = [options.run, options.multirun, options.cfg is not None, options.info is not None, options.shell_completion]
@@ -46,7 +44,7 @@ def quote_path(override: str) -> str:
     if not equals or key.lstrip("+") not in PATHS or plain:
         return override
     parts = [os.path.expanduser(part) for part in value.split(",")]  # noqa: PTH111 (a Path would drop ./ and //)
-    return f"{key}={','.join(QuotedString(part, Quote.single).with_quotes() for part in parts)}"
+    return f"{key}={','.join(in_quotes(part) for part in parts)}"
 
 
 def _check(override: str, single: bool) -> None:

@@ -8,11 +8,10 @@ import functools
 import pickle
 from collections.abc import Sequence
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sweeps.hydra_glue.private import Override, OverrideType, parse_overrides
 
 
 class Composer:
@@ -20,7 +19,6 @@ class Composer:
 
     def __init__(self, context: HydraContext, config: DictConfig) -> None:
         self.loader, self.config = context.config_loader, config
-        self.parser = OverridesParser.create()
         self.kept: dict[tuple[str, ...], bytes] = {}
         self.is_group = functools.cache(self._is_group)
 
@@ -32,10 +30,14 @@ class Composer:
             composed.hydra.job.num = number
         return composed
 
+    def batch(self, first_number: int, override_lists: Sequence[Sequence[str]]) -> list[DictConfig]:
+        """The configs of a batch of jobs, numbered from `first_number` on. Raises Hydra's errors."""
+        return [self.compose(first_number + i, overrides) for i, overrides in enumerate(override_lists)]
+
     def _quickly(self, overrides: Sequence[str]) -> DictConfig | None:
         """None where this won't do, among others for mistakes: Hydra tells them best."""
         try:
-            parsed = self.parser.parse_overrides(list(overrides))
+            parsed = parse_overrides(overrides)
             if any(item.is_hydra_override() or item.type is not OverrideType.CHANGE for item in parsed):
                 return None  # what adds or deletes depends on its place among the others
             values = [item for item in parsed if self._is_value(item)]
@@ -44,7 +46,8 @@ class Composer:
                 composed = self.loader.load_sweep_config(self.config, list(choices))
                 self.kept[choices] = pickle.dumps(composed)
             composed = pickle.loads(self.kept[choices])
-            ConfigLoaderImpl._apply_overrides_to_config(values, composed)
+            for item in values:  # as Hydra does it
+                OmegaConf.update(composed, item.key_or_group, item.value(), merge=True)
             OmegaConf.update(composed, "hydra.overrides.task", list(overrides), merge=False)
         except Exception:
             return None

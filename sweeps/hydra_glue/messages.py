@@ -62,15 +62,15 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _plain(chain: list[BaseException]) -> str:
-    """Hydra's and OmegaConf's words, less what only they understand, and with what would be right."""
+    """What Hydra or OmegaConf complain of, in the terms of this project, with what would be right."""
     text = "\n".join(str(cause) for cause in chain)
     if found := re.search(r"Error when parsing index: \d+, string: (.*?) out of \[", text, re.DOTALL):
         key, _, value = found[1].partition("=")
         quoted = f"'{key}=\"{value}\"'"
         return f"{found[1]}: can't be read as KEY=VALUE; text with special characters takes quotes in quotes: {quoted}"
     if found := re.search(r"Ambiguous value for argument '(.*)'\n|Sweep parameters '(.*)' requires --multirun", text):
-        asked = found[1] or found[2]
-        key, _, value = asked.partition("=")
+        given = found[1] or found[2]
+        key, _, value = given.partition("=")
         comma = ""
         if key in PATHS:
             value = value.replace("'", "")
@@ -86,9 +86,9 @@ def _plain(chain: list[BaseException]) -> str:
         return _unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text)
     if found := re.search(r"Could not find '([^']+)'\n*.*Available options in '([^']+)':\n((?:\s+\S+\n?)+)", text):
         group, options = found[2], found[3].split()
-        asked = found[1].removeprefix(f"{group}/")
-        near = difflib.get_close_matches(asked.lower(), options, 1)
-        return f"{group}={asked}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
+        given = found[1].removeprefix(f"{group}/")
+        near = difflib.get_close_matches(given.lower(), options, 1)
+        return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         return f"{found[1]}={found[2]}: no such choice, and {found[1]} has no others"
     return _flat(str(chain[0]))

@@ -14,7 +14,8 @@ from multiprocessing.context import ForkServerProcess
 from sweeps.launchers.worker import SIGNALS, Program, main
 
 SERVER_DIED = 255  # multiprocessing's exit code for a process whose fork server is gone
-Forked = tuple[ForkServerProcess, Connection, Connection]  # our end of its channel, and what ends it when we let go
+# A process, the controller's end of its channel, and what ends the process when the controller lets go of it
+Forked = tuple[ForkServerProcess, Connection, Connection]
 
 
 class Forks:
@@ -52,7 +53,7 @@ class Forks:
                     raise
         raise AssertionError("unreachable")
 
-    def ahead(self) -> None:
+    def make_spare(self) -> None:
         """Have a process ready for the next job, which spares that one the fork."""
         if self.spare is None:
             with contextlib.suppress(EOFError, OSError):  # the next job will see to it
@@ -68,29 +69,29 @@ class Forks:
             self.spare = None
 
     def _fork(self) -> Forked:
-        ours, theirs = self.context.Pipe()
+        controllers_end, runs_end = self.context.Pipe()
         end, lifeline = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=main, args=(self.program, theirs, end))
+        process = self.context.Process(target=main, args=(self.program, runs_end, end))
         try:
             self.start_server()
             process.start()
         except (EOFError, OSError):
-            ours.close()
+            controllers_end.close()
             lifeline.close()
             raise
         finally:
-            theirs.close()
+            runs_end.close()
             end.close()
-        return process, ours, lifeline
+        return process, controllers_end, lifeline
 
 
-def preload(ours: bool) -> list[str]:
-    """What the server imports before it forks: nothing that touches a GPU or starts a thread. `ours`: it will train."""
+def preload(trains: bool) -> list[str]:
+    """What the server imports before it forks: nothing that touches a GPU or starts a thread. `trains`: its runs do."""
     plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
     plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
     training = (
         ["training.engine.run", "training.predict", "torch.utils.tensorboard", "sklearn.datasets", "sklearn.metrics"]
-        if ours
+        if trains
         else []
     )
     sweeping = [

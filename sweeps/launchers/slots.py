@@ -9,7 +9,7 @@ from training.device import may_have_gpu, resolve_threads
 
 
 @dataclass(frozen=True)
-class Slot:
+class MachineSlot:
     """One place. `gpu`: its CUDA_VISIBLE_DEVICES, empty for the CPU. `threads`: CPU threads of a run there."""
 
     number: int
@@ -27,16 +27,19 @@ class Slot:
         return threads | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
 
-def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[Slot]:
+def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[MachineSlot]:
     """The slots of this machine. Raises ConfigError."""
     need(slots == "auto" or (isinstance(slots, int) and slots >= 1), f"hydra.launcher.slots={slots}: auto or 1 and up")
     need(slots_per_gpu >= 1, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: expected 1 or more")
     need(devices in ("auto", "cpu", "gpu"), f"hydra.launcher.devices={devices}: expected auto, cpu or gpu")
-    if devices == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # for the plan too: what it names auto has to be what a run finds
     gpus = gpu_names(_count_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     need(bool(gpus) or devices != "gpu", "hydra.launcher.devices=gpu: this machine has no CUDA device")
     return lay_out(gpus, slots, slots_per_gpu, resolve_threads("auto"))
+
+
+def hide_gpus() -> None:
+    """Have this process see no GPU, the plan too: what it resolves `auto` to has to be what a run finds."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def _count_gpus() -> int:
@@ -54,9 +57,9 @@ def gpu_names(count: int, visible: str | None) -> list[str]:
     return named[:count] if named else [str(index) for index in range(count)]
 
 
-def lay_out(gpus: Sequence[str], slots: int | str, slots_per_gpu: int, cores: int) -> list[Slot]:
+def lay_out(gpus: Sequence[str], slots: int | str, slots_per_gpu: int, cores: int) -> list[MachineSlot]:
     """One slot per GPU times `slots_per_gpu`, or else one for the whole CPU; a number of `slots` overrules that."""
     places = [*gpus] * slots_per_gpu or [""]
     count = slots if isinstance(slots, int) else len(places)
     threads = max(1, cores // count)
-    return [Slot(number, places[number % len(places)], threads) for number in range(count)]
+    return [MachineSlot(number, places[number % len(places)], threads) for number in range(count)]

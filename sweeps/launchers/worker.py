@@ -18,12 +18,12 @@ from types import CodeType
 from typing import Any
 
 import cloudpickle
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from sweeps import channel
+from sweeps.hydra_glue.private import failed, returned, set_failed, set_singletons
 from training.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # for the controller, which asks its runs to stop
@@ -74,12 +74,12 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
     program: Program = cloudpickle.loads(pickled)
     try:
         job: Payload = cloudpickle.loads(connection.recv_bytes())
-    except EOFError:  # there is no job for a process that was made ahead
+    except EOFError:  # there is no job for a spare process
         return
     os.environ.update(job.environment)
     _write_output_to(Path(job.log_file))
     setup_globals()
-    Singleton.set_state(program.singletons)
+    set_singletons(program.singletons)
     channel.attach(connection)
     connection.send(("begun", None))
     try:
@@ -95,8 +95,7 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
         return
     except Exception as error:  # before the run began: its folder can't be made, or what was planned is gone
         traceback.print_exc()
-        overrides = list(job.config.hydra.overrides.task)
-        result = JobReturn(overrides=overrides, cfg=job.config, status=JobStatus.FAILED, _return_value=error)
+        result = failed(job.config, error)
     connection.send_bytes(_packed(result))
 
 
@@ -106,11 +105,11 @@ def _packed(result: JobReturn) -> bytes:
         message: bytes = cloudpickle.dumps(("ended", result))
         cloudpickle.loads(message)
     except Exception as error:
-        given = result._return_value
+        given = returned(result)
         told = f"{type(given).__name__}: {given}"
         if not isinstance(given, Exception):
             told = f"its result can't be sent to the sweep: {error}"
-        result._return_value, result.status = RuntimeError(told), JobStatus.FAILED
+        set_failed(result, RuntimeError(told))
         message = cloudpickle.dumps(("ended", result))
     return message
 

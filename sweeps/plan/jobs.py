@@ -3,25 +3,19 @@
 Both sweepers plan with this, so it holds under any launcher.
 """
 
-import glob
-import itertools
 import shlex
-import statistics
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from sweeps.hydra_glue.arguments import quote_path
 from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
+from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
 from training.code_version import same_results
 from training.config import RunConfig
 from training.data.dataset import open_dataset
@@ -32,14 +26,6 @@ from training.record import RECORD, RESUME, read_record
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
-WORDS = {
-    "new": "new",
-    "resume": "to resume",
-    "again": "failed before and tried again",
-    "done": "done",
-    "duplicate": "the same as another",
-    "impossible": "impossible",
-}
 
 
 @dataclass(frozen=True)
@@ -62,16 +48,20 @@ class Job:
         return self.prepared.folder
 
 
+def fixed_lines(params: Mapping[str, Any] | None) -> list[str]:
+    """The override lines of hydra.sweeper.params."""
+    return [f"{key}={value}" for key, value in (params or {}).items()]
+
+
 def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
     """All override lists of a grid: each line of `runs` is a small grid, times `arguments`, which win over it.
 
     Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values.
     """
-    parser = OverridesParser.create()
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parser.parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
-        jobs += list(itertools.chain.from_iterable(BasicSweeper.split_arguments(overrides, None)))
+        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
+        jobs += grid_of(overrides)
     return jobs
 
 
@@ -85,12 +75,8 @@ class Planner:
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
         composed = self.composer.compose(number, overrides)
-        before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(composed)
-        try:
+        with current_job(composed):
             run = run_config(composed)
-        finally:
-            HydraConfig.instance().cfg = before
         if self.soon is not None and not run.sweep.plan:
             open_dataset(run.data)
             self.soon()
@@ -138,53 +124,3 @@ def plan_grid(planner: Planner, override_lists: Iterable[Sequence[str]]) -> list
             job = replace(job, state="duplicate", why=f"#{first}")
         jobs.append(job)
     return jobs
-
-
-def summary(jobs: Sequence[Job], slots: int) -> str:
-    """The plan in one line: how many of each, and how long it will take where that is known."""
-    counts = Counter[str](job.state for job in jobs)
-    parts = [f"{counts[state]} {word}" for state, word in WORDS.items() if counts[state]]
-    line = f"plan: {len(jobs)} run{'s' * (len(jobs) != 1)}: {', '.join(parts)}"
-    minutes = estimate_minutes([job for job in jobs if job.state in TO_RUN], slots)
-    return line if minutes is None else f"{line}; about {format_minutes(minutes)}"
-
-
-def estimate_minutes(todo: Sequence[Job], slots: int) -> float | None:
-    """How long these jobs will take: those of a model that is not known as long as the others on average."""
-    pace = Pace()
-    known = [minutes for minutes in map(pace.minutes, todo) if minutes is not None]
-    return statistics.mean(known) * len(todo) / min(slots, len(todo)) if known else None
-
-
-class Pace:
-    """How long runs take, by finished ones of the same model in the sweep's folder."""
-
-    def __init__(self) -> None:
-        self.minutes_an_epoch: dict[Path, float | None] = {}
-
-    def minutes(self, job: Job) -> float | None:
-        """What this job will take, or None where that isn't known."""
-        runs = job.folder.parents[1] / f"{glob.escape(job.run.model.called.rpartition('.')[2])}-*"
-        if runs not in self.minutes_an_epoch:
-            records = [read_record(folder) or {} for folder in runs.parent.glob(f"{runs.name}/seed=*")]
-            done = [record for record in records if record.get("status") == "done"]
-            rates = [record["time"]["minutes"] / record["epochs_run"] for record in done]
-            self.minutes_an_epoch[runs] = statistics.median(rates) if rates else None
-        rate = self.minutes_an_epoch[runs]
-        return None if rate is None else rate * job.run.trainer.epochs
-
-
-def format_minutes(minutes: float) -> str:
-    """2 s, 3 min, 1 h 20 min."""
-    if minutes < 1:
-        return f"{60 * minutes:.0f} s"
-    if minutes < 90:
-        return f"{minutes:.0f} min"
-    return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
-
-
-def describe(job: Job) -> str:
-    """A line for `sweep.plan=true`."""
-    why = f" ({job.why})" if job.why else ""
-    where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
-    return f"  #{job.number:<3} {WORDS[job.state]}{why}: {' '.join(job.overrides)}{where}"

@@ -3,12 +3,11 @@
 Extends Hydra's basic sweeper by `runs:` (a list of small grids), the plan, and an exit code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
@@ -16,12 +15,14 @@ from rich.console import Console
 
 from sweeps.channel import Answer
 from sweeps.controller.drive import Outcome, drive
-from sweeps.controller.finalize import settle
-from sweeps.controller.sweep_file import remember
+from sweeps.controller.finalize import finalize
+from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
-from sweeps.launchers.local import LocalLauncher
-from sweeps.plan.jobs import TO_RUN, Job, Planner, describe, expand, plan_grid, summary
-from sweeps.stopping import Stop, SweepEnded
+from sweeps.hydra_glue.private import BasicSweeper
+from sweeps.launchers.launcher import Launcher, as_launcher
+from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
+from sweeps.plan.summary import describe, summary
+from sweeps.stopping import StopRequest, SweepEnded
 from training.data.pixel_cache import build_ahead, key
 from training.progress import EpochReport
 from training.record import MULTIRUN
@@ -50,9 +51,10 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, carry out, show the table. Raises ConfigError before anything is written, SweepEnded after failures."""
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        planner = Planner(self.hydra_context, self.config, warm_up_of(self.launcher))
-        jobs = plan_grid(planner, expand(self.runs, [*self._parse_config(), *arguments]))
-        slots = len(self.launcher.slots) if isinstance(self.launcher, LocalLauncher) else 1
+        launcher = as_launcher(self.launcher)
+        planner = Planner(self.hydra_context, self.config, launcher.warm_up if launcher else None)
+        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments]))
+        slots = len(launcher.slots) if launcher else 1
         console = Console()
         console.print(summary(jobs, slots), markup=False, highlight=False, soft_wrap=True)
         if jobs[0].run.sweep.plan:
@@ -62,13 +64,13 @@ class GridSweeper(BasicSweeper):
         folder = Path(str(self.config.hydra.sweep.dir))
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
-        remember(folder, jobs)
-        outcome = Outcome(stop=Stop(max_hours=jobs[0].run.sweep.max_hours))
+        add_aliases(folder, jobs)
+        outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours))
         carry_out(self.launcher, jobs, outcome, self.max_batch_size)
-        return end(console, folder, outcome)
+        return finish(console, folder, outcome)
 
 
-class Fixed:
+class JobList:
     """A list of jobs as a source for `drive`."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -91,54 +93,50 @@ class Fixed:
         """Nothing is lost."""
 
 
-def warm_up_of(launcher: Any) -> Callable[[], None] | None:
-    """What to call while planning, so that the launcher is ready after it."""
-    return launcher.warm_up if isinstance(launcher, LocalLauncher) else None
-
-
-def carry_out(launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
-    """Run what is to be run of `jobs`: slot by slot under our launcher, in batches under Hydra's own."""
-    source = Fixed(jobs)
+def carry_out(hydra_launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
+    """Run what is to be run of `jobs`: slot by slot where the launcher can, in batches under Hydra's own."""
+    source = JobList(jobs)
     if not source.total:
         return
-    if isinstance(launcher, LocalLauncher):
-        decode_ahead(launcher, source.waiting)
+    launcher = as_launcher(hydra_launcher)
+    if launcher is not None:
+        build_caches(launcher, source.waiting)
         with View(source.total) as view:
             drive(launcher, source, view, outcome)
         return
     todo = source.waiting[::-1]
     size = batch_size or len(todo)
     for start in range(0, len(todo), size):
-        if not outcome.stop.over():
-            launch_batch(launcher, todo[start : start + size], outcome)
+        if not outcome.request.is_made():
+            launch_batch(hydra_launcher, todo[start : start + size], outcome)
 
 
-def decode_ahead(launcher: Any, jobs: Sequence[Job]) -> None:
-    """Once for all slots of this machine, where its progress can be seen."""
-    if not isinstance(launcher, LocalLauncher):
+def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
+    """Decode the images of these jobs once for all slots, where they are on this machine; its progress can be seen."""
+    if launcher is None or not launcher.capabilities.this_machine:
         return
     prepared = [job.prepared for job in jobs if job.prepared is not None]
     for one in {key(each.dataset, each.config.data): each for each in prepared}.values():
         build_ahead(one.dataset, one.config.data)
 
 
-def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
+def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
     """Run a batch under a launcher of Hydra's own; gives the records."""
-    returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
+    returns = hydra_launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
     records = []
     for job, result in zip(batch, returns, strict=True):
         outcome.results[job.number] = result
-        records.append(settle(job, result))
+        records.append(finalize(job, result))
         if records[-1]["status"] == "failed":
             outcome.failed.append(job.folder)
     return records
 
 
-def end(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
+def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
     """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
     show_end(console, folder, outcome.failed)
-    if outcome.stop.reason and (outcome.stop.exit_code or not outcome.failed):
-        raise outcome.stop.ended()
+    if outcome.request.reason and (outcome.request.exit_code or not outcome.failed):
+        raise outcome.request.as_error()
     if outcome.failed:
         raise SweepEnded(1, f"{len(outcome.failed)} of the runs failed; the same command again tries them once more")
     return [[outcome.results[number] for number in sorted(outcome.results)]]

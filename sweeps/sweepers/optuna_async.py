@@ -5,7 +5,7 @@ results, several objectives, and a confirmation of the best with further seeds.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
@@ -14,45 +14,8 @@ from omegaconf import MISSING, DictConfig
 
 from training.config import need
 
-
-@dataclass
-class PrunerConfig:
-    """hydra/sweeper/pruner=none"""
-
-    _target_: str = "optuna.pruners.NopPruner"
-
-
-@dataclass
-class MedianPrunerConfig(PrunerConfig):
-    """Stop what is worse than the median of earlier trials at the same epoch."""
-
-    _target_: str = "optuna.pruners.MedianPruner"
-    n_startup_trials: int = 5
-    n_warmup_steps: int = 0
-    interval_steps: int = 1
-    n_min_trials: int = 1
-
-
-@dataclass
-class SuccessiveHalvingPrunerConfig(PrunerConfig):
-    """Asynchronous successive halving (Li et al. 2018, arXiv 1810.05934); resources are epochs."""
-
-    _target_: str = "optuna.pruners.SuccessiveHalvingPruner"
-    min_resource: int = 1
-    reduction_factor: int = 3
-    min_early_stopping_rate: int = 0
-    bootstrap_count: int = 0
-
-
-@dataclass
-class HyperbandPrunerConfig(PrunerConfig):
-    """Hyperband (Li et al. 2016, arXiv 1603.06560); resources are epochs."""
-
-    _target_: str = "optuna.pruners.HyperbandPruner"
-    min_resource: int = 1
-    max_resource: Any = "${trainer.epochs}"
-    reduction_factor: int = 3
-    bootstrap_count: int = 0
+if TYPE_CHECKING:
+    from sweeps.sweepers.search import Search
 
 
 @dataclass
@@ -84,22 +47,17 @@ class OptunaAsyncConfig:
     confirm: ConfirmConfig = field(default_factory=ConfirmConfig)
 
 
-store = ConfigStore.instance()
-store.store(group="hydra/sweeper", name="optuna_async", node=OptunaAsyncConfig, provider="finegrid")
-for name, node in {
-    "none": PrunerConfig,
-    "median": MedianPrunerConfig,
-    "successive_halving": SuccessiveHalvingPrunerConfig,
-    "hyperband": HyperbandPrunerConfig,
-}.items():
-    store.store(group="hydra/sweeper/pruner", name=name, node=node, provider="finegrid")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="optuna_async", node=OptunaAsyncConfig, provider="finegrid"
+)  # its pruners: conf/hydra/sweeper/pruner
 
 
 class OptunaAsyncSweeper(Sweeper):
-    """The plugin's face: light to import. What it does stands in sweeps/sweepers/search.py."""
+    """The class that Hydra finds, light to import: sweeps/sweepers/search.py does the work, and imports Optuna."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
+        self.search: Search | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the searcher, which makes the launcher. Raises ConfigError."""
@@ -114,4 +72,5 @@ class OptunaAsyncSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search. Raises ConfigError before anything starts, SweepEnded after failures."""
+        assert self.search is not None, "Hydra calls setup first"
         return self.search.sweep(arguments)

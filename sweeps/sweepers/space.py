@@ -5,19 +5,42 @@ import itertools
 import json
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
+from sweeps.hydra_glue.private import parse_overrides
 from sweeps.plan.jobs import Job
+from sweeps.sweepers.optuna_private import contains, parse_space
 from training.config import need
 from training.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
 Point = dict[str, Any]
 MANY = 48  # combinations of choices beyond which each choice is looked at once
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What is searched, and what is the same in all trials: values by their key, and lines that delete something."""
+
+    searched: Space
+    fixed: dict[str, Any]
+    fixed_overrides: list[str]
+
+    def overrides(self, values: Point) -> list[str]:
+        """The override lines of a trial with these parameters."""
+        texts = {name: "null" if value is None else value for name, value in {**values, **self.fixed}.items()}
+        return [*(f"{name}={text}" for name, text in texts.items()), *self.fixed_overrides]
+
+
+def search_space(lines: Sequence[str]) -> SearchSpace:
+    """The search space in override lines; of several for one key the command line's, which comes last, wins. Raises
+    Hydra's errors, and ValueError for a range without values."""
+    space, fixed, fixed_overrides = parse_space(lines)
+    return SearchSpace({key: item for key, item in space.items() if key not in fixed}, fixed, fixed_overrides)
 
 
 def corners(space: Space) -> Iterator[Point]:
@@ -44,7 +67,7 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
 def point(line: str, space: Space) -> Point:
     """An override line as a point of the search space, perhaps not in all its dimensions. Raises ConfigError."""
     found: Point = {}
-    for override in OverridesParser.create().parse_overrides(shlex.split(line)):
+    for override in parse_overrides(shlex.split(line)):
         name, value = override.get_key_element(), override.value()
         need(name in space, f"hydra.sweeper.enqueue: {name} is not in the search space ({', '.join(space)})")
         distribution = space[name]
@@ -54,7 +77,7 @@ def point(line: str, space: Space) -> Point:
             need(bool(same), f"hydra.sweeper.enqueue: {name}={text} is not among {distribution.choices}")
             value = same[0]
         else:
-            ok = isinstance(value, int | float) and distribution._contains(value)
+            ok = isinstance(value, int | float) and contains(distribution, value)
             need(ok, f"hydra.sweeper.enqueue: {name}={value} lies outside of {distribution}")
         found[name] = value
     return found

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.controller.finalize import in_use
+from sweeps.sweepers.optuna_private import take_up
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
 from training.record import lock
@@ -36,7 +37,7 @@ DEAD_S = 120.0  # a trial of another host is lost when its time is older
 
 def open_study(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study:
     """Create or load the study. Raises ConfigError when it was made for another search space or other objectives."""
-    there = folder.exists()
+    existed = folder.exists()
     try:
         with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
             study = existing_study(name, storage, folder, directions, space)  # refused, if so, before it is written to
@@ -44,7 +45,7 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
                 study = _create(name, storage, folder, directions, space)
             return study
     except ConfigError:
-        if not there:
+        if not existed:
             shutil.rmtree(folder)
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
@@ -52,7 +53,7 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
 
 
 def _create(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study:
-    with _told():
+    with _storage_errors_told():
         backend: Any = _backend(storage, folder)
         study = optuna.create_study(study_name=name, storage=backend, directions=directions)  # type: ignore[arg-type]
         study.set_user_attr("search_space", space)
@@ -66,7 +67,7 @@ def existing_study(name: str, storage: Any, folder: Path, directions: list[str],
     if file is not None and not file.exists():
         return None
     try:
-        with _told():
+        with _storage_errors_told():
             study = optuna.load_study(study_name=name, storage=_backend(storage, folder))
     except KeyError:
         return None
@@ -74,7 +75,7 @@ def existing_study(name: str, storage: Any, folder: Path, directions: list[str],
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _storage_errors_told() -> Iterator[None]:
     """A storage that can't be reached is the user's mistake."""
     try:
         yield
@@ -83,7 +84,6 @@ def _told() -> Iterator[None]:
 
 
 def _backend(storage: Any, folder: Path) -> Any:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if storage is None else storage
 
 
@@ -96,11 +96,11 @@ def _file(storage: Any, folder: Path) -> Path | None:
 
 
 def _checked(study: Study, directions: list[str], space: dict[str, Any]) -> Study:
-    name, there = study.study_name, [direction.name.lower() for direction in study.directions]
+    name, before = study.study_name, [direction.name.lower() for direction in study.directions]
     if (known := study.user_attrs.get("search_space")) is not None:
         check_same(name, known, space)
-    if there != directions:
-        raise ConfigError(f"study {name} was made to {', '.join(there)}, not to {', '.join(directions)}")
+    if before != directions:
+        raise ConfigError(f"study {name} was made to {', '.join(before)}, not to {', '.join(directions)}")
     return study
 
 
@@ -110,14 +110,14 @@ class Membership:
     def __init__(self, study: Study, folder: Path) -> None:
         self.study, self.folder = study, folder
         self.name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self.mine: dict[int, Trial] = {}
+        self.trials: dict[int, Trial] = {}
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
         """Hold this controller's lock: on this host its release tells others at once that it is gone. Beat."""
         over = threading.Event()
-        own = self.folder / CONTROLLERS / self.name
-        with lock(own):
+        folder = self.folder / CONTROLLERS / self.name
+        with lock(folder):
             thread = threading.Thread(target=self._beat, args=(over,), daemon=True)
             thread.start()
             try:
@@ -125,16 +125,16 @@ class Membership:
             finally:
                 over.set()
                 thread.join()
-                shutil.rmtree(own)
+                shutil.rmtree(folder)
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(BEAT_S):
-            for trial in list(self.mine.values()):
+            for trial in list(self.trials.values()):
                 with contextlib.suppress(Exception):  # it ended this moment, or the storage is busy: there is a next
                     trial.set_user_attr("alive", time.time())
 
     def ask(self, n_trials: int, sampler: Callable[[int], Any]) -> Trial | None:
-        """A new trial of ours, unless the study has `n_trials`. `sampler`: to ask, by the number of trials so far."""
+        """A new trial, unless the study has `n_trials`. `sampler`: which to ask, by the number of trials so far."""
         with lock(self.folder, wait_s=60):  # one controller at a time counts and asks
             count = counted(self.study)
             if count >= n_trials:
@@ -151,13 +151,13 @@ class Membership:
                 self.study.enqueue_trial(item, skip_if_exists=True)
 
     def adopt(self) -> Trial | None:
-        """A trial whose controller is gone, now ours, with its number and folder; None where there is none."""
+        """A trial whose controller is gone, taken over with its number and folder; None where there is none."""
         if not any(self._is_lost(trial) for trial in self._running()):
             return None
         with lock(self.folder, wait_s=60):  # look again, since another controller may have been faster
             for frozen in self._running():
                 if self._is_lost(frozen):
-                    trial = Trial(self.study, frozen._trial_id)
+                    trial = take_up(self.study, frozen)
                     self._take(trial)
                     return trial
         return None
@@ -165,11 +165,11 @@ class Membership:
     def _take(self, trial: Trial) -> None:
         trial.set_user_attr("controller", self.name)
         trial.set_user_attr("alive", time.time())
-        self.mine[trial.number] = trial
+        self.trials[trial.number] = trial
 
     def drop(self, trial: Trial) -> None:
         """The trial is over."""
-        self.mine.pop(trial.number, None)
+        self.trials.pop(trial.number, None)
 
     def release(self, trial: Trial) -> None:
         """Leave a stopped trial to the next controller, at once."""
@@ -182,7 +182,7 @@ class Membership:
 
     def _running(self) -> list[FrozenTrial]:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial for trial in running if trial.number not in self.mine]
+        return [trial for trial in running if trial.number not in self.trials]
 
     def _is_lost(self, trial: FrozenTrial) -> bool:
         owner, alive = trial.user_attrs.get("controller"), trial.user_attrs.get("alive", 0.0)

@@ -1,0 +1,69 @@
+"""The plan in words: how many runs of each kind, how long they will take, a line for each."""
+
+import glob
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from sweeps.plan.jobs import TO_RUN, Job
+from training.record import read_record
+
+WORDS = {
+    "new": "new",
+    "resume": "to resume",
+    "again": "failed before and tried again",
+    "done": "done",
+    "duplicate": "the same as another",
+    "impossible": "impossible",
+}
+
+
+def summary(jobs: Sequence[Job], slots: int) -> str:
+    """The plan in one line: how many of each, and how long it will take where that is known."""
+    counts = Counter[str](job.state for job in jobs)
+    parts = [f"{counts[state]} {word}" for state, word in WORDS.items() if counts[state]]
+    line = f"plan: {len(jobs)} run{'s' * (len(jobs) != 1)}: {', '.join(parts)}"
+    minutes = estimate_minutes([job for job in jobs if job.state in TO_RUN], slots)
+    return line if minutes is None else f"{line}; about {format_minutes(minutes)}"
+
+
+def estimate_minutes(todo: Sequence[Job], slots: int) -> float | None:
+    """How long these jobs will take: those of a model that is not known as long as the others on average."""
+    pace = Pace()
+    known = [minutes for minutes in map(pace.minutes, todo) if minutes is not None]
+    return statistics.mean(known) * len(todo) / min(slots, len(todo)) if known else None
+
+
+class Pace:
+    """How long runs take, by finished ones of the same model in the sweep's folder."""
+
+    def __init__(self) -> None:
+        self.minutes_an_epoch: dict[Path, float | None] = {}
+
+    def minutes(self, job: Job) -> float | None:
+        """What this job will take, or None where that isn't known."""
+        runs = job.folder.parents[1] / f"{glob.escape(job.run.model.called.rpartition('.')[2])}-*"
+        if runs not in self.minutes_an_epoch:
+            records = [read_record(folder) or {} for folder in runs.parent.glob(f"{runs.name}/seed=*")]
+            done = [record for record in records if record.get("status") == "done"]
+            rates = [record["time"]["minutes"] / record["epochs_run"] for record in done]
+            self.minutes_an_epoch[runs] = statistics.median(rates) if rates else None
+        rate = self.minutes_an_epoch[runs]
+        return None if rate is None else rate * job.run.trainer.epochs
+
+
+def format_minutes(minutes: float) -> str:
+    """2 s, 3 min, 1 h 20 min."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
+
+
+def describe(job: Job) -> str:
+    """A line for `sweep.plan=true`."""
+    why = f" ({job.why})" if job.why else ""
+    where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
+    return f"  #{job.number:<3} {WORDS[job.state]}{why}: {' '.join(job.overrides)}{where}"

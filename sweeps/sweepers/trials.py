@@ -1,0 +1,152 @@
+"""The trials of a study as jobs: asked for when a slot is free, told what came of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from sweeps.channel import Answer
+from sweeps.controller.sweep_file import add_aliases
+from sweeps.plan.jobs import Job, Planner
+from sweeps.sweepers import objective as objectives
+from sweeps.sweepers.samplers import Samplers
+from sweeps.sweepers.space import SearchSpace
+from sweeps.sweepers.study import Membership
+from training.errors import ConfigError
+from training.progress import EpochReport
+from training.record import read_record
+
+
+@dataclass
+class Trials:
+    """The source of jobs for `drive`. `n_trials`: how many the study shall have. `prunes`: whether it may end one."""
+
+    study: Study
+    member: Membership
+    planner: Planner
+    space: SearchSpace
+    samplers: Samplers
+    suggest: Callable[[Trial], None]  # draws a trial's parameters
+    objective: list[str]
+    n_trials: int
+    max_failure_rate: float
+    prunes: bool
+    folder: Path
+    say: Callable[[str], None]
+    running: dict[int, Trial] = field(default_factory=dict)
+    active: dict[str, int] = field(default_factory=dict)  # run folder: the trial that has it
+    followers: dict[int, list[Trial]] = field(default_factory=dict)  # of a configuration that is running already
+    failed: int = 0
+    ended: int = 0
+
+    def next_job(self) -> Job | None:
+        """A trial that has to be run: one that a dead controller left, or a new one, unless its result is known."""
+        while True:
+            trial = self.member.adopt()
+            if trial is None and not self._too_many_failures():
+                trial = self.member.ask(self.n_trials, self.samplers.after)
+            if trial is None:
+                return None
+            job = self._compose(trial)
+            if job is not None and self._has_to_run(job, trial):
+                return job
+
+    def _compose(self, trial: Trial) -> Job | None:
+        """The trial as a job, or None where it is impossible. Raises ConfigError for an impossible one, and Hydra's
+        errors, and then the study is told that it failed."""
+        try:
+            self.suggest(trial)
+            job = self.planner.job(trial.number, self.space.overrides(trial.params))
+            refuse_impossible(job)
+        except Exception:
+            self._tell(trial, TrialState.FAIL)
+            raise
+        if job.prepared is None:
+            trial.set_user_attr("status", "impossible")
+            self._tell(trial, TrialState.FAIL)
+            return None
+        return job
+
+    def _has_to_run(self, job: Job, trial: Trial) -> bool:
+        """False where its result is known, or will be when another trial ends."""
+        assert job.prepared is not None
+        folder = job.prepared.subfolder
+        trial.set_user_attr("run_folder", folder)
+        self.running[trial.number] = trial
+        record = self._known(job, trial)
+        if record is None and folder not in self.active:
+            self.active[folder] = trial.number
+            return True
+        add_aliases(self.folder, [job])  # it may have been asked for under another name
+        if record is None:
+            self.say(f"#{job.number} is the same as #{self.active[folder]}, which is under way")
+            self.followers.setdefault(self.active[folder], []).append(trial)
+        else:
+            self.say(f"#{job.number} is known already: {folder}")
+            self._conclude(trial, record)
+        return False
+
+    def _known(self, job: Job, trial: Trial) -> dict[str, Any] | None:
+        """The record of a run that is done already, or that a controller pruned and died before it told the study."""
+        record = read_record(job.folder) or {}
+        pruned = record.get("status") == "pruned" and bool(self.study.trials[trial.number].intermediate_values)
+        return record if job.state == "done" or pruned else None
+
+    def on_epoch(self, job: Job, report: EpochReport) -> Answer:
+        """Report to the study, which may give the trial up."""
+        value = report.figure(self.objective[0])
+        if len(self.objective) > 1 or value is None:
+            return "go"
+        trial = self.running[job.number]
+        trial.report(value, report.epoch)
+        return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
+
+    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+        """Tell the study, also for trials that waited for the same configuration."""
+        for trial in self._leave(job):
+            self._conclude(trial, record)
+
+    def on_stop(self, job: Job) -> None:
+        """Leave the trial to the next controller."""
+        for trial in self._leave(job):
+            self.member.release(trial)
+
+    def _leave(self, job: Job) -> list[Trial]:
+        assert job.prepared is not None
+        self.active.pop(job.prepared.subfolder, None)
+        return [self.running.pop(job.number), *self.followers.pop(job.number, [])]
+
+    def _conclude(self, trial: Trial, record: dict[str, Any]) -> None:
+        status = record["status"]
+        self.ended += 1
+        values = objectives.values(record, self.objective) if status == "done" else None
+        if values is not None:
+            self._tell(trial, TrialState.COMPLETE, values)
+        elif status == "pruned":
+            self._tell(trial, TrialState.PRUNED)
+        else:
+            trial.set_user_attr("status", status)
+            self.failed += status == "failed"
+            self._tell(trial, TrialState.FAIL)
+            if self._too_many_failures():
+                self.say(f"{self.failed} of {self.ended} trials failed, above max_failure_rate: no new ones")
+
+    def _tell(self, trial: Trial, state: TrialState, values: list[float] | None = None) -> None:
+        self.member.drop(trial)
+        try:
+            self.study.tell(trial, state=state, values=values, skip_if_finished=True)
+        except RuntimeError as error:  # GridSampler stops a study that has nothing left; outside of optimize it can't
+            if "Study.stop" not in str(error):
+                raise
+
+    def _too_many_failures(self) -> bool:
+        return self.failed > self.max_failure_rate * max(1, self.ended)
+
+
+def refuse_impossible(job: Job) -> None:
+    """Raise ConfigError for an impossible job, unless sweep.impossible=skip."""
+    if job.state == "impossible" and job.run.sweep.impossible == "error":
+        raise ConfigError(f"{job.why} (sweep.impossible=skip leaves such trials out)")
