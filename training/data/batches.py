@@ -18,8 +18,8 @@ from training.data.image_store import ImageStore
 from training.data.own_transform import OwnTransform
 from training.data.prefetch import ahead
 from training.data.random_transforms import ERASING, TRIVIAL, erase, image_seeds, trivial
+from training.data.sampling import balanced_draws
 from training.device import Compute, layout
-from training.engine.loss import balanced_draws
 
 EVAL_BATCH = 256  # images at once in evaluation, at most, and at most four times as many as in training
 CPU_BATCH, CPU_PIXELS = 64, 2**20  # and on a CPU, whose caches are small: measured with ResNets and Swins, 32 to 224 px

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from training.errors import ConfigError
-from training.models.build import bind, locate
+from training.targets import bind, locate
 
 
 class OwnTransform:

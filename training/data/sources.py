@@ -4,8 +4,6 @@ One of your own: write such a function in a module that Python finds, and name i
 """
 
 import inspect
-import pkgutil
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from training.data.decoding import load_image
 from training.data.image_folder import existing, from_csv, from_folders
 from training.data.splits import SPLITS
 from training.errors import ConfigError
+from training.targets import failure, locate
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,7 @@ class Source:
 def from_config(config: DataConfig) -> Source:
     """Call the source that config names. Raises ConfigError if it isn't there or isn't one."""
     target = config._target_
-    try:
-        function = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"data._target_={target}: {error}; expected module.function, importable from here") from error
-    except Exception as error:  # the module itself doesn't run
-        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
+    function = locate(target, "data", "module.function, importable from here")
     try:
         inspect.signature(function).bind(config)
     except (TypeError, ValueError) as error:
@@ -65,16 +59,10 @@ def from_config(config: DataConfig) -> Source:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
+        raise ConfigError(f"data._target_={target}: {failure(error)}") from error
     if not isinstance(source, Source):
         raise ConfigError(f"data._target_={target} returned {type(source).__name__}, expected training.sources.Source")
     return source
-
-
-def _failure(error: Exception) -> str:
-    """What went wrong in somebody else's code, and where."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
 
 
 def digits(config: DataConfig) -> Source:

@@ -1,10 +1,8 @@
-"""Classes of unequal size: rare ones weighed up in the loss, or drawn more often."""
+"""The loss; rare classes can be weighed up in it."""
 
 import numpy as np
 from torch import Tensor
 from torch.nn import functional
-
-DRAWS = 3  # so that these random numbers are not those of distort.py
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -12,15 +10,6 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     "balanced" (King & Zeng 2001). Their mean over the images `labels` [N] is 1."""
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
-
-
-def balanced_draws(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """As many rows of `labels` [N] as there are, int64 [N], drawn with replacement so that each class is equally
-    likely (class-balanced sampling, see Kang et al. 2020, arXiv 1910.09217); from (seed, epoch) alone."""
-    present, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    chances = 1 / (len(present) * counts[inverse])
-    generator = np.random.Generator(np.random.Philox(key=[seed + (DRAWS << 32), epoch]))
-    return generator.choice(len(labels), len(labels), p=chances)
 
 
 def training_loss(scores: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:

@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 
 from training.config import OptimizerConfig, SchedulerConfig, need
 from training.errors import ConfigError
-from training.models.build import bind, locate
 from training.models.layers import layers_of
+from training.targets import bind, locate
 
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:
 # Swin's relative position tables (arXiv 2103.14030) and what makes them in V2 (2111.09883), ViT's embeddings.

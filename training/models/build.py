@@ -1,9 +1,6 @@
 """The network, from a torchvision builder or one of your own. Weights come later, see weights.py."""
 
 import difflib
-import inspect
-import pkgutil
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +11,7 @@ from torchvision.ops import StochasticDepth
 
 from training.config import ModelConfig
 from training.errors import ConfigError
+from training.targets import bind, locate
 
 
 def torchvision_model(
@@ -51,42 +49,6 @@ def _set_drop_path(model: nn.Module, name: str, drop_path: float) -> None:
         raise ConfigError(f"model.drop_path={drop_path}: {name} has no drop_path")
     for layer in layers:
         layer.p *= drop_path / largest
-
-
-def locate(target: str, what: str) -> Callable[..., Any]:
-    """What a `_target_` names. Raises ConfigError when there is no such thing."""
-    wanted = "expected module.name of a function or class that Python can import from here"
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{what}._target_={target}: {error}{_nearest(target) or f'; {wanted}'}") from error
-    except Exception as error:  # the module's own mistake
-        raise ConfigError(f"{what}._target_={target}: importing it raises {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"{what}._target_={target}: {wanted}, found a {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
-
-
-def _nearest(target: str) -> str:
-    module, _, name = target.rpartition(".")
-    try:
-        names = dir(pkgutil.resolve_name(module))
-    except (ImportError, AttributeError, ValueError):
-        return ""
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {module}.{near[0]}?" if near else ""
-
-
-def bind(function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:
-    """Raise ConfigError unless `function` takes these arguments."""
-    try:
-        inspect.signature(function).bind(*args, **kwargs)
-    except TypeError as error:
-        called = getattr(function, "__name__", function)
-        takes = ", ".join(name for name in inspect.signature(function).parameters if name != "self")
-        raise ConfigError(f"{what}: {called} refuses these settings: {error}; it takes {takes}") from error
-    except ValueError:  # built-in, so it can't say what it takes
-        return
 
 
 def build_model(config: ModelConfig, num_classes: int) -> nn.Module:

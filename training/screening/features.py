@@ -25,10 +25,11 @@ from training.data.pixel_cache import DAY_S, FEATURES, make_room
 from training.engine.prepare import Prepared
 from training.engine.session import Session
 from training.engine.temporary_session import session_aside
-from training.models.build import head_prefix, locate
+from training.models.build import head_prefix
 from training.models.weights import checkpoint_file, content_hash, imagenet_weights
 from training.progress import bar
 from training.record import lock, remove_parts, write_whole
+from training.targets import locate
 
 POLICY = 1  # changes whenever the same network would give other features for the same images
 SPLITS = ("train", "val")

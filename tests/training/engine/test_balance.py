@@ -10,7 +10,8 @@ from outcome import history_of, only_run, record_of
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
-from training.engine.loss import balanced_draws, balanced_weights, training_loss
+from training.data.sampling import balanced_draws
+from training.engine.loss import balanced_weights, training_loss
 
 LABELS = np.repeat([0, 1, 2], [150, 40, 10])
 UNEVEN = [*QUICK, "model._target_=own_parts.smooth", "data._target_=own_parts.uneven", "debug.max_steps=null"]
