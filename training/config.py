@@ -32,11 +32,11 @@ class ModelConfig:
     """The network. Every model has the same keys, so that one command line fits all; what doesn't apply is ignored."""
 
     _target_: str = "training.models.torchvision_model"
-    name: str = ""  # of torchvision's builder
+    name: str = ""  # of torchvision's builder, or of another family's, whose `accepts` names it
     drop_path: float | None = None  # stochastic depth of the last block, 0..1; null: the builder's own
     dropout: float | None = None  # 0..1; null: the builder's own
-    accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the two it has
-    weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask torchvision
+    accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the three it takes
+    weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask its family
     kwargs: dict[str, Any] = field(default_factory=dict)  # anything else the builder takes
 
     def __post_init__(self) -> None:
@@ -48,15 +48,15 @@ class ModelConfig:
 
     @property
     def called(self) -> str:
-        """What people call it: torchvision's name, or the `_target_` of one of your own."""
-        return self.name if self._target_ == ModelConfig._target_ else self._target_
+        """What people call it: its name in a family that goes by names, or the `_target_` of one of your own."""
+        return self.name if self._target_ == ModelConfig._target_ or "name" in self.accepts else self._target_
 
 
 @dataclass
 class WeightsConfig:
     """Where the initial weights come from."""
 
-    source: Literal["none", "default", "imagenet1k_v1", "imagenet1k_v2", "checkpoint"] = "none"
+    source: str = "none"  # none, default, checkpoint, or one that the model's family has, such as imagenet1k_v1
     path: str | None = outside(None)  # for `checkpoint`: a .safetensors, a .pth state dict, or a run folder
 
     def __post_init__(self) -> None:

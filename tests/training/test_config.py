@@ -78,8 +78,8 @@ def test_every_two_choices_compose_and_prepare(tmp_path: Path, monkeypatch: pyte
         config = ModelConfig(name=row["model"] if row["model"] != "torchvision" else "convnext_tiny")
         return prepare_module._sketch(prepare_module._key(config), 1000).state_dict(), {}
 
-    monkeypatch.setattr("training.models.weights.read_checkpoint", weights_of_the_model)
-    monkeypatch.setattr("training.models.weights.imagenet_file", lambda name, resolved: Path(name))
+    monkeypatch.setattr("training.engine.prepare.read_checkpoint", weights_of_the_model)
+    monkeypatch.setattr("training.models.torchvision.imagenet_file", lambda name, resolved: Path(name))
     root = tree(tmp_path / "images", {str(label): 3 for label in range(10)})
     tree(tmp_path / "sets" / "eurosat" / "2750", {str(label): 3 for label in range(10)})
     checkpoint = tmp_path / "checkpoint.pth"

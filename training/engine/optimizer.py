@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 
 from training.config import OptimizerConfig, SchedulerConfig, need
 from training.errors import ConfigError
-from training.models.layers import layers_of
+from training.models.build import layers_of
 from training.targets import bind, locate
 
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:

@@ -15,7 +15,8 @@ from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
 from training.identity import Facts, identity, slug
-from training.models.weights import checkpoint_file, resolve_weights
+from training.models.checkpoint_file import checkpoint_file, read_checkpoint
+from training.models.weights import resolve_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,13 +85,10 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
     """The network without memory for its numbers, on torch's meta device."""
     import torch
 
-    from training.models.build import build_model
-    from training.models.weights import torchvision_sources
+    from training.models.build import build_model, family_of
 
     config = ModelConfig(**json.loads(model_key))
-    if config._target_ == ModelConfig._target_ and config.weights is not None:
-        ok = config.weights == torchvision_sources(config.name)
-        need(ok, f"model.name={config.name} needs model=torchvision: model=torchvision model.name={config.name}")
+    family_of(config).check(config)
     try:
         with torch.device("meta"):
             return build_model(config, classes)
@@ -120,10 +118,11 @@ def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_
 def _check_weights(model_key: str, classes: int, weights: str, path: str | None, download: bool) -> str:
     """The network takes these weights, and they are there (but a plan needs no download).
 
-    Gives the normalization that the weights were trained with: imagenet, checkpoint (it says so itself) or dataset.
+    Gives the normalization that the weights were trained with: imagenet or another of their family's, checkpoint (it
+    says so itself) or dataset.
     """
-    from training.models.build import head_prefix
-    from training.models.weights import imagenet_file, match, read_checkpoint
+    from training.models.build import family_of
+    from training.models.weights import check_weights
 
     config = ModelConfig(**json.loads(model_key))
     model = _sketch(model_key, classes)
@@ -131,13 +130,18 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
         return "dataset"
     if weights.startswith("checkpoint:"):
         state, meta = read_checkpoint(checkpoint_file(path))
-        match(model.state_dict(), state, head_prefix(model), f"weights.path={path}")
+        check_weights(model, state, f"weights.path={path}")
         return "checkpoint" if "preprocessing" in meta else "dataset"
+    family = family_of(config)
     if download:
-        imagenet_file(config.name, weights)
-    trained = _sketch(_key(ModelConfig(name=config.name)), 1000)
-    match(model.state_dict(), trained.state_dict(), head_prefix(model), f"{weights} of {config.name}")
-    return "imagenet"
+        family.file(config, weights)
+    if trained_as := family.trained_as(config, weights):
+        trained, trained_classes = trained_as
+        check_weights(model, _sketch(_key(trained), trained_classes).state_dict(), f"{weights} of {trained.called}")
+    elif download:
+        check_weights(model, family.state(config, weights, model), f"{weights} of {config.called}")
+    images = family.pretraining(config, weights)
+    return "dataset" if images is None else images.normalize
 
 
 @cache
@@ -151,17 +155,17 @@ def _check_own(own: str, side: int) -> None:
 
 @cache
 def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
-    """Images go through, and a score for each class comes out. (Not where a forward pass of your own looks at numbers,
-    which aren't there.)"""
+    """Images go through, and a score for each class comes out. (Not where the forward pass of a network
+    looks at numbers, which aren't there.)"""
     import torch
 
-    from training.models.build import logits
+    from training.models.build import family_of, logits
 
     config, model = ModelConfig(**json.loads(model_key)), _sketch(model_key, classes)
     try:
         scores = logits(model.train()(torch.empty(batch, device="meta")))
     except Exception as error:
-        if config._target_ != ModelConfig._target_:
+        if not family_of(config).runs_on_meta:
             return
         settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
         raise ConfigError(f"{settings}: {config.name} can't take such images: {error}") from error
