@@ -122,7 +122,7 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
     says so itself) or dataset.
     """
     from training.models.build import family_of
-    from training.models.weights import check_weights
+    from training.models.weights import check_weights, pretrained_file, pretrained_state
 
     config = ModelConfig(**json.loads(model_key))
     model = _sketch(model_key, classes)
@@ -134,12 +134,12 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
         return "checkpoint" if "preprocessing" in meta else "dataset"
     family = family_of(config)
     if download:
-        family.file(config, weights)
+        pretrained_file(config, weights)
     if trained_as := family.trained_as(config, weights):
         trained, trained_classes = trained_as
         check_weights(model, _sketch(_key(trained), trained_classes).state_dict(), f"{weights} of {trained.called}")
     elif download:
-        check_weights(model, family.state(config, weights, model), f"{weights} of {config.called}")
+        check_weights(model, pretrained_state(model, config, weights), f"{weights} of {config.called}")
     images = family.pretraining(config, weights)
     return "dataset" if images is None else images.normalize
 

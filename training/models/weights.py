@@ -1,10 +1,13 @@
 """Where initial weights come from: nowhere, what the model's family has (ImageNet), or a checkpoint."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.config import ModelConfig, WeightsConfig
-from training.errors import Impossible
+from training.errors import ConfigError, Impossible
 from training.models.build import family_of, head_prefix
 from training.models.checkpoint_file import StateDict, checkpoint_file, content_hash, read_checkpoint
 from training.models.family import Triple
@@ -13,8 +16,22 @@ from training.models.matching import load_into, match, put
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["StateDict", "checkpoint_file", "content_hash", "initialize", "load_into", "match", "put"]
-__all__ += ["read_checkpoint", "resolve_weights", "trained_mean_std", "weights_content"]
+__all__ = [  # those of checkpoint_file.py and matching.py too, for whoever works with weights
+    "StateDict",
+    "check_weights",
+    "checkpoint_file",
+    "content_hash",
+    "initialize",
+    "load_into",
+    "match",
+    "pretrained_file",
+    "pretrained_state",
+    "put",
+    "read_checkpoint",
+    "resolve_weights",
+    "trained_mean_std",
+    "weights_content",
+]
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its images, as torchvision normalizes them
 log = logging.getLogger(__name__)
 
@@ -35,6 +52,26 @@ def resolve_weights(model: ModelConfig, weights: WeightsConfig) -> str:
     raise Impossible(f"weights.source={weights.source}: expected one of {valid} for {model.called}")
 
 
+def pretrained_file(config: ModelConfig, resolved: str) -> Path:
+    """The file of the family's weights, downloaded if need be. Raises ConfigError."""
+    with _weights_at_hand(config, resolved):
+        return family_of(config).file(config, resolved)
+
+
+def pretrained_state(model: "nn.Module", config: ModelConfig, resolved: str) -> StateDict:
+    """The family's weights under the names of `model`. Raises ConfigError."""
+    with _weights_at_hand(config, resolved):
+        return family_of(config).state(config, resolved, model)
+
+
+@contextlib.contextmanager
+def _weights_at_hand(config: ModelConfig, resolved: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"weights={resolved.lower()} of {config.called}: {error}") from error
+
+
 def initialize(model: "nn.Module", config: ModelConfig, weights: WeightsConfig, resolved: str) -> None:
     """Put the initial weights into a network that has just been built. Raises ConfigError."""
     if resolved == "none":
@@ -43,7 +80,7 @@ def initialize(model: "nn.Module", config: ModelConfig, weights: WeightsConfig, 
         file = checkpoint_file(weights.path)
         load_into(model, read_checkpoint(file)[0], head_prefix(model), str(file))
     else:
-        state = family_of(config).state(config, resolved, model)
+        state = pretrained_state(model, config, resolved)
         load_into(model, state, head_prefix(model), resolved)
 
 
