@@ -364,7 +364,7 @@ def test_precision_counts_as_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_content_of_images_counts_and_their_place_does_not(tmp_path: Path) -> None:
     def of(root: Path) -> str:
         dataset_module._open.cache_clear()
-        dataset_module._sound.cache_clear()
+        dataset_module._usable_images.cache_clear()
         return prepared("data=folder", f"data.root={root}", "data.size=32").identity
 
     first = of(tree(tmp_path / "first", {"a": 4, "b": 4}))

@@ -55,7 +55,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     compute = resolve_compute(config.trainer)
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
-    _check_own(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
@@ -145,12 +145,12 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
 
 
 @cache
-def _check_own(own: str, side: int) -> None:
+def _check_user_transforms(configs: str, side: int) -> None:
     """Transforms of the user's own work on images of `side` px."""
-    if parts := json.loads(own):
-        from training.data.own_transform import OwnTransform
+    if transforms := json.loads(configs):
+        from training.data.user_transforms import UserTransforms
 
-        OwnTransform(parts).check(side)
+        UserTransforms(transforms).check(side)
 
 
 @cache

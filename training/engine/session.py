@@ -14,8 +14,9 @@ import torch
 
 from training.code_version import code_version
 from training.config import AUTO
-from training.data.batches import Batches, Preprocessing, split_batches
+from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
+from training.data.preprocessing import Preprocessing
 from training.device import keep_freed_memory, layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import Trainer, finite, reseed

@@ -17,7 +17,7 @@ from training.models.layers import children_in_order, last_layer
 if TYPE_CHECKING:
     from torch import nn
 
-Triple = tuple[float, float, float]  # red, green, blue
+    from training.data.preprocessing import Triple
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Pretraining:
     """The images that a family's weights were trained with. `mean` and `std` are on a scale of 0 to 1."""
 
     normalize: str  # what data.normalize=auto becomes with these weights, as identity and record hold it
-    mean: Triple
-    std: Triple
+    mean: "Triple"
+    std: "Triple"
     size: int | None = None  # px, what the network saw
     shorter_side: int | None = None  # px, to which images were resized before the centre was taken
     interpolation: str = "bilinear"

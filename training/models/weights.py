@@ -10,11 +10,12 @@ from training.config import ModelConfig, WeightsConfig
 from training.errors import ConfigError, Impossible
 from training.models.build import family_of, head_prefix
 from training.models.checkpoint_file import StateDict, checkpoint_file, content_hash, read_checkpoint
-from training.models.family import Triple
 from training.models.matching import load_into, match, put
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from training.data.preprocessing import Triple
 
 __all__ = [  # those of checkpoint_file.py and matching.py too, for whoever works with weights
     "StateDict",
@@ -91,7 +92,7 @@ def check_weights(model: "nn.Module", state: StateDict, source: str) -> None:
 
 def trained_mean_std(
     normalize: str, config: ModelConfig, weights: WeightsConfig, resolved: str
-) -> tuple[Triple, Triple] | None:
+) -> "tuple[Triple, Triple] | None":
     """Mean and std of the images that the weights were trained with, on a scale of 0 to 1, where `normalize` (as in
     the resolved settings of a run) asks for these; ImageNet's for imagenet with other weights."""
     if normalize == "checkpoint":

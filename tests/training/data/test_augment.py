@@ -15,18 +15,11 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
 from training.config import AugmentConfig, DataConfig
-from training.data.batches import (
-    Batches,
-    Preprocessing,
-    augment,
-    centre,
-    crop_boxes,
-    epoch_table,
-    one_batch,
-    split_batches,
-)
+from training.data.batches import Batches, one_batch, split_batches
 from training.data.dataset import Dataset, open_dataset
 from training.data.image_store import ImageStore
+from training.data.preprocessing import Preprocessing, centre
+from training.data.transforms import augment, crop_boxes, epoch_table
 from training.device import Compute
 
 PLAIN = Preprocessing(16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))

@@ -11,8 +11,7 @@ from test_augment import batches, by_image, dataset, noise
 from torch import Tensor
 
 from training.config import AugmentConfig
-from training.data.batches import epoch_table
-from training.data.random_transforms import erase, image_seeds, trivial
+from training.data.transforms import epoch_table, erase, image_seeds, trivial
 
 MORE = AugmentConfig(trivial=True, erasing=0.5)
 

@@ -56,7 +56,7 @@ def test_trashnet() -> None:
     assert sizes(trashnet) == (592, 148, 147)
     assert trashnet.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert trashnet.drawn == ()
-    assert trashnet.where(0).endswith(trashnet.names[0]) and trashnet.names[0].startswith("test/cardboard/")
+    assert trashnet.path_or_name(0).endswith(trashnet.names[0]) and trashnet.names[0].startswith("test/cardboard/")
 
 
 @pytest.mark.parametrize("choice", ["digits", "folder"])
@@ -279,7 +279,7 @@ def test_skipping_bad_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     dataset = opened(tmp_path, on_bad="skip")
     assert dataset.skipped == ("a/0005.jpg",) and "a/0005.jpg" in caplog.text
     assert dataset.names == clean.names and dataset.fingerprint == clean.fingerprint
-    assert np.array_equal(np.asarray(dataset.load(4)), np.asarray(Image.open(dataset.where(4))))
+    assert np.array_equal(np.asarray(dataset.load(4)), np.asarray(Image.open(dataset.path_or_name(4))))
     for image in (tmp_path / "b").iterdir():
         text(image)
     message = problem(tmp_path, on_bad="skip")

@@ -230,10 +230,10 @@ def test_what_is_in_memory_needs_no_file_and_a_lost_file_is_named(dataset: Datas
     kept, bare = (ImageStore(dataset, DataConfig(size=16, cache=kind)) for kind in ("memory", "none"))
     before = kept.batch(np.arange(10))
     for index in (4, 15):
-        Path(dataset.where(index)).unlink()
+        Path(dataset.path_or_name(index)).unlink()
     assert np.array_equal(kept.batch(np.arange(10)), before)
     for store, index in ((kept, 15), (bare, 4)):
-        with pytest.raises(OSError, match=rf"{dataset.where(index)}: no such file"):
+        with pytest.raises(OSError, match=rf"{dataset.path_or_name(index)}: no such file"):
             store.batch(np.arange(10) if index == 4 else np.array([14, 15]))
 
 

@@ -134,7 +134,7 @@ def test_what_was_checked_before_an_interruption_is_kept(tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return load_image(path)
 
-    monkeypatch.setattr("training.data.sources.load_image", load)
+    monkeypatch.setattr("training.data.image_folder.load_image", load)
     with pytest.raises(KeyboardInterrupt):
         opened(tmp_path)
     (file,) = cache_files()
