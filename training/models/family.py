@@ -31,6 +31,11 @@ class Pretraining:
     shorter_side: int | None = None  # px, to which images were resized before the centre was taken
     interpolation: str = "bilinear"
 
+    def __str__(self) -> str:
+        size = "" if self.size is None else f" of {self.size} px"
+        centre = "" if self.shorter_side is None else f", the centre of ones resized to {self.shorter_side} px"
+        return f"images{size}{centre}, {self.interpolation}"
+
 
 class Family:
     """Methods are given the config of the model, and `resolved`: the name of one of `sources`, in capital letters.

@@ -83,6 +83,8 @@ def initialize(model: "nn.Module", config: ModelConfig, weights: WeightsConfig, 
     else:
         state = pretrained_state(model, config, resolved)
         load_into(model, state, head_prefix(model), resolved)
+        if (images := family_of(config).pretraining(config, resolved)) is not None:
+            log.info("%s: trained on %s", resolved, images)
 
 
 def check_weights(model: "nn.Module", state: StateDict, source: str) -> None:
