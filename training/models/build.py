@@ -8,13 +8,14 @@ from training.errors import ConfigError
 from training.models.family import Family
 from training.models.own import Own
 from training.models.torchvision import Torchvision, torchvision_model
-from training.targets import locate
+from training.targets import bind, locate
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["build_model", "builder_source", "family_of", "head_prefix", "layers_of", "logits", "torchvision_model"]
+__all__ = ["build_model", "builder_source", "family_of", "head_prefix", "layers_of", "logits"]
+__all__ += ["bind", "locate", "torchvision_model"]  # which live elsewhere
 MARK = "_finegrid_family"  # on a network, whose deep copies keep it
 
 
