@@ -86,7 +86,7 @@ class DataConfig:
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
-    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see cache.py
+    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see pixel_cache.py
     cache_gb: float = outside(20.0)  # the disk cache of all data sets together
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 

@@ -1,4 +1,4 @@
-"""Image files in class folders or in a CSV as a source: data=folder. Opens no image until it is asked for one.
+"""Image files in class folders or in a CSV as a source: data=folder. Opens no image before its turn.
 
 FOLDER/train|val|test/CLASS/.../IMAGE   val/ may be called valid/ or validation/
 FOLDER/train|test/CLASS/.../IMAGE       or train/ and val/: the third is drawn from train later

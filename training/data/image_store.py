@@ -52,7 +52,7 @@ class ImageStore:
             kept: np.ndarray = self._pixels[index]
             return kept
         pixels = decoded(self.dataset, self.config, index)
-        if self._pixels is not None:  # that they are not all there says: it is ours, in memory
+        if self._pixels is not None:  # incomplete, so it is the one in memory, not the file that all runs share
             self._pixels[index] = pixels
             self._kept[index] = True
         return pixels

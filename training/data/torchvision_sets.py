@@ -36,7 +36,7 @@ def torchvision(config: DataConfig) -> Source:
     """The set that data.name names, in data.root or $TORCH_HOME/datasets (~/.cache/torch/datasets), downloaded if it is
     not there. data.kwargs are for the set itself (DTD's partition, EMNIST's split).
 
-    Raises ConfigError with one line that says which file is missing and where it belongs.
+    Raises ConfigError with one line that says what is missing, and where its files belong.
     """
     need(not config.csv, f"data.csv={config.csv} is not for data=torchvision: did you mean data=folder?")
     builder = find(config.name)

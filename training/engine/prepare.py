@@ -168,6 +168,6 @@ def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
         if not family_of(config).runs_on_meta:
             return
         settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
-        raise ConfigError(f"{settings}: {config.name} can't take such images: {error}") from error
+        raise ConfigError(f"{settings}: {config.called} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
     need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")

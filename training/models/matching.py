@@ -24,7 +24,8 @@ class Loaded:
 
 
 def match(own: StateDict, state: StateDict, head: str, source: str) -> Loaded:
-    """Which tensors fit. All have to, but for the head's and what lies beside the network. Raises ConfigError."""
+    """Which tensors of `state` fit those of a network, `own`. All have to, but for its `head` (a name), and what
+    lies beside the network may be left over. `source`: what to call the checkpoint. Raises ConfigError."""
     fits = {name: name in state and state[name].shape == tensor.shape for name, tensor in own.items()}
     heads = (f"{head}.", *AUXILIARY_HEADS)
     for prefix in heads:  # the whole of a head, or nothing of it
