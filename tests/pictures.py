@@ -24,7 +24,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def forget() -> None:
     """As a new process: nothing is known of any data set."""
     dataset_module._open.cache_clear()
-    dataset_module._sound.cache_clear()
+    dataset_module._usable_images.cache_clear()
 
 
 def cache_files() -> list[Path]:

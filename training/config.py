@@ -33,11 +33,11 @@ class ModelConfig:
     """The network. Every model has the same keys, so that one command line fits all; what doesn't apply is ignored."""
 
     _target_: str = "training.models.torchvision_model"
-    name: str = ""  # of torchvision's builder
+    name: str = ""  # of torchvision's builder, or of another family's, whose `accepts` names it
     drop_path: float | None = None  # stochastic depth of the last block, 0..1; null: the builder's own
     dropout: float | None = None  # 0..1; null: the builder's own
-    accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the two it has
-    weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask torchvision
+    accepts: list[str] = field(default_factory=list, metadata={"identity": False})  # which of the three it takes
+    weights: list[str] | None = outside(None)  # weight sources that exist, its default last; null: ask its family
     kwargs: dict[str, Any] = field(default_factory=dict)  # anything else the builder takes
 
     def __post_init__(self) -> None:
@@ -49,15 +49,15 @@ class ModelConfig:
 
     @property
     def called(self) -> str:
-        """What people call it: torchvision's name, or the `_target_` of one of your own."""
-        return self.name if self._target_ == ModelConfig._target_ else self._target_
+        """What people call it: its name in a family that goes by names, or the `_target_` of one of your own."""
+        return self.name if self._target_ == ModelConfig._target_ or "name" in self.accepts else self._target_
 
 
 @dataclass
 class WeightsConfig:
     """Where the initial weights come from."""
 
-    source: Literal["none", "default", "imagenet1k_v1", "imagenet1k_v2", "checkpoint"] = "none"
+    source: str = "none"  # none, default, checkpoint, or one that the model's family has, such as imagenet1k_v1
     path: str | None = outside(None)  # for `checkpoint`: a .safetensors, a .pth state dict, or a run folder
 
     def __post_init__(self) -> None:
@@ -87,7 +87,7 @@ class DataConfig:
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
-    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see image_store.py
+    cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see pixel_cache.py
     cache_gb: float = outside(20.0)  # the disk cache of all data sets together
     memory_gb: float = outside(4.0)  # decoded images are kept in memory up to this size
 

@@ -394,7 +394,7 @@ def test_a_wrong_file_in_place_of_weights(complaint: Callable[..., str], checkpo
 )
 def test_sweeps(complaint: Callable[..., str], monkeypatch: pytest.MonkeyPatch, line: str, words: str) -> None:
     # resnet50's weights can't be downloaded either: as if they lay there
-    monkeypatch.setattr("training.models.weights.imagenet_file", only_resnet18_lacks_its_file)
+    monkeypatch.setattr("training.models.torchvision.imagenet_file", only_resnet18_lacks_its_file)
     assert words in complaint("-m", *line.split(), "trainer.device=cpu")
     _check_weights.cache_clear()
 

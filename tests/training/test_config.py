@@ -78,8 +78,8 @@ def test_every_two_choices_compose_and_prepare(tmp_path: Path, monkeypatch: pyte
         config = ModelConfig(name=row["model"] if row["model"] != "torchvision" else "convnext_tiny")
         return prepare_module._sketch(prepare_module._key(config), 1000).state_dict(), {}
 
-    monkeypatch.setattr("training.models.weights.read_checkpoint", weights_of_the_model)
-    monkeypatch.setattr("training.models.weights.imagenet_file", lambda name, resolved: Path(name))
+    monkeypatch.setattr("training.engine.prepare.read_checkpoint", weights_of_the_model)
+    monkeypatch.setattr("training.models.torchvision.imagenet_file", lambda name, resolved: Path(name))
     root = tree(tmp_path / "images", {str(label): 3 for label in range(10)})
     tree(tmp_path / "sets" / "eurosat" / "2750", {str(label): 3 for label in range(10)})
     checkpoint = tmp_path / "checkpoint.pth"
@@ -364,7 +364,7 @@ def test_precision_counts_as_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_content_of_images_counts_and_their_place_does_not(tmp_path: Path) -> None:
     def of(root: Path) -> str:
         dataset_module._open.cache_clear()
-        dataset_module._sound.cache_clear()
+        dataset_module._usable_images.cache_clear()
         return prepared("data=folder", f"data.root={root}", "data.size=32").identity
 
     first = of(tree(tmp_path / "first", {"a": 4, "b": 4}))

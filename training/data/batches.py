@@ -1,101 +1,29 @@
-"""From stored images to batches: the order of an epoch, crops and flips, normalization.
+"""From stored images to the batches of an epoch, and in which order.
 
-All of it derives from (seed, epoch, index of the image), never from what ran before, so that a run gives the same
-batches alone, in a sweep, or resumed.
+The order derives from (seed, epoch), never from what ran before, so that a run gives the same batches alone, in a
+sweep, or resumed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training.config import AugmentConfig
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
-from training.data.own_transform import OwnTransform
-from training.data.prefetch import ahead
-from training.data.random_transforms import ERASING, TRIVIAL, erase, image_seeds, trivial
+from training.data.prefetch import prefetch
+from training.data.preprocessing import Preprocessing, centre, to_device
 from training.data.sampling import balanced_draws
+from training.data.transforms import ERASING, TRIVIAL, augment, epoch_table, erase, image_seeds, trivial
+from training.data.user_transforms import UserTransforms
 from training.device import Compute, layout
 
+__all__ = ["Batches", "Preprocessing", "centre", "one_batch", "split_batches", "to_device"]
 EVAL_BATCH = 256  # images at once in evaluation, at most, and at most four times as many as in training
 CPU_BATCH, CPU_PIXELS = 64, 2**20  # and on a CPU, whose caches are small: measured with ResNets and Swins, 32 to 224 px
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From a stored image to what the network sees. `mean` and `std` are per channel, on a scale of 0 to 1."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, S, S] to float32 of the same shape. Line by line, red, green and blue by turns as they lie in
-        memory, so that a CPU works on long rows."""
-        width = images.shape[3]
-        mean, std = to_device(torch.tensor([self.mean, self.std]).mul(255).repeat(1, width), images.device)
-        lines = images.permute(0, 2, 3, 1).flatten(2).float().sub_(mean).div_(std)
-        return lines.view(*lines.shape[:2], width, 3).permute(0, 3, 1, 2)
-
-    def plain(self, images: Tensor) -> Tensor:
-        """uint8 [B, 3, S, S] to float32 [B, 3, size, size]: the centre, normalized."""
-        return self.normalize(centre(images, self.size))
-
-
-def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Copies to a GPU go through pinned memory: others would wait for all the work that is queued there."""
-    if torch.device(device).type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-def centre(images: Tensor, size: int) -> Tensor:
-    """The middle `size` x `size` of square images."""
-    start = (images.shape[-1] - size) // 2
-    return images if start == 0 else images[..., start : start + size, start : start + size]
-
-
-def epoch_table(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Uniform random numbers [count, 6] for the images of one epoch: row i belongs to image i of the training set."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).random((count, 6))
-
-
-def crop_boxes(draws: np.ndarray, config: AugmentConfig) -> np.ndarray:
-    """Uniform draws [B, 4] to boxes [B, 4]: left, top, width, height, on a scale of 0 to 1.
-
-    Inception's crop (Szegedy et al. 2014, arXiv 1409.4842), as in torchvision's RandomResizedCrop: a share of the area
-    and a log-uniform aspect ratio. A box longer than the image is made squarer, by no more than it takes to fit.
-    """
-    least, largest = config.crop_scale or (1.0, 1.0)
-    area = least + draws[:, 0] * (largest - least)
-    narrowest, widest = np.log(config.crop_ratio)
-    ratio = np.clip(np.exp(narrowest + draws[:, 1] * (widest - narrowest)), area, 1 / area)
-    width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
-    return np.stack([draws[:, 2] * (1 - width), draws[:, 3] * (1 - height), width, height], axis=1)
-
-
-def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
-    """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size]."""
-    if config.crop_scale is None:
-        images = centre(images, preprocessing.size)
-        if config.flip:  # before they are numbers of four bytes each
-            flipped = to_device(torch.from_numpy(np.flatnonzero(draws[:, 4] < config.flip)), images.device)
-            images = images.clone()
-            images[flipped] = images[flipped].flip(3)
-        return preprocessing.normalize(images)
-    left, top, width, height = crop_boxes(draws[:, :4], config).T
-    mirror = np.where(draws[:, 4] < config.flip, -1.0, 1.0)
-    theta = np.zeros((len(draws), 2, 3), dtype=np.float32)
-    theta[:, 0, 0], theta[:, 1, 1] = width * mirror, height
-    theta[:, 0, 2], theta[:, 1, 2] = 2 * left + width - 1, 2 * top + height - 1
-    shape = [len(draws), 3, preprocessing.size, preprocessing.size]
-    grid = functional.affine_grid(to_device(torch.from_numpy(theta), images.device), shape, align_corners=False)
-    pixels = preprocessing.normalize(images)
-    return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
 
 
 class Batches:
@@ -115,8 +43,8 @@ class Batches:
                 yield self.resident[to_device(torch.from_numpy(indices), self.device)].permute(0, 3, 1, 2)
             return
         fetched = map(self._fetched, batches)
-        at_hand = self.device == "cpu" and all(map(self.store.at_hand, batches))
-        for images in fetched if at_hand else ahead(fetched):
+        all_decoded = self.device == "cpu" and all(map(self.store.decoded_all, batches))
+        for images in fetched if all_decoded else prefetch(fetched):
             yield images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
 
     def _fetched(self, indices: np.ndarray) -> Tensor:
@@ -129,12 +57,12 @@ class Batches:
         if self.store.config.sampling == "balanced":
             indices = indices[balanced_draws(self.dataset.labels[indices], seed, epoch)]
         table = epoch_table(seed, epoch, len(indices))
-        own = OwnTransform(config.own) if config.own else None
+        user_transforms = UserTransforms(config.own) if config.own else None
         trivial_seeds, erasing_seeds = (image_seeds(seed, epoch, len(indices), kind) for kind in (TRIVIAL, ERASING))
         order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
         for rows, images in zip(order, self._images([indices[rows] for rows in order]), strict=True):
-            if own is not None:
-                images = own(images, seed, epoch, rows)
+            if user_transforms is not None:
+                images = user_transforms(images, seed, epoch, rows)
             if config.trivial:
                 images = trivial(images, trivial_seeds[rows])
             images = augment(images, table[rows, :5], config, self.preprocessing)

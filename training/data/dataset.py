@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dataset:
-    """N sound images in the order of their names. Shared by all who open the same config: not to be changed."""
+    """N readable images in the order of their names. Shared by all who open the same config: not to be changed."""
 
     classes: tuple[str, ...]
     names: tuple[str, ...]  # [N]
@@ -35,7 +35,7 @@ class Dataset:
     load: Callable[[int], Image.Image]  # image i as it came, of any mode and size
     paths: tuple[Path, ...] | None  # [N] files behind the images
 
-    def where(self, index: int) -> str:
+    def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
         return self.names[index] if self.paths is None else str(self.paths[index])
 
@@ -51,8 +51,8 @@ def open_dataset(config: DataConfig) -> Dataset:
 def open_without_test(config: DataConfig) -> Dataset:
     """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
 
-    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are sound. And some
-    of torchvision's sets open theirs to tell their labels.)
+    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are readable. And
+    some of torchvision's sets open theirs to tell their labels.)
     """
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True), with_test=False)
 
@@ -62,19 +62,19 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     config = DataConfig(**json.loads(config_as_json))
     if not with_test:
         return _without_test(config)
-    source, hashes, skipped = _sound(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    source, hashes, skipped = _usable_images(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
     split, drawn = _split_or_fold(source, config)
     return _dataset(source, hashes, skipped, split, drawn)
 
 
 def _without_test(config: DataConfig) -> Dataset:
     source = _sorted(from_config(config))
-    _check(source, _where(config))
+    _check(source, _described(config))
     split, drawn = _split_or_fold(source, config)
     if drawn and config.on_bad == "skip":
         whole = open_dataset(config)
         return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
-    source, hashes, skipped = _without_bad(_only(source, split, ("train", "val")), config)
+    source, hashes, skipped = _without_bad(_those_of(source, split, ("train", "val")), config)
     return _dataset(source, hashes, skipped, {name: np.flatnonzero(source.splits == name) for name in SPLITS}, drawn)
 
 
@@ -100,16 +100,16 @@ def _dataset(
 
 
 @functools.lru_cache(maxsize=32)
-def _sound(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
+def _usable_images(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
     """The images that can be used, a hash of each, and the names of those left out. The same for all folds."""
     config = DataConfig(**json.loads(config_as_json))
     source = _sorted(from_config(config))
-    _check(source, _where(config))
+    _check(source, _described(config))
     return _without_bad(source, config)
 
 
 def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str], tuple[str, ...]]:
-    """Look at every image: the sound ones, a hash of each, and the names of the others. Raises ConfigError."""
+    """Look at every image: those that can be read, a hash of each, and the names of the others. Raises ConfigError."""
     hashes, bad = examine(source, config)
     skipped = tuple(source.names[index] for index in bad)
     if bad:
@@ -119,11 +119,11 @@ def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str],
             raise ConfigError(f"bad image: {first}{others}; repair it, or leave such images out with data.on_bad=skip")
         log.warning("left out %d bad image(s), the first: %s", len(bad), first)
         source = _take(source, [index for index in range(len(hashes)) if index not in bad])
-        _check(source, f"{_where(config)}, without its {len(bad)} bad images")
+        _check(source, f"{_described(config)}, without its {len(bad)} bad images")
     return source, [content for content in hashes if content], skipped
 
 
-def _where(config: DataConfig) -> str:
+def _described(config: DataConfig) -> str:
     return f"data.csv={config.csv}" if config.csv else config.root or config.name or config._target_
 
 
@@ -154,7 +154,7 @@ def _take(source: Source, kept: list[int]) -> Source:
     )
 
 
-def _only(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
+def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
     """The images of the `wanted` splits, as if the data had come with these."""
     splits = np.full(len(source.names), "", dtype="<U5")
     for name in wanted:
@@ -168,7 +168,7 @@ def _check(source: Source, where: str) -> None:
     if not source.names:
         raise ConfigError(f"no images in {where}")
     if len(source.classes) < 2:
-        raise ConfigError(f"{where} has one class only, {_some(source.classes)}: a classifier needs 2 or more")
+        raise ConfigError(f"{where} has one class only, {_first_five(source.classes)}: a classifier needs 2 or more")
     if source.splits is None:
         present = {"": set(source.labels.tolist())}
     else:
@@ -179,23 +179,25 @@ def _check(source: Source, where: str) -> None:
     for split, labels in present.items():
         if split and labels - present["train"]:
             sides = (("train", present["train"] - labels), (split, labels - present["train"]))
-            only = "; ".join(f"only in {name}: {_named(source, extra)}" for name, extra in sides if extra)
+            only = "; ".join(f"only in {name}: {_first_five_classes(source, extra)}" for name, extra in sides if extra)
             raise ConfigError(f"train and {split} have different classes in {where}: {only}")
     for split, labels in present.items():
         if missing := set(range(len(source.classes))) - labels:
-            raise ConfigError(f"class without images{' in ' * bool(split)}{split}: {_named(source, missing)} ({where})")
+            raise ConfigError(
+                f"class without images{' in ' * bool(split)}{split}: {_first_five_classes(source, missing)} ({where})"
+            )
 
 
-def _named(source: Source, labels: set[int]) -> str:
-    return _some(tuple(source.classes[label] for label in sorted(labels)))
+def _first_five_classes(source: Source, labels: set[int]) -> str:
+    return _first_five(tuple(source.classes[label] for label in sorted(labels)))
 
 
-def _some(names: tuple[str, ...]) -> str:
+def _first_five(names: tuple[str, ...]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _split_or_fold(source: Source, config: DataConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    split, drawn = _split(source, config, _where(config))
+    split, drawn = _split(source, config, _described(config))
     if config.folds is not None and config.fold is not None:
         split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
     return split, drawn

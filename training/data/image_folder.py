@@ -1,4 +1,4 @@
-"""What images there are and what they show, read from class folders or from a CSV. Opens no image.
+"""Image files in class folders or in a CSV as a source: data=folder. Opens no image before its turn.
 
 FOLDER/train|val|test/CLASS/.../IMAGE   val/ may be called valid/ or validation/
 FOLDER/train|test/CLASS/.../IMAGE       or train/ and val/: the third is drawn from train later
@@ -15,14 +15,50 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from training.data.decoding import extensions
+import numpy as np
+
+from training.config import DataConfig, need
+from training.data.decoding import extensions, load_image
+from training.data.sources import Source
 from training.errors import ConfigError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 log = logging.getLogger(__name__)
 
 
-class Listed(NamedTuple):
+def folder(config: DataConfig) -> Source:
+    """Image files in class folders below data.root, or listed in data.csv (the layouts: at the top of this file).
+
+    Classes are in plain alphabetical order, as in torchvision's ImageFolder; labels of a CSV that are all whole
+    numbers are in the order of the numbers. Raises ConfigError for what is missing or contradicts itself.
+    """
+    need(not config.name, f"data.name={config.name} is not for data=folder: did you mean data=torchvision?")
+    need(not config.kwargs, "data.kwargs is for a source of your own (data._target_), not for data=folder")
+    layouts = "train/ val/ test/ with class folders, or class folders alone"
+    need(bool(config.root or config.csv), f"data=folder needs data.root=FOLDER ({layouts}) or data.csv=FILE")
+    root = existing(config.root, "data.root") if config.root else None
+    if config.csv:
+        file = existing(config.csv, "data.csv", folder=False)
+        rows = from_csv(file, root or file.parent)
+        classes = sorted({row.label for row in rows})
+        if all(name.isdecimal() for name in classes):
+            classes.sort(key=int)
+    elif root:
+        rows, classes = from_folders(root)
+    rows.sort()
+    number = {name: index for index, name in enumerate(classes)}
+    paths = tuple(row.path for row in rows)
+    return Source(
+        classes=tuple(classes),
+        names=tuple(row.name for row in rows),
+        labels=np.array([number[row.label] for row in rows], dtype=np.int64),
+        splits=np.array([row.split for row in rows]) if rows[0].split else None,
+        load=lambda index: load_image(paths[index]),
+        paths=paths,
+    )
+
+
+class ImageFile(NamedTuple):
     """One image. `name` is its path with / as it is known in predictions; `split` is train, val, test or empty."""
 
     name: str
@@ -40,8 +76,8 @@ def existing(given: str, key: str, folder: bool = True) -> Path:
         raise ConfigError(f"{key}={given} is a {'file' if folder else 'folder'}, expected a {_kind(folder)}")
     parent = next(parent for parent in path.parents if parent.is_dir())
     wanted = path.relative_to(parent).parts[0]
-    there = [entry.name for entry in parent.iterdir()] if os.access(parent, os.R_OK) else []
-    close = difflib.get_close_matches(wanted, there, n=1)
+    entries = [entry.name for entry in parent.iterdir()] if os.access(parent, os.R_OK) else []
+    close = difflib.get_close_matches(wanted, entries, n=1)
     hint = f"did you mean {parent / close[0]}?" if close else f"the nearest folder that exists is {parent}"
     raise ConfigError(f"{key}={given}: no such {_kind(folder)} ({hint})")
 
@@ -50,7 +86,7 @@ def _kind(folder: bool) -> str:
     return "folder" if folder else "file"
 
 
-def from_folders(root: Path) -> tuple[list[Listed], list[str]]:
+def from_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     """The images below `root`, and the names of all class folders, empty ones too; both unsorted."""
     folders = _subfolders(root)
     given = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}
@@ -63,7 +99,7 @@ def from_folders(root: Path) -> tuple[list[Listed], list[str]]:
         raise ConfigError(f"{root} has {_list(given)}: expected one folder a split")
     elif len(given) < len(folders):
         log.info("not used: %s in %s, beside %s", _list(set(folders) - set(given)), root, _list(given))
-    rows: list[Listed] = []
+    rows: list[ImageFile] = []
     classes: set[str] = set()
     others: Counter[str] = Counter()
     for folder, split in given.items():
@@ -73,7 +109,7 @@ def from_folders(root: Path) -> tuple[list[Listed], list[str]]:
         classes.update(labels)
         for label in labels:
             start = f"{folder}/{label}" if folder else label
-            found = (Listed(name, root / name, label, split) for name in _images(root, start, others))
+            found = (ImageFile(name, root / name, label, split) for name in _images(root, start, others))
             rows.extend(found)
     kinds_of_files = ", ".join(f"{count} {ending or 'without extension'}" for ending, count in others.most_common(5))
     if not rows:
@@ -130,10 +166,10 @@ def _images(root: Path, start: str, others: "Counter[str]") -> Iterator[str]:
                 others[ending] += 1
 
 
-def from_csv(file: Path, folder: Path) -> list[Listed]:
+def from_csv(file: Path, folder: Path) -> list[ImageFile]:
     """The rows of a CSV whose paths are relative to `folder`. Raises ConfigError with the line number."""
     columns, lines = _table(file)
-    rows: list[Listed] = []
+    rows: list[ImageFile] = []
     first: dict[str, int] = {}
     missing: list[tuple[int, Path]] = []
     for line, cells in lines:
@@ -148,7 +184,7 @@ def from_csv(file: Path, folder: Path) -> list[Listed]:
         if name in first:
             raise ConfigError(f"data.csv={file} line {line}: {name} is on line {first[name]} already")
         first[name] = line
-        rows.append(Listed(name, folder / name, label, SPLIT_NAMES.get(split, "")))
+        rows.append(ImageFile(name, folder / name, label, SPLIT_NAMES.get(split, "")))
         if not rows[-1].path.is_file():
             missing.append((line, rows[-1].path))
     if missing:

@@ -11,9 +11,9 @@ from training.data.dataset import Dataset
 from training.data.decoding import BadImage
 from training.data.parallel import in_threads
 from training.data.pixel_cache import decoded, mapped, size_of, wanted
+from training.data.preprocessing import Triple
 from training.device import resolve_threads
 
-Triple = tuple[float, float, float]  # red, green, blue
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +30,7 @@ class ImageStore:
         size, kind = size_of(dataset, config), config.cache
         if wanted(dataset, config):
             try:
-                self._pixels = mapped(dataset, config, self.one)
+                self._pixels = mapped(dataset, config, self.stored_image)
                 self._kept[:] = True
             except BadImage:
                 raise
@@ -46,27 +46,27 @@ class ImageStore:
                     "data.memory_gb=%g is too little for %d images: decoding in each epoch", config.memory_gb, count
                 )
 
-    def one(self, index: int) -> np.ndarray:
+    def stored_image(self, index: int) -> np.ndarray:
         """uint8 [S, S, 3]. Raises BadImage (an OSError) with the path if the file has vanished or broken since."""
         if self._pixels is not None and self._kept[index]:
             kept: np.ndarray = self._pixels[index]
             return kept
         pixels = decoded(self.dataset, self.config, index)
-        if self._pixels is not None:  # that they are not all there says: it is ours, in memory
+        if self._pixels is not None:  # incomplete, so it is the one in memory, not the file that all runs share
             self._pixels[index] = pixels
             self._kept[index] = True
         return pixels
 
     def batch(self, indices: np.ndarray) -> np.ndarray:
-        """Images of a data set by their indices [B]: uint8 [B, S, S, 3], a copy. Raises BadImage as `one` does."""
-        if self._pixels is not None and self.at_hand(indices):
+        """Images of a data set by their indices [B]: uint8 [B, S, S, 3], a copy. Raises BadImage."""
+        if self._pixels is not None and self.decoded_all(indices):
             chosen: np.ndarray = self._pixels[indices]
             return chosen
         side = self.config.stored
-        found = list(self._decoders.map(self.one, indices.tolist()))
+        found = list(self._decoders.map(self.stored_image, indices.tolist()))
         return np.stack(found) if found else np.empty((0, side, side, 3), dtype=np.uint8)
 
-    def at_hand(self, indices: np.ndarray) -> bool:
+    def decoded_all(self, indices: np.ndarray) -> bool:
         """Whether none of these has to be decoded."""
         return bool(self._kept[indices].all())
 
@@ -82,11 +82,11 @@ class ImageStore:
     def copied_to(self, device: str) -> torch.Tensor:
         """All images, uint8 [N, S, S, 3], on `device`."""
         count, side = len(self._kept), self.config.stored
-        there = torch.empty((count, side, side, 3), dtype=torch.uint8, device=device)
+        copies = torch.empty((count, side, side, 3), dtype=torch.uint8, device=device)
         for start in range(0, count, 512):
             rows = np.arange(start, min(start + 512, count))
-            there[start : start + len(rows)].copy_(torch.from_numpy(self.batch(rows)))
-        return there
+            copies[start : start + len(rows)].copy_(torch.from_numpy(self.batch(rows)))
+        return copies
 
     def mean_std(self, indices: np.ndarray) -> tuple[Triple, Triple]:
         """Mean and standard deviation per channel, on a scale of 0 to 1, over all pixels of the images.
@@ -105,5 +105,5 @@ class ImageStore:
 
     def _levels(self, index: int) -> np.ndarray:
         """How often each value occurs in each channel of an image: int64 [3, 256]."""
-        pixels = self.one(index).reshape(-1, 3)
+        pixels = self.stored_image(index).reshape(-1, 3)
         return np.stack([np.bincount(pixels[:, channel], minlength=256) for channel in range(3)])

@@ -1,4 +1,4 @@
-"""Which images are sound, and what they are: every new file is decoded once and hashed, before a run begins.
+"""Which images are readable, and what they are: every new file is decoded once and hashed, before a run begins.
 
 What was found is kept in a small file in the user's cache folder ($FINEGRID_CACHE, else $XDG_CACHE_HOME/finegrid, else
 ~/.cache/finegrid) by name, size and modification time. Losing that file costs time and nothing else.
@@ -59,8 +59,8 @@ def examine(source: Source, config: DataConfig) -> tuple[list[str], dict[int, st
     try:
         in_threads(look, new, "checking images")
     finally:  # when interrupted too: half an hour of checking isn't lost
-        if source.paths is not None and (sound := [index for index in new if hashes[index]]):
-            known.update({source.names[index]: [*stats[index], hashes[index]] for index in sound})
+        if source.paths is not None and (readable := [index for index in new if hashes[index]]):
+            known.update({source.names[index]: [*stats[index], hashes[index]] for index in readable})
             _write(file, known)
     return hashes, dict(sorted(bad.items()))
 

@@ -47,7 +47,7 @@ def wanted(dataset: "Dataset", config: DataConfig) -> bool:
 
 def decoded(dataset: "Dataset", config: DataConfig, index: int) -> np.ndarray:
     """uint8 [S, S, 3], from the file. Raises BadImage (an OSError) with the path if it has vanished or broken since."""
-    return stored(decode(lambda: dataset.load(index), dataset.where(index)), config)
+    return stored(decode(lambda: dataset.load(index), dataset.path_or_name(index)), config)
 
 
 def build_ahead(dataset: "Dataset", config: DataConfig) -> None:
@@ -57,9 +57,9 @@ def build_ahead(dataset: "Dataset", config: DataConfig) -> None:
             mapped(dataset, config, lambda index: decoded(dataset, config, index))
 
 
-def mapped(dataset: "Dataset", config: DataConfig, one: "Callable[[int], np.ndarray]") -> np.ndarray:
-    """uint8 [N, S, S, 3], read-only, on disk; made with `one` (image i as [S, S, 3]) where it isn't there yet. Raises
-    OSError where it can't be written, and what `one` raises."""
+def mapped(dataset: "Dataset", config: DataConfig, image: "Callable[[int], np.ndarray]") -> np.ndarray:
+    """uint8 [N, S, S, 3], read-only, on disk; made with `image` (image i as [S, S, 3]) where it isn't there yet. Raises
+    OSError where it can't be written, and what `image` raises."""
     folder = cache_folder() / f"stored-{key(dataset, config)}"
     file = folder / PIXELS
     if not file.exists():
@@ -67,7 +67,7 @@ def mapped(dataset: "Dataset", config: DataConfig, one: "Callable[[int], np.ndar
             remove_parts(folder)
             if not file.exists():
                 make_room(size_of(dataset, config), config.cache_gb * 1e9, folder)
-                build(file, (len(dataset.names), config.stored, config.stored, 3), one)
+                build(file, (len(dataset.names), config.stored, config.stored, 3), image)
     pixels: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
     os.utime(file)  # the least recently used goes first
     return pixels
@@ -84,14 +84,14 @@ def key(dataset: "Dataset", config: DataConfig) -> str:
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
-def build(file: Path, shape: tuple[int, ...], one: "Callable[[int], np.ndarray]") -> None:
+def build(file: Path, shape: tuple[int, ...], image: "Callable[[int], np.ndarray]") -> None:
     """Decode all images into `file`, with a progress bar if it takes long."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
 
         def store(index: int) -> None:
-            pixels[index] = one(index)
+            pixels[index] = image(index)
 
         in_threads(store, range(shape[0]), "decoding images")
         pixels.flush()

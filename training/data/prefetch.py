@@ -1,4 +1,4 @@
-"""Work that is done ahead, in a thread, while the caller is busy with what came before."""
+"""Items made ready in a thread, while the caller is busy with those before them."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T], depth: int = 3) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int = 3) -> Iterator[T]:
     """The same items; up to `depth` of them are got ready before they are asked for, and no more are held. What
     `items` raises is raised where its item would have come."""
     done = object()

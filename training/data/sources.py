@@ -1,11 +1,10 @@
-"""Where images and labels come from. A source is a function of the data config that returns a Source.
+"""Where images and labels come from: a source is a function of the data config that returns a Source.
 
 One of your own: write such a function in a module that Python finds, and name it: data._target_=my_module.my_function.
+Those that come with finegrid: digits.py, image_folder.py, torchvision_sets.py; each has a file in conf/data.
 """
 
 import inspect
-import pkgutil
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ import numpy as np
 from PIL import Image
 
 from training.config import DataConfig, need
-from training.data.decoding import load_image
-from training.data.image_folder import existing, from_csv, from_folders
 from training.data.splits import SPLITS
 from training.errors import ConfigError
+from training.targets import failure, locate
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,7 @@ class Source:
 def from_config(config: DataConfig) -> Source:
     """Call the source that config names. Raises ConfigError if it isn't there or isn't one."""
     target = config._target_
-    try:
-        function = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"data._target_={target}: {error}; expected module.function, importable from here") from error
-    except Exception as error:  # the module itself doesn't run
-        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
+    function = locate(target, "data", "module.function, importable from here")
     try:
         inspect.signature(function).bind(config)
     except (TypeError, ValueError) as error:
@@ -65,60 +58,7 @@ def from_config(config: DataConfig) -> Source:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"data._target_={target}: {_failure(error)}") from error
+        raise ConfigError(f"data._target_={target}: {failure(error)}") from error
     if not isinstance(source, Source):
         raise ConfigError(f"data._target_={target} returned {type(source).__name__}, expected training.sources.Source")
     return source
-
-
-def _failure(error: Exception) -> str:
-    """What went wrong in somebody else's code, and where."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {' '.join(str(error).split())} ({place.filename}, line {place.lineno})"
-
-
-def digits(config: DataConfig) -> Source:
-    """scikit-learn's 1797 handwritten digits, 8 x 8 grey (Alpaydin and Kaynak 1998, UCI's optical recognition set)."""
-    need(not config.name, f"data.name={config.name} is not for data=digits: did you mean data=torchvision?")
-    for key in ("root", "csv", "kwargs"):
-        value = getattr(config, key)
-        need(not value, f"data.{key}={value} is not for data=digits: did you mean data=folder data.{key}={value}?")
-    from sklearn.datasets import load_digits  # takes a second, and only this needs it
-
-    data = load_digits()
-    pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    names = tuple(f"digit-{index:04}" for index in range(len(pixels)))
-    classes = tuple(str(digit) for digit in range(10))
-    return Source(classes, names, data.target.astype(np.int64), None, lambda index: Image.fromarray(pixels[index]))
-
-
-def folder(config: DataConfig) -> Source:
-    """Image files in class folders below data.root, or listed in data.csv (image_folder.py shows the layouts).
-
-    Classes are in plain alphabetical order, as in torchvision's ImageFolder; labels of a CSV that are all whole
-    numbers are in the order of the numbers. Raises ConfigError for what is missing or contradicts itself.
-    """
-    need(not config.name, f"data.name={config.name} is not for data=folder: did you mean data=torchvision?")
-    need(not config.kwargs, "data.kwargs is for a source of your own (data._target_), not for data=folder")
-    layouts = "train/ val/ test/ with class folders, or class folders alone"
-    need(bool(config.root or config.csv), f"data=folder needs data.root=FOLDER ({layouts}) or data.csv=FILE")
-    root = existing(config.root, "data.root") if config.root else None
-    if config.csv:
-        file = existing(config.csv, "data.csv", folder=False)
-        rows = from_csv(file, root or file.parent)
-        classes = sorted({row.label for row in rows})
-        if all(name.isdecimal() for name in classes):
-            classes.sort(key=int)
-    elif root:
-        rows, classes = from_folders(root)
-    rows.sort()
-    number = {name: index for index, name in enumerate(classes)}
-    paths = tuple(row.path for row in rows)
-    return Source(
-        classes=tuple(classes),
-        names=tuple(row.name for row in rows),
-        labels=np.array([number[row.label] for row in rows], dtype=np.int64),
-        splits=np.array([row.split for row in rows]) if rows[0].split else None,
-        load=lambda index: load_image(paths[index]),
-        paths=paths,
-    )

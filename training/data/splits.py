@@ -24,19 +24,19 @@ def draw(
     owed = np.zeros(len(names))
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        if len(members) < len(names):
-            called = classes[label] if classes else label
+        of_class = np.flatnonzero(labels == label)
+        if len(of_class) < len(names):
+            name = classes[label] if classes else label
             wanted = f"{', '.join(names[:-1])} and {names[-1]}"
             raise ConfigError(
-                f"class {called} has {len(members)} image(s) to draw {wanted} from: it needs {len(names)} or more"
+                f"class {name} has {len(of_class)} image(s) to draw {wanted} from: it needs {len(names)} or more"
             )
-        exact = np.round(shares * len(members), 9)
-        counts = _round(exact, owed)
+        exact = np.round(shares * len(of_class), 9)
+        counts = _whole_numbers(exact, owed)
         owed += exact - counts
-        order = np.argsort(np.random.PCG64([seed, int(label)]).random_raw(len(members)), kind="stable")
+        order = np.argsort(np.random.PCG64([seed, int(label)]).random_raw(len(of_class)), kind="stable")
         ends = np.cumsum(counts)[:-1]
-        for name, part in zip(names, np.split(members[order], ends), strict=True):
+        for name, part in zip(names, np.split(of_class[order], ends), strict=True):
             parts[name].append(part)
     return {name: np.sort(np.concatenate(part)) for name, part in parts.items()}
 
@@ -55,19 +55,19 @@ def draw_fold(
     part = np.empty(len(labels), dtype=np.int64)
     start = 0
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        if len(members) < folds:
-            called = classes[label] if classes else label
+        of_class = np.flatnonzero(labels == label)
+        if len(of_class) < folds:
+            name = classes[label] if classes else label
             raise ConfigError(
-                f"data.folds={folds}: class {called} has {len(members)} image(s) that aren't test, expected one a fold"
+                f"data.folds={folds}: class {name} has {len(of_class)} image(s) that aren't test, expected one a fold"
             )
-        order = np.argsort(np.random.PCG64([seed, int(label), folds]).random_raw(len(members)), kind="stable")
-        part[members[order]] = (start + np.arange(len(members))) % folds
-        start += len(members)  # the next class goes on where this one ended, so that no fold gets all the odd images
+        order = np.argsort(np.random.PCG64([seed, int(label), folds]).random_raw(len(of_class)), kind="stable")
+        part[of_class[order]] = (start + np.arange(len(of_class))) % folds
+        start += len(of_class)  # the next class goes on where this one ended, so that no fold gets all the odd images
     return {"train": np.flatnonzero(part != fold), "val": np.flatnonzero(part == fold)}
 
 
-def _round(exact: np.ndarray, owed: np.ndarray) -> np.ndarray:
+def _whole_numbers(exact: np.ndarray, owed: np.ndarray) -> np.ndarray:
     """Whole numbers with the sum of `exact`, by largest remainder (a tie goes to the most owed), none of them zero."""
     counts: np.ndarray = np.floor(exact).astype(np.int64)
     remainder = np.round(exact - counts, 6)

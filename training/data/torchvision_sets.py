@@ -7,7 +7,6 @@ one with `split=` those parts that it knows; what is missing is drawn, as everyw
 import difflib
 import inspect
 import os
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,8 @@ PARTS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid
 LABELS = ("targets", "_labels", "labels", "y")  # what the sets call their labels, one for each image
 PAIRS = ("_samples", "samples")  # ... or image and label together
 FILES = ("_image_files", "_images")  # what they call their files
-OURS = ("root", "download", "transform", "transforms", "target_transform")  # not for data.kwargs
+SET_BY_FINEGRID = ("root", "download", "transform", "transforms", "target_transform")  # not for data.kwargs
+PAGE = "https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.%s.html"
 DAY_S = 86400.0  # that a download by another process may take
 Part = tuple[str, Any]  # train, val, test or "" (to be drawn), and the data set
 
@@ -36,11 +36,11 @@ def torchvision(config: DataConfig) -> Source:
     """The set that data.name names, in data.root or $TORCH_HOME/datasets (~/.cache/torch/datasets), downloaded if it is
     not there. data.kwargs are for the set itself (DTD's partition, EMNIST's split).
 
-    Raises ConfigError with one line that says which file is missing and where it belongs.
+    Raises ConfigError with one line that says what is missing, and where its files belong.
     """
     need(not config.csv, f"data.csv={config.csv} is not for data=torchvision: did you mean data=folder?")
     builder = find(config.name)
-    taken = ", ".join(name for name in config.kwargs if name in OURS)
+    taken = ", ".join(name for name in config.kwargs if name in SET_BY_FINEGRID)
     need(not taken, f"data.kwargs: {taken} is set by finegrid; data.kwargs is for what else {config.name} takes")
     root = folder(config.root)
     parts = open_parts(builder, root, config.kwargs)
@@ -66,10 +66,10 @@ def find(name: str | None) -> Any:
     from torchvision import datasets
 
     need(bool(name), "data=torchvision needs data.name=NAME, a set of torchvision.datasets such as CIFAR10 or EuroSAT")
-    known = [one for one in datasets.__all__ if inspect.isclass(getattr(datasets, one, None))]
+    known = [each for each in datasets.__all__ if inspect.isclass(getattr(datasets, each, None))]
     if name not in known:
-        folded = {one.lower(): one for one in known}
-        near = [folded[one] for one in difflib.get_close_matches(str(name).lower(), folded, 3)]
+        by_lower_case = {each.lower(): each for each in known}
+        near = [by_lower_case[each] for each in difflib.get_close_matches(str(name).lower(), by_lower_case, 3)]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise ConfigError(f"data.name={name}: torchvision.datasets has no such set{hint}")
     return getattr(datasets, str(name))
@@ -81,16 +81,16 @@ def folder(given: str | None) -> Path:
         import torch
 
         return Path(torch.hub.get_dir()).parent / "datasets"
-    path = Path(os.path.expanduser(given)).absolute()  # noqa: PTH111 (as in listing.existing)
+    path = Path(os.path.expanduser(given)).absolute()  # noqa: PTH111 (as in image_folder.existing)
     return path if path.parent.is_dir() and not path.exists() else existing(given, "data.root")
 
 
 def parameters(builder: Any) -> set[str]:
     """What a set's class takes, handed on to the classes that it extends too."""
     names: set[str] = set()
-    for one in inspect.getmro(builder):
-        if "__init__" in vars(one):
-            taken = inspect.signature(vars(one)["__init__"]).parameters
+    for part in inspect.getmro(builder):
+        if "__init__" in vars(part):
+            taken = inspect.signature(vars(part)["__init__"]).parameters
             names |= {name for name, kind in taken.items() if kind.kind is not kind.VAR_KEYWORD}
             if all(kind.kind is not kind.VAR_KEYWORD for kind in taken.values()):
                 break
@@ -101,8 +101,8 @@ def open_parts(builder: Any, root: Path, kwargs: dict[str, Any]) -> list[Part]:
     """The set's own train, val and test, as far as it has them; all images together where it has none."""
     takes = parameters(builder)
     if unknown := set(kwargs) - takes:
-        own = ", ".join(sorted(takes - {*OURS, "self"})) or "nothing"
-        raise ConfigError(f"data.kwargs: {builder.__name__} takes no {', '.join(sorted(unknown))}; it takes {own}")
+        known = ", ".join(sorted(takes - {*SET_BY_FINEGRID, "self"})) or "nothing"
+        raise ConfigError(f"data.kwargs: {builder.__name__} takes no {', '.join(sorted(unknown))}; it takes {known}")
     if "train" in takes and "train" not in kwargs:
         return [
             (split, open_part(builder, root, "download" in takes, {**kwargs, "train": split == "train"}))
@@ -134,28 +134,21 @@ def open_part(builder: Any, root: Path, downloads: bool, kwargs: dict[str, Any])
         raise ConfigError(f"data.name={name}: {_flat(error)}; its arguments go into data.kwargs") from error
     except (RuntimeError, OSError) as error:
         if not downloads:
-            raise ConfigError(f"data.name={name} is not in {root}, and can't be downloaded: {_flat(error)}") from error
+            raise ConfigError(cannot_download(name, root, error)) from error
     try:
         with lock(cache_folder() / "downloads", wait_s=DAY_S):
             root.mkdir(parents=True, exist_ok=True)
             return builder(root=root, **kwargs, download=True)
     except Exception as error:  # no network, another place than before, a broken archive, a full disk
-        raise ConfigError(missing(name, root, error)) from error
+        raise ConfigError(cannot_download(name, root, error)) from error
 
 
-def missing(name: str, root: Path, error: Exception) -> str:
-    """Which file to put where, as far as the failed download knows it."""
-    start = f"data.name={name} is not in {root}, and can't be downloaded"
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        here = frame.f_locals
-        if "torchvision" not in Path(frame.f_code.co_filename).parts or not isinstance(here.get("url"), str):
-            continue
-        place = here.get("download_root") or here.get("root") or getattr(here.get("self"), "raw_folder", None)
-        if place:
-            file = Path(place) / (here.get("filename") or Path(here["url"]).name)
-            reason = " ".join(str(getattr(error, "reason", error)).split()[:12])
-            return f"{start} ({reason}): put {here['url']} there as {file}, and ask again"
-    return f"{start}: {_flat(error)} (put its files there as the page of torchvision.datasets.{name} shows)"
+def cannot_download(name: str, root: Path, error: Exception) -> str:
+    """What to do where torchvision can't fetch a set: its page says which files it has, and what they are called."""
+    reason = " ".join(_flat(error).split()[:30])
+    return (
+        f"data.name={name} is not in {root}, and can't be downloaded ({reason}): put its files there, see {PAGE % name}"
+    )
 
 
 def labels_of(part: Any, name: str) -> np.ndarray:
@@ -163,7 +156,7 @@ def labels_of(part: Any, name: str) -> np.ndarray:
     count = len(part)
     for labels in _candidates(part):
         values = np.asarray(labels)
-        if values.shape == (count,) and np.issubdtype(values.dtype, np.integer) and _true(part, values):
+        if values.shape == (count,) and np.issubdtype(values.dtype, np.integer) and _agree_with_the_set(part, values):
             return values.astype(np.int64)
     try:
         return np.array(in_threads(lambda index: int(part[index][1]), range(count), "reading labels"), dtype=np.int64)
@@ -178,7 +171,7 @@ def _candidates(part: Any) -> list[Sequence[Any]]:
     return [*found, *([pair[1] for pair in some] for some in pairs if some and len(some[0]) == 2)]
 
 
-def _true(part: Any, labels: np.ndarray) -> bool:
+def _agree_with_the_set(part: Any, labels: np.ndarray) -> bool:
     """Whether the set itself gives some of its images these labels."""
     try:
         return all(int(part[index][1]) == labels[index] for index in {0, len(labels) // 2, len(labels) - 1})

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from training.config import LossConfig, TrainerConfig, need
 from training.errors import ConfigError
-from training.models.build import bind, locate
+from training.targets import bind, locate
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of (logits, targets) as above
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.errors import ConfigError
 from training.metrics import METRICS, Metric, own_metrics
-from training.models.build import bind, locate
+from training.targets import bind, locate
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def worst_mistakes(dataset: Dataset, test: Predictions) -> list[dict[str, Any]]:
 
 def _thumbnail(dataset: Dataset, index: int) -> str:
     try:
-        image = to_rgb(decode(lambda: dataset.load(index), dataset.where(index)))
+        image = to_rgb(decode(lambda: dataset.load(index), dataset.path_or_name(index)))
     except BadImage:  # gone since it was evaluated: no reason to lose the run
         return ""
     image.thumbnail((SIDE, SIDE))

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from training.config import OptimizerConfig, need
 from training.errors import ConfigError
-from training.models.build import bind, locate
-from training.models.layers import layers_of
+from training.models.build import layers_of
+from training.targets import bind, locate
 
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:
 # Swin's relative position tables (arXiv 2103.14030) and what makes them in V2 (2111.09883), ViT's embeddings.

@@ -24,7 +24,8 @@ from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
 from training.identity import Facts, identity, slug
-from training.models.weights import checkpoint_file, resolve_weights
+from training.models.checkpoint_file import checkpoint_file, read_checkpoint
+from training.models.weights import resolve_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,7 +64,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     compute = resolve_compute(config.trainer)
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
-    _check_own_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
@@ -96,13 +97,10 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
     """The network without memory for its numbers, on torch's meta device."""
     import torch
 
-    from training.models.build import build_model
-    from training.models.weights import torchvision_sources
+    from training.models.build import build_model, family_of
 
     config = ModelConfig(**json.loads(model_key))
-    if config._target_ == ModelConfig._target_ and config.weights is not None:
-        ok = config.weights == torchvision_sources(config.name)
-        need(ok, f"model.name={config.name} needs model=torchvision: model=torchvision model.name={config.name}")
+    family_of(config).check(config)
     try:
         with torch.device("meta"):
             return build_model(config, classes)
@@ -158,10 +156,11 @@ def _check_metrics(metrics_key: str, classes: int) -> None:
 def _check_weights(model_key: str, classes: int, weights: str, path: str | None, download: bool) -> str:
     """The network takes these weights, and they are there (but a plan needs no download).
 
-    Gives the normalization that the weights were trained with: imagenet, checkpoint (it says so itself) or dataset.
+    Gives the normalization that the weights were trained with: imagenet or another of their family's, checkpoint (it
+    says so itself) or dataset.
     """
-    from training.models.build import head_prefix
-    from training.models.weights import imagenet_file, match, read_checkpoint
+    from training.models.build import family_of
+    from training.models.weights import check_weights, pretrained_file, pretrained_state
 
     config = ModelConfig(**json.loads(model_key))
     model = _sketch(model_key, classes)
@@ -169,39 +168,44 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
         return "dataset"
     if weights.startswith("checkpoint:"):
         state, meta = read_checkpoint(checkpoint_file(path))
-        match(model.state_dict(), state, head_prefix(model), f"weights.path={path}")
+        check_weights(model, state, f"weights.path={path}")
         return "checkpoint" if "preprocessing" in meta else "dataset"
+    family = family_of(config)
     if download:
-        imagenet_file(config.name, weights)
-    trained = _sketch(_key(ModelConfig(name=config.name)), 1000)
-    match(model.state_dict(), trained.state_dict(), head_prefix(model), f"{weights} of {config.name}")
-    return "imagenet"
+        pretrained_file(config, weights)
+    if trained_as := family.trained_as(config, weights):
+        trained, trained_classes = trained_as
+        check_weights(model, _sketch(_key(trained), trained_classes).state_dict(), f"{weights} of {trained.called}")
+    elif download:
+        check_weights(model, pretrained_state(model, config, weights), f"{weights} of {config.called}")
+    images = family.pretraining(config, weights)
+    return "dataset" if images is None else images.normalize
 
 
 @cache
-def _check_own_transforms(own: str, side: int) -> None:
+def _check_user_transforms(configs: str, side: int) -> None:
     """Transforms of the user's own work on images of `side` px."""
-    if parts := json.loads(own):
-        from training.data.own_transform import OwnTransform
+    if transforms := json.loads(configs):
+        from training.data.user_transforms import UserTransforms
 
-        OwnTransform(parts).check(side)
+        UserTransforms(transforms).check(side)
 
 
 @cache
 def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
-    """Images go through, and a score for each class comes out. (Not where a forward pass of your own looks at numbers,
-    which aren't there.)"""
+    """Images go through, and a score for each class comes out. (Not where the forward pass of a network
+    looks at numbers, which aren't there.)"""
     import torch
 
-    from training.models.build import logits
+    from training.models.build import family_of, logits
 
     config, model = ModelConfig(**json.loads(model_key)), _sketch(model_key, classes)
     try:
         scores = logits(model.train()(torch.empty(batch, device="meta")))
     except Exception as error:
-        if config._target_ != ModelConfig._target_:
+        if not family_of(config).runs_on_meta:
             return
         settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
-        raise ConfigError(f"{settings}: {config.name} can't take such images: {error}") from error
+        raise ConfigError(f"{settings}: {config.called} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
     need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")

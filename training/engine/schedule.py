@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, S
 
 from training.config import SchedulerConfig, need
 from training.errors import ConfigError
-from training.models.build import bind, locate
+from training.targets import bind, locate
 
 
 class Schedule:

@@ -14,8 +14,9 @@ import torch
 
 from training.code_version import code_version
 from training.config import AUTO
-from training.data.batches import Batches, Preprocessing, split_batches
+from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
+from training.data.preprocessing import Preprocessing
 from training.device import layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
@@ -30,13 +31,13 @@ from training.engine.techniques import Batch, EpochContext, Technique, active_te
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
-from training.models.build import build_model, head_prefix
-from training.models.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
+from training.models.build import build_model
+from training.models.matching import put
+from training.models.weights import initialize, trained_mean_std
 from training.progress import bar
 from training.record import HISTORY, write_whole
 
 log = logging.getLogger(__name__)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def open_session(prepared: Prepared, micro_batch: int | None = None) -> "Session":
@@ -86,13 +87,7 @@ class Session:
     def _build_model(self) -> torch.nn.Module:
         torch.manual_seed(self.config.draws)
         model = build_model(self.config.model, len(self.prepared.dataset.classes))
-        weights, head = self.prepared.facts.weights, head_prefix(model)
-        if weights.startswith("checkpoint:"):
-            file = checkpoint_file(self.config.weights.path)
-            load_into(model, read_checkpoint(file)[0], head, str(file))
-        elif weights != "none":
-            state = fetch_imagenet(self.config.model.name, weights, model.state_dict(), head)
-            load_into(model, state, head, weights)
+        initialize(model, self.config.model, self.config.weights, self.prepared.facts.weights)
         model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
         if self.config.trainer.compile:  # its CUDA graphs (reduce-overhead) would take back gradients that we look at
@@ -100,20 +95,15 @@ class Session:
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
-        normalize, weights = self.prepared.facts.normalize, self.prepared.facts.weights
-        mean, std = IMAGENET
-        if normalize == "none":
-            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        elif normalize == "checkpoint":
-            saved = read_checkpoint(checkpoint_file(self.config.weights.path))[1]["preprocessing"]
-            mean, std = saved["mean"], saved["std"]
-        elif normalize == "imagenet" and weights.startswith("IMAGENET"):
-            preset = imagenet_weights(self.config.model.name, weights).transforms()
-            mean, std = preset.mean, preset.std
-        elif normalize == "dataset":
-            mean, std = store.mean_std(self.prepared.dataset.split["train"])
-            std = tuple(max(value, 1e-3) for value in std)  # type: ignore[assignment]
-        return Preprocessing(self.config.data.size, tuple(mean), tuple(std))  # type: ignore[arg-type]
+        facts, size = self.prepared.facts, self.config.data.size
+        if facts.normalize == "none":
+            return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        trained = trained_mean_std(facts.normalize, self.config.model, self.config.weights, facts.weights)
+        if trained is not None:
+            return Preprocessing(size, *trained)
+        mean, std = store.mean_std(self.prepared.dataset.split["train"])
+        red, green, blue = (max(value, 1e-3) for value in std)
+        return Preprocessing(size, mean, (red, green, blue))
 
     def _learning_rate(self) -> float:
         lr = self.config.optimizer.lr

@@ -1,127 +1,84 @@
-"""The network, from a torchvision builder or one of your own. Weights come later, see weights.py."""
+"""The network of a run, from the family that its config chooses; weights come later, see weights.py."""
 
-import difflib
 import inspect
-import pkgutil
-from collections.abc import Callable
-from typing import Any
-
-import torch
-import torchvision
-from torch import nn
-from torchvision.models import get_model, list_models
-from torchvision.ops import StochasticDepth
+from typing import TYPE_CHECKING, Any
 
 from training.config import ModelConfig
 from training.errors import ConfigError
+from training.models.family import Family
+from training.models.own import Own
+from training.models.torchvision import Torchvision, torchvision_model
+from training.targets import bind, locate
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["build_model", "builder_source", "family_of", "head_prefix", "layers_of", "logits"]
+__all__ += ["bind", "locate", "torchvision_model"]  # which live elsewhere
+MARK = "_finegrid_family"  # on a network, whose deep copies keep it
 
 
-def torchvision_model(
-    name: str, num_classes: int, drop_path: float | None = None, dropout: float | None = None, **kwargs: Any
-) -> nn.Module:
-    """One of torchvision's classifiers, untrained.
+def family_of(config: ModelConfig) -> Family:
+    """The family that `config` chooses, by its `_target_`. Raises ConfigError where there is no such thing."""
+    if config._target_ == ModelConfig._target_:  # found without importing torch
+        return Torchvision()
+    found = locate(config._target_, "model")
+    return found() if isinstance(found, type) and issubclass(found, Family) else Own()
 
-    `drop_path` is the stochastic depth of the last block (Huang et al. 2016, arXiv 1603.09382), those before it have
-    less; `dropout` is the builder's own: in Swin's blocks, before EfficientNet's head.
-    """
-    known = list_models(module=torchvision.models)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, 3) or known[:3]
-        raise ConfigError(f"model.name={name}: torchvision has no such classifier; near: {', '.join(near)}")
-    if dropout is not None:
-        kwargs["dropout"] = dropout
-    if name in ("googlenet", "inception_v3"):  # what their ImageNet weights want; and spares a warning
-        kwargs = {"transform_input": True, "init_weights": True} | kwargs
+
+def build_model(config: ModelConfig, num_classes: int) -> "nn.Module":
+    """The untrained network, its random weights drawn from torch's current seed. Raises ConfigError."""
+    family = family_of(config)
     try:
-        model: nn.Module = get_model(name, weights=None, num_classes=num_classes, **kwargs)
-    except TypeError as error:
-        if dropout is not None and "'dropout'" in str(error):
-            raise ConfigError(f"model.dropout={dropout}: {name} has no dropout") from error
-        raise ConfigError(f"model.name={name}: {error}") from error
-    if drop_path is not None:
-        _set_drop_path(model, name, drop_path)
-    return model
-
-
-def _set_drop_path(model: nn.Module, name: str, drop_path: float) -> None:
-    """Scale the stochastic depth of all blocks. (Swin's builders take no other than their own.)"""
-    layers = [layer for layer in model.modules() if isinstance(layer, StochasticDepth)]
-    largest = max((layer.p for layer in layers), default=0)
-    if not largest:
-        raise ConfigError(f"model.drop_path={drop_path}: {name} has no drop_path")
-    for layer in layers:
-        layer.p *= drop_path / largest
-
-
-def locate(target: str, what: str) -> Callable[..., Any]:
-    """What a `_target_` names. Raises ConfigError when there is no such thing."""
-    wanted = "expected module.name of a function or class that Python can import from here"
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{what}._target_={target}: {error}{_nearest(target) or f'; {wanted}'}") from error
-    except Exception as error:  # the module's own mistake
-        raise ConfigError(f"{what}._target_={target}: importing it raises {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"{what}._target_={target}: {wanted}, found a {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
-
-
-def _nearest(target: str) -> str:
-    module, _, name = target.rpartition(".")
-    try:
-        names = dir(pkgutil.resolve_name(module))
-    except (ImportError, AttributeError, ValueError):
-        return ""
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {module}.{near[0]}?" if near else ""
-
-
-def bind(function: Callable[..., Any], what: str, *args: Any, **kwargs: Any) -> None:
-    """Raise ConfigError unless `function` takes these arguments."""
-    try:
-        inspect.signature(function).bind(*args, **kwargs)
-    except TypeError as error:
-        called = getattr(function, "__name__", function)
-        takes = ", ".join(name for name in inspect.signature(function).parameters if name != "self")
-        raise ConfigError(f"{what}: {called} refuses these settings: {error}; it takes {takes}") from error
-    except ValueError:  # built-in, so it can't say what it takes
-        return
-
-
-def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
-    """The untrained network, its random weights drawn from torch's current seed.
-
-    A `_target_` of the user's own is called with num_classes, the kwargs, and those of drop_path and dropout that its
-    `accepts` names. Raises ConfigError.
-    """
-    function = locate(config._target_, "model")
-    arguments = dict(config.kwargs, num_classes=num_classes)
-    for key in config.accepts:
-        if getattr(config, key) is not None:
-            arguments[key] = getattr(config, key)
-    if function is torchvision_model:
-        arguments["name"] = config.name
-    bind(function, "model", **arguments)
-    try:
-        model = function(**arguments)
+        model = family.build(config, num_classes)
     except (ConfigError, MemoryError):
         raise
     except Exception as error:
         raise ConfigError(f"model {config.called} can't be built: {type(error).__name__}: {error}") from error
-    if not isinstance(model, nn.Module):
-        raise ConfigError(f"model._target_={config._target_} gave a {type(model).__name__}, not a torch.nn.Module")
+    model.__dict__[MARK] = family
     return model
 
 
-def head_prefix(model: nn.Module) -> str:
-    """The name of the layer that makes the class scores: the last Linear or convolution, such as `fc` or `head`."""
-    layers: list[str] = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    if not layers:
-        raise ConfigError("the model has neither a linear nor a convolution layer, so no head can be told")
-    return layers[-1]
+def _family_that_built(model: "nn.Module") -> Family:
+    family = getattr(model, MARK, None)
+    return family if isinstance(family, Family) else Own()
 
 
-def logits(output: Any) -> torch.Tensor:
+def head_prefix(model: "nn.Module") -> str:
+    """The name of the layer that makes the class scores, as its family says. Raises ConfigError where there is none."""
+    return _family_that_built(model).head(model)
+
+
+def layers_of(model: "nn.Module") -> list[tuple[str, list[str]]]:
+    """Names of layers, the first layer first, each with the names of its parameters, as the network's family says.
+
+    Raises ConfigError for a network that has one layer only.
+    """
+    layers = _family_that_built(model).layers(model)
+    if len(layers) < 2:
+        (only,) = {name for name, _ in layers} or {"nothing"}
+        kind = type(model).__name__
+        raise ConfigError(
+            f"optimizer.layer_decay needs a network with several layers as its children; {kind} has {only} only"
+        )
+    return layers
+
+
+def logits(output: Any) -> "torch.Tensor":
     """The class scores [B, classes], also of a network that gives auxiliary ones with them (Inception, GoogLeNet)."""
+    import torch
+
     return output if isinstance(output, torch.Tensor) else output.logits
+
+
+def builder_source(config: ModelConfig) -> str:
+    """The source of the module that builds a network outside of this package: it may change under the same name."""
+    family = family_of(config)
+    module = inspect.getmodule(locate(config._target_, "model") if isinstance(family, Own) else type(family))
+    if module is None or module.__name__.startswith("training.models."):
+        return ""
+    try:
+        return inspect.getsource(module)
+    except (OSError, TypeError):
+        return ""

@@ -6,7 +6,6 @@ out of date. It shares data.cache_gb with the stored images (training/data/pixel
 """
 
 import hashlib
-import inspect
 import io
 import json
 import logging
@@ -19,14 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.config import ModelConfig, RunConfig, need
+from training.config import need
 from training.data.integrity import cache_folder
 from training.data.pixel_cache import DAY_S, FEATURES, make_room
 from training.engine.prepare import Prepared
 from training.engine.session import Session
 from training.engine.temporary_session import temporary_session
-from training.models.build import head_prefix, locate
-from training.models.weights import checkpoint_file, content_hash, imagenet_weights
+from training.models.build import builder_source, head_prefix
+from training.models.weights import weights_content
 from training.progress import bar
 from training.record import lock, remove_parts, write_whole
 
@@ -77,28 +76,9 @@ def key(prepared: Prepared) -> str:
     images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
     data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
     about = [POLICY, data, model, facts.normalize, facts.precision, facts.memory_format]
-    about += [weights_content(config, facts.weights), own_code(config.model)]
+    weights = weights_content(config.model, config.weights, facts.weights) or f"seed {config.seed}"
+    about += [weights, builder_source(config.model)]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def weights_content(config: RunConfig, resolved: str) -> str:
-    """What stands for the numbers in the network: a hash of the file that they come from, or the seed."""
-    if resolved == "none":
-        return f"seed {config.seed}"
-    if resolved.startswith("checkpoint:"):
-        return content_hash(checkpoint_file(config.weights.path))
-    return Path(imagenet_weights(config.model.name, resolved).url).name  # its hash is in its name, and was checked
-
-
-def own_code(model: ModelConfig) -> str:
-    """The source of the module that a model of your own is in: it may change under the same name."""
-    if model._target_ == ModelConfig._target_:
-        return ""
-    module = inspect.getmodule(locate(model._target_, "model"))
-    try:
-        return "" if module is None else inspect.getsource(module)
-    except (OSError, TypeError):
-        return ""
 
 
 def _kept(folder: Path, prepared: Prepared) -> np.ndarray | None:

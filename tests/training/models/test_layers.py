@@ -14,8 +14,7 @@ from training.config import OptimizerConfig, SchedulerConfig
 from training.engine.optimizer import build_optimizer, learning_rates
 from training.engine.schedule import Schedule
 from training.errors import ConfigError
-from training.models.build import torchvision_model
-from training.models.layers import layers_of
+from training.models.build import layers_of, torchvision_model
 
 BLOCKS = {"swin_t": (2, 2, 6, 2), "swin_v2_s": (2, 2, 18, 2)}
 

@@ -1,55 +1,22 @@
 """Where initial weights come from, seen from what a run makes of them."""
 
 import hashlib
-import json
-import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import safetensors
 import torch
-import torchvision
-from conftest import QUICK, Door, run_folders
+from conftest import Door, run_folders
 from digit_images import write_digits
+from initial_weights import FROZEN, about, learnt, logged, same
 from outcome import TINY, only_run, record_of
 from own_parts import tiny
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import train as train_module
-from training.engine.prepare import _check_weights
-from training.errors import ConfigError
-from training.models.weights import match
-
-# A few steps that change nothing, so that what a run leaves are the weights that it began with.
-FROZEN = [*QUICK, "optimizer.lr=1e-30", "optimizer.weight_decay=0", "trainer.precision=fp32"]
-
-
-def logged(folder: Path) -> str:
-    return (folder / "run.log").read_text()
-
-
-def learnt(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the head, and without what BatchNorm counts even where nothing is learnt."""
-    counted = ("running_mean", "running_var", "num_batches_tracked")
-    heads = tuple(f"{head}.{kind}" for head in ("head", "fc", "classifier") for kind in ("weight", "bias"))
-    return {name: tensor for name, tensor in state.items() if not name.endswith((*counted, *heads))}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.allclose(one[name], other[name], 0, 1e-20) for name in one)
-
-
-def about(folder: Path) -> dict[str, Any]:
-    """What the weights of a run say about themselves."""
-    with safetensors.safe_open(folder / "best.safetensors", framework="pt") as file:
-        content: dict[str, Any] = json.loads(file.metadata()["finegrid"])
-    return content
-
 
 # ---- files of others
 
@@ -130,117 +97,6 @@ def test_the_content_counts_and_not_the_path(train: Door, tmp_path: Path, state:
     assert runs_after(first) == 2
 
 
-# ---- which tensors fit
-
-
-def shapes(**layers: list[int]) -> dict[str, Tensor]:
-    return {name.replace("_", "."): torch.empty(shape, device="meta") for name, shape in layers.items()}
-
-
-OWN = shapes(body_weight=[4, 3], body_bias=[4], head_weight=[2, 4], head_bias=[2])
-
-
-def test_a_head_is_taken_whole_or_not_at_all() -> None:
-    loaded = match(OWN, OWN | shapes(head_weight=[2, 9]), "head", "file")
-    assert loaded.taken == ["body.weight", "body.bias"] and loaded.fresh == ["head.weight", "head.bias"]
-    assert loaded.unused == ["head.bias", "head.weight"]
-
-
-def test_what_lies_beside_a_network_is_left_out() -> None:
-    assert match(OWN, OWN | shapes(projector_weight=[9, 9]), "head", "file").unused == ["projector.weight"]
-
-
-@pytest.mark.parametrize(
-    "state, words",
-    [
-        (shapes(head_weight=[2, 4], head_bias=[2]), r"2 of 4 tensors fit this model; body.weight \[4, 3\] is missing"),
-        (OWN | shapes(body_weight=[4, 5]), r"3 of 4 tensors fit this model; body.weight \[4, 3\] has shape \[4, 5\]"),
-        (OWN | shapes(body_2_weight=[4]), "1 of its tensors have no place in this model, the first is body.2.weight"),
-    ],
-)
-def test_another_architecture(state: dict[str, Tensor], words: str) -> None:
-    with pytest.raises(ConfigError, match=f"file: a checkpoint of another architecture: {words}"):
-        match(OWN, state, "head", "file")
-
-
-@pytest.mark.parametrize("small, large", [("resnet18", "resnet34"), ("resnet50", "resnet101"), ("swin_t", "swin_s")])
-def test_a_model_and_a_deeper_one(small: str, large: str) -> None:
-    """All tensors of the one may be among those of the other, with the same shapes."""
-    with torch.device("meta"):
-        one, other = (torchvision.models.get_model(name).state_dict() for name in (small, large))
-    head = "head" if small == "swin_t" else "fc"
-    for own, state in ((one, other), (other, one)):
-        with pytest.raises(ConfigError, match="another architecture"):
-            match(own, state, head, "file")
-    assert match(one, one, head, "file").fresh == []
-
-
-# ---- ImageNet
-
-
-def serve(folder: Path, patch: pytest.MonkeyPatch, entry: Any, state: dict[str, Tensor]) -> Path:
-    """The file of torchvision's own `entry` holds `state` and lies in a folder of ours."""
-    _check_weights.cache_clear()
-    (folder / "server").mkdir()
-    torch.save(state, folder / "server/part")
-    digest = hashlib.sha256((folder / "server/part").read_bytes()).hexdigest()[:8]
-    file = (folder / "server/part").rename(folder / f"server/model-{digest}.pth")
-    patch.setattr(entry.value, "url", file.as_uri())
-    patch.setenv("TORCH_HOME", str(folder / "torch"))
-    return file
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, Tensor]]:
-    """The file of resnet18's weights, and what is in it."""
-    torch.manual_seed(2)
-    state = dict(torchvision.models.resnet18().state_dict())
-    return serve(tmp_path, monkeypatch, torchvision.models.ResNet18_Weights.IMAGENET1K_V1, state), state
-
-
-def test_imagenet_weights(train: Door, tmp_path: Path, server: tuple[Path, dict[str, Tensor]]) -> None:
-    file, state = server
-    result = train(*FROZEN, "weights=default")
-    assert result.code == 0 and result.err == "", result
-    cached = tmp_path / "torch/hub/checkpoints" / file.name
-    assert cached.read_bytes() == file.read_bytes()
-    folder = only_run(tmp_path / "outputs")
-    assert same(learnt(load_file(folder / "best.safetensors")), learnt(state))
-    assert "IMAGENET1K_V1: took 120 of 122 tensors, all but fc.weight, fc.bias, which start fresh" in logged(folder)
-    resolved = record_of(folder)["resolved"]
-    assert (resolved["weights"], resolved["normalize"]) == ("IMAGENET1K_V1", "imagenet")
-    assert folder.parent.name.startswith("resnet18-imagenet1k_v1-")
-    assert about(folder)["preprocessing"]["mean"] == [0.485, 0.456, 0.406]
-
-    file.unlink()  # what was downloaded once is not asked for again
-    again = train(*FROZEN, "weights=imagenet1k_v1")
-    assert again.code == 0 and "finished already" in again.out
-    assert len(run_folders(tmp_path / "outputs")) == 1
-
-
-def test_imagenet_weights_under_older_names(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in the files of DenseNet, which torchvision's builder translates."""
-    torch.manual_seed(2)
-    state = dict(torchvision.models.densenet121().state_dict())
-    kept = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): t for name, t in kept.items()}
-    assert len(old.keys() - state.keys()) > 100
-    serve(tmp_path, monkeypatch, torchvision.models.DenseNet121_Weights.IMAGENET1K_V1, old)
-    result = train(*FROZEN, "model=torchvision", "model.name=densenet121", "weights=default", "data.size=32")
-    assert result.code == 0 and result.err == "", result
-    folder = only_run(tmp_path / "outputs")
-    assert same(learnt(load_file(folder / "best.safetensors")), learnt(state))
-
-
-def test_a_download_with_another_hash_is_refused(
-    train: Door, tmp_path: Path, server: tuple[Path, dict[str, Tensor]]
-) -> None:
-    server[0].write_bytes(b"not these weights")
-    result = train("weights=default")
-    assert result.code == 2 and "invalid hash value" in result.err and result.err.count("\n") == 1
-    assert not (tmp_path / "outputs").exists() and not list((tmp_path / "torch/hub/checkpoints").iterdir())
-
-
 # ---- transfer
 
 
@@ -284,32 +140,3 @@ def test_a_run_folder_as_a_checkpoint(transfer: dict[str, Path]) -> None:
     assert record_of(transfer["tuned"])["resolved"]["normalize"] == "checkpoint"
     mean = {name: about(folder)["preprocessing"]["mean"] for name, folder in transfer.items()}
     assert mean["tuned"] == mean["source"] != mean["scratch"]  # images look to it as they did before
-
-
-# ---- models of a user's own, and of torchvision's that do things their own way
-
-
-def test_a_model_of_your_own(train: Door, tmp_path: Path) -> None:
-    own = ["model=torchvision", TINY, "model.kwargs.width=4", *QUICK]
-    result = train(*own, "model.drop_path=0.3")
-    assert result.code == 2 and "tiny refuses these settings" in result.err and "drop_path" in result.err
-    result = train(*own, "model.drop_path=0.3", "model.accepts=[]")
-    assert result.code == 0, result.err
-    folder = only_run(tmp_path / "outputs")
-    assert folder.parent.name.startswith("tiny-none-")
-    assert load_file(folder / "best.safetensors")["head.weight"].shape == (10, 16)
-    assert about(folder)["model"]["_target_"] == "own_parts.tiny"
-
-
-def test_a_model_that_looks_at_numbers(train: Door, tmp_path: Path) -> None:
-    """While it is built and in its forward pass, which can't be tried without memory."""
-    result = train("model._target_=own_parts.Curious", *QUICK)
-    assert result.code == 0, result.err
-    assert record_of(only_run(tmp_path / "outputs"))["status"] == "done"
-
-
-@pytest.mark.parametrize("name", ["regnet_x_400mf", "squeezenet1_1"])
-def test_any_of_torchvisions_classifiers(train: Door, tmp_path: Path, name: str) -> None:
-    result = train("model=torchvision", f"model.name={name}", *QUICK, "data.size=32", "debug.max_steps=1")
-    assert result.code == 0, result.err
-    assert only_run(tmp_path / "outputs").parent.name.startswith(f"{name}-none-")

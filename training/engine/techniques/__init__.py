@@ -12,7 +12,7 @@ from typing import Any
 from training.config import RunConfig, need
 from training.engine.techniques.technique import Batch, EpochContext, Technique
 from training.errors import ConfigError
-from training.models.build import bind, locate
+from training.targets import bind, locate
 
 __all__ = ["Batch", "EpochContext", "Technique", "active_techniques"]
 

@@ -1,53 +1,17 @@
-"""What images there are, through open_dataset: layouts, CSV, sources of one's own, and every complaint."""
+"""Class folders and CSV files, through open_dataset: layouts, and every complaint."""
 
 import csv
-import dataclasses
-import io
 import os
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from omegaconf import OmegaConf
 from pictures import fresh as fresh
 from pictures import names, opened, problem, sizes, table, tree, write
 from PIL import Image
 
-from training.config import DataConfig
-from training.data.dataset import open_dataset
-from training.data.image_store import ImageStore
-from training.errors import ConfigError
-
 TRASHNET = Path(os.environ.get("FINEGRID_TRASHNET", ROOT.parent / "shared/data/trashnet"))
-
-
-# ---- the embedded set and the real one
-
-
-def test_digits_are_the_whole_set_upright_and_split_once() -> None:
-    digits = open_dataset(DataConfig())
-    assert len(digits.names) == 1797 and digits.names[1] == "digit-0001"
-    assert digits.classes == tuple("0123456789")
-    assert digits.drawn == ("train", "val", "test") and digits.skipped == () and digits.paths is None
-    indices = np.concatenate(list(digits.split.values()))
-    assert sorted(indices) == list(range(1797))
-    assert np.asarray(digits.load(0)).max() == 239 and digits.load(0).size == (8, 8)  # 15 of 16, on a scale of 255
-    for share, split in ((0.7, "train"), (0.15, "val"), (0.15, "test")):
-        for label in range(10):
-            exact = share * np.sum(digits.labels == label)
-            assert abs(np.sum(digits.labels[digits.split[split]] == label) - exact) <= 1
-
-
-@pytest.mark.parametrize("key, value", [("root", "/somewhere"), ("csv", "a.csv")])
-def test_digits_do_not_swallow_the_path_of_a_folder(key: str, value: str) -> None:
-    values: dict[str, Any] = {key: value}
-    with pytest.raises(ConfigError, match=f"did you mean data=folder data.{key}={value}"):
-        open_dataset(dataclasses.replace(DataConfig(), **values))
 
 
 @pytest.mark.skipif(not TRASHNET.is_dir(), reason=f"no TrashNet photographs in {TRASHNET} (FINEGRID_TRASHNET=FOLDER)")
@@ -56,14 +20,7 @@ def test_trashnet() -> None:
     assert sizes(trashnet) == (592, 148, 147)
     assert trashnet.classes == ("cardboard", "glass", "metal", "paper", "plastic", "trash")
     assert trashnet.drawn == ()
-    assert trashnet.where(0).endswith(trashnet.names[0]) and trashnet.names[0].startswith("test/cardboard/")
-
-
-@pytest.mark.parametrize("choice", ["digits", "folder"])
-def test_config_files_fit_the_schema(choice: str) -> None:
-    values: Any = OmegaConf.to_container(OmegaConf.load(ROOT / f"conf/data/{choice}.yaml"))
-    config = DataConfig(**values)
-    assert config._target_ == f"training.sources.{choice}"
+    assert trashnet.path_or_name(0).endswith(trashnet.names[0]) and trashnet.names[0].startswith("test/cardboard/")
 
 
 # ---- layouts
@@ -221,166 +178,3 @@ def test_complaints_about_what_is_in_the_folder(tmp_path: Path) -> None:
     twice = {f"{split}/{label}": 1 for split in ("train", "val", "valid") for label in "ab"}
     assert "val/, valid/" in problem(tree(tmp_path / "twice", twice))
     assert "one class only, a:" in problem(tree(tmp_path / "single", {"a": 5}))
-
-
-def test_complaints_about_classes(tmp_path: Path) -> None:
-    given = {f"{split}/{label}": 2 for split in ("train", "val", "test") for label in "ab"}
-    message = problem(tree(tmp_path / "differ", given | {"train/dog": 1, "test/wolf": 1}))
-    assert "train and test have different classes" in message
-    assert "only in train: dog; only in test: wolf" in message
-    message = problem(tree(tmp_path / "hollow", given | {"val/b": 0}))
-    assert "class without images in val: b" in message and str(tmp_path / "hollow") in message
-    assert "class without images: c" in problem(tree(tmp_path / "alone", {"a": 3, "b": 3, "c": 0}))
-    message = problem(tree(tmp_path / "few", {"cat": 9, "dog": 2}))
-    assert "class dog has 2 image(s)" in message and "needs 3 or more" in message
-
-
-# ---- bad images
-
-
-def truncated(path: Path) -> None:
-    stream = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(stream, "JPEG")
-    path.write_bytes(stream.getvalue()[: len(stream.getvalue()) // 2])
-
-
-def text(path: Path) -> None:
-    path.write_text("<html>404 not found</html>")
-
-
-def postscript(path: Path) -> None:
-    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n9 9 lineto\n%%EOF\n")
-
-
-@pytest.mark.parametrize(
-    "spoil, why",
-    [
-        (truncated, "truncated"),
-        (text, "not an image"),
-        (Path.touch, "not an image"),
-        (postscript, "not an image that"),  # Pillow would hand it to Ghostscript, a program that it can program
-    ],
-)
-def test_a_bad_image_is_found_before_training(tmp_path: Path, spoil: Callable[[Path], None], why: str) -> None:
-    tree(tmp_path, {"a": 4, "b": 4})
-    spoil(tmp_path / "a/x.jpg")
-    message = problem(tmp_path)
-    assert str(tmp_path / "a/x.jpg") in message and why in message and "data.on_bad=skip" in message
-    assert "more bad" not in message
-    text(tmp_path / "b/y.jpg")
-    text(tmp_path / "b/z.jpg")
-    assert "and 2 more bad images" in problem(tmp_path)
-
-
-def test_skipping_bad_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tree(tmp_path, {"a": 4, "b": 4})
-    clean = opened(tmp_path)
-    truncated(tmp_path / "a/0005.jpg")
-    dataset = opened(tmp_path, on_bad="skip")
-    assert dataset.skipped == ("a/0005.jpg",) and "a/0005.jpg" in caplog.text
-    assert dataset.names == clean.names and dataset.fingerprint == clean.fingerprint
-    assert np.array_equal(np.asarray(dataset.load(4)), np.asarray(Image.open(dataset.where(4))))
-    for image in (tmp_path / "b").iterdir():
-        text(image)
-    message = problem(tmp_path, on_bad="skip")
-    assert "class without images: b" in message and "without its 5 bad images" in message
-
-
-def test_a_decompression_bomb_is_a_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (Image.MAX_IMAGE_PIXELS or 0) > 200e6  # photographs of today's phones pass
-    tree(tmp_path, {"a": 4, "b": 4})
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert "a/000.png: DecompressionBombError" in problem(tmp_path)
-
-
-# ---- sources of one's own
-
-MINE = """
-from pathlib import Path
-import numpy as np
-from PIL import Image
-from training.data.sources import Source
-
-def grey(config):
-    values = range(config.kwargs.get("first", 0), 12)
-    names = tuple(f"{value:02}" for value in reversed(values))
-    load = lambda index: Image.new("L", (4, 4), config.kwargs.get("shade", 20) * int(names[index]))
-    return Source(("even", "odd"), names, np.array([int(name) % 2 for name in names]), None, load)
-
-def failing(config):
-    return config.kwargs["missing"]
-
-def no_source(config):
-    return 3
-
-def two(config, other):
-    return None
-
-def twice(config):
-    return Source(("a", "b"), ("x", "x"), np.array([0, 1]), None, None)
-
-def beyond(config):
-    return Source(("a", "b"), ("x", "y"), np.array([0, 2]), None, None)
-
-def short(config):
-    return Source(("a", "b"), ("x", "y"), np.array([0]), None, None)
-
-def dev(config):
-    return Source(("a", "b"), ("x", "y"), np.array([0, 1]), np.array(["train", "dev"]), None)
-
-def broken(config):
-    source = grey(config)
-    def load(index):
-        if source.names[index] == "05":
-            raise ValueError("no such slice")
-        return source.load(index)
-    return Source(source.classes, source.names, source.labels, None, load)
-"""
-
-
-@pytest.fixture
-def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_source.py").write_text(MINE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_source", raising=False)
-
-
-@pytest.mark.usefixtures("mine")
-def test_a_source_of_your_own() -> None:
-    dataset = opened(_target_="my_source.grey", kwargs={"first": 2})
-    assert dataset.names == tuple(f"{value:02}" for value in range(2, 12))  # whatever order it came in
-    assert dataset.labels.tolist() == [0, 1] * 5 and dataset.labels.dtype == np.int64
-    assert dataset.load(1).getpixel((0, 0)) == 60
-    pixels = ImageStore(dataset, DataConfig(size=8)).batch(np.array([1, 9]))
-    assert pixels[:, 0, 0, 0].tolist() == [60, 220]
-    other = opened(_target_="my_source.grey", kwargs={"first": 2, "shade": 19})
-    assert dataset.names == other.names and dataset.fingerprint != other.fingerprint
-
-
-@pytest.mark.usefixtures("mine")
-def test_complaints_about_a_source_of_your_own() -> None:
-    assert "no_such_module" in problem(_target_="no_such_module.function")
-    assert "nothing" in problem(_target_="my_source.nothing")
-    assert "expected module.function" in problem(_target_="not a name")
-    assert "returned int, expected training.sources.Source" in problem(_target_="my_source.no_source")
-    assert "other" in problem(_target_="my_source.two")
-    line = MINE.splitlines().index('    return config.kwargs["missing"]') + 1
-    assert f"my_source.py, line {line})" in problem(_target_="my_source.failing")
-    Path(sys.path[0], "my_typo.py").write_text("def x(:")
-    assert "SyntaxError" in problem(_target_="my_typo.x")
-    assert "x is there 2 times" in problem(_target_="my_source.twice")
-    assert "2, expected an index into its 2 classes" in problem(_target_="my_source.beyond")
-    assert "labels: expected one for each of 2 names" in problem(_target_="my_source.short")
-    assert "dev, expected train, val or test" in problem(_target_="my_source.dev")
-    assert "05: ValueError no such slice" in problem(_target_="my_source.broken")
-    assert opened(_target_="my_source.broken", on_bad="skip").skipped == ("05",)
-
-
-def test_the_same_picture_in_train_and_test_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root = tree(tmp_path, {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2, "test/a": 3, "test/b": 3})
-    assert opened(root).shared == {"val": 0, "test": 0}
-    shutil.copy(root / "train/a/001.png", root / "test/a/copied.png")
-    shutil.copy(root / "train/b/002.png", root / "test/b/copied.png")
-    with caplog.at_level("WARNING"):
-        assert opened(root).shared == {"val": 0, "test": 2}
-    assert "2 of the test images are in train too" in caplog.text

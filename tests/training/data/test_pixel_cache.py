@@ -105,7 +105,7 @@ def test_the_oldest_goes_when_room_is_needed(tmp_path: Path) -> None:
 
 def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = opened(tree(tmp_path / "images", {"a": 12, "b": 12}))
-    lost = Path(data.where(7))
+    lost = Path(data.path_or_name(7))
     content = lost.read_bytes()
     lost.unlink()
     with pytest.raises(BadImage, match=str(lost)):

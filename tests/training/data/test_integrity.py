@@ -1,4 +1,4 @@
-"""Splits, fingerprint, and the cache of what was checked, through open_dataset."""
+"""The fingerprint of images, and the cache of what was checked, through open_dataset."""
 
 import json
 import os
@@ -7,48 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import ROOT
-from pictures import cache_files, names, opened, problem, table, tree, write
+from pictures import cache_files, opened, problem, table, tree, write
 from pictures import fresh as fresh
 from PIL import Image
 
-from training.config import DataConfig
-from training.data.dataset import open_dataset
 from training.data.decoding import load_image
-from training.data.splits import draw
-
-# ---- splits
-
-
-def test_a_draw_is_exact_disjoint_and_stays_the_same_for_ever() -> None:
-    labels = np.repeat([0, 1, 2, 3], [100, 40, 20, 3])
-    parts = draw(labels, {"val": 0.25, "test": 0.1}, seed=7)
-    assert sorted(np.concatenate(list(parts.values()))) == list(range(163))
-    assert np.bincount(labels[parts["train"]]).tolist() == [65, 26, 13, 1]
-    assert np.bincount(labels[parts["val"]]).tolist() == [25, 10, 5, 1]
-    assert np.bincount(labels[parts["test"]]).tolist() == [10, 4, 2, 1]
-    assert all((np.diff(part) > 0).all() for part in parts.values())
-    assert parts["test"].tolist() == [1, 16, 19, 27, 58, 68, 76, 77, 81, 84, 106, 113, 114, 131, 142, 156, 160]
-
-
-def test_halves_go_in_turn_to_each_split() -> None:
-    parts = draw(np.repeat(np.arange(10), 10), {"val": 0.15, "test": 0.15}, seed=0)
-    assert [len(part) for part in parts.values()] == [70, 15, 15]
-
-
-def test_split_seed_alone_decides(tmp_path: Path) -> None:
-    tree(tmp_path, {"a": 20, "b": 20})
-    first, second = opened(tmp_path, split_seed=0), opened(tmp_path, split_seed=1)
-    np.random.seed(5)
-    again = opened(tmp_path, split_seed=0, size=64)
-    assert names(first, "test") == names(again, "test") != names(second, "test")
-    assert first.fingerprint == second.fingerprint
-    assert "data.split_seed=-1" in problem(tmp_path, split_seed=-1)
-
-
-# ---- fingerprint and cache
 
 
 def test_fingerprint_knows_content_labels_names_and_splits(tmp_path: Path) -> None:
@@ -134,7 +99,7 @@ def test_what_was_checked_before_an_interruption_is_kept(tmp_path: Path, monkeyp
             raise KeyboardInterrupt
         return load_image(path)
 
-    monkeypatch.setattr("training.data.sources.load_image", load)
+    monkeypatch.setattr("training.data.image_folder.load_image", load)
     with pytest.raises(KeyboardInterrupt):
         opened(tmp_path)
     (file,) = cache_files()
@@ -169,14 +134,3 @@ def test_processes_may_check_the_same_images_at_once(tmp_path: Path) -> None:
     assert outputs == {opened(tmp_path).fingerprint}
     (file,) = cache_files()  # and no halves
     assert len(json.loads(file.read_text())) == 80
-
-
-def test_opening_twice_gives_the_same_object(tmp_path: Path) -> None:
-    config = DataConfig(_target_="training.sources.folder", root=str(tree(tmp_path, {"a": 4, "b": 4})))
-    assert open_dataset(config) is open_dataset(DataConfig(**vars(config)))
-
-
-def test_neither_torch_nor_hydra_is_imported() -> None:
-    modules = "training.data.dataset, training.data.decoding"
-    code = f"import sys, {modules}; print({{'torch', 'hydra', 'sklearn'}} & set(sys.modules))"
-    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"

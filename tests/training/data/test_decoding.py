@@ -1,7 +1,5 @@
-"""Any image to upright RGB of one size, and the store that keeps them."""
+"""Any image to upright RGB of one size."""
 
-import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,8 @@ from pictures import opened, tree
 from PIL import ExifTags, Image
 
 from training.config import DataConfig
-from training.data import parallel
-from training.data.dataset import Dataset
 from training.data.decoding import load_image, stored, to_rgb
 from training.data.image_store import ImageStore
-
-# ---- any image to upright RGB
 
 
 def colour(image: Image.Image) -> tuple[int, ...]:
@@ -201,70 +195,3 @@ def test_shrinking_does_not_alias() -> None:
 
 def test_a_panorama_of_one_pixel_height_is_no_problem() -> None:
     assert stored(Image.new("RGB", (60000, 1)), DataConfig(size=224, resize="crop")).shape == (256, 256, 3)
-
-
-# ---- the store
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    return opened(tree(tmp_path / "images", {"a": 12, "b": 12}))
-
-
-def test_a_store_gives_the_same_with_and_without_memory(dataset: Dataset) -> None:
-    config, indices = DataConfig(size=16), np.array([5, 3, 3, 20])
-    kept, bare = (ImageStore(dataset, DataConfig(size=16, cache=kind)) for kind in ("memory", "none"))
-    disk = ImageStore(dataset, DataConfig(size=16, cache="disk"))
-    expected = np.stack([stored(dataset.load(index), config) for index in indices])
-    for _ in range(2):
-        for store in (kept, bare, disk):
-            batch = store.batch(indices)
-            assert batch.dtype == np.uint8 and batch.shape == (4, 16, 16, 3)
-            assert np.array_equal(batch, expected)
-            batch[:] = 0  # a copy: the store is not harmed
-    assert kept.batch(np.array([], dtype=np.int64)).shape == (0, 16, 16, 3)
-    assert bare.batch(np.array([], dtype=np.int64)).shape == (0, 16, 16, 3)
-
-
-def test_what_is_in_memory_needs_no_file_and_a_lost_file_is_named(dataset: Dataset) -> None:
-    kept, bare = (ImageStore(dataset, DataConfig(size=16, cache=kind)) for kind in ("memory", "none"))
-    before = kept.batch(np.arange(10))
-    for index in (4, 15):
-        Path(dataset.where(index)).unlink()
-    assert np.array_equal(kept.batch(np.arange(10)), before)
-    for store, index in ((kept, 15), (bare, 4)):
-        with pytest.raises(OSError, match=rf"{dataset.where(index)}: no such file"):
-            store.batch(np.arange(10) if index == 4 else np.array([14, 15]))
-
-
-def test_the_limit_of_memory_counts_the_whole_set(dataset: Dataset) -> None:
-    exact = 24 * 16 * 16 * 3 / 1e9
-    assert ImageStore(dataset, DataConfig(size=16, cache="memory", memory_gb=exact))._pixels is not None
-    assert ImageStore(dataset, DataConfig(size=16, cache="memory", memory_gb=exact * 0.99))._pixels is None
-
-
-@pytest.mark.parametrize("kind", ["memory", "disk", "none"])
-def test_mean_and_std(dataset: Dataset, kind: Any) -> None:
-    store = ImageStore(dataset, DataConfig(size=16, cache=kind))
-    indices = np.arange(2, 20)
-    pixels = store.batch(indices).astype(np.float64).reshape(-1, 3) / 255
-    mean, std = store.mean_std(indices)
-    assert mean == pytest.approx(pixels.mean(0), abs=1e-12) and std == pytest.approx(pixels.std(0), abs=1e-12)
-    assert store.mean_std(indices[::-1]) == (mean, std)  # to the last bit
-    assert store.mean_std(indices[:5]) != (mean, std)
-
-
-def test_threads_keep_the_order_and_show_a_bar_on_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    shown = {}
-    monkeypatch.setattr(parallel, "PATIENCE", 0)
-    monkeypatch.setattr(parallel, "CHUNK", 7)
-    for kind in (Terminal, io.StringIO):
-        stream = kind()
-        monkeypatch.setattr(sys, "stderr", stream)
-        assert parallel.in_threads(lambda number: number * 2, range(50), "doubling") == list(range(0, 100, 2))
-        shown[kind] = stream.getvalue()
-    assert "doubling" in shown[Terminal] and "50/50" in shown[Terminal] and shown[io.StringIO] == ""

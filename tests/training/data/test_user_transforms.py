@@ -15,7 +15,7 @@ from pictures import opened
 from training.config import AugmentConfig, DataConfig
 from training.data.batches import Batches, Preprocessing
 from training.data.image_store import ImageStore
-from training.data.own_transform import OwnTransform
+from training.data.user_transforms import UserTransforms
 from training.device import Compute
 
 pytestmark = pytest.mark.slow
@@ -137,7 +137,7 @@ def test_mistakes_are_told_before_the_run(train: Door, tmp_path: Path, own: str,
 
 
 def test_the_place_in_the_training_set_counts_not_how_many_there_are() -> None:
-    own = OwnTransform([{"_target_": "my_transforms.loud", "scale": 60}])
+    own = UserTransforms([{"_target_": "my_transforms.loud", "scale": 60}])
     images = torch.zeros((5, 3, 4, 4), dtype=torch.uint8)
     whole = own(images, 3, 2, np.arange(5))
     assert torch.equal(own(images[:2], 3, 2, np.array([4, 1])), whole[[4, 1]])

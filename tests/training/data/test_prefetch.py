@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from training.data.prefetch import ahead
+from training.data.prefetch import prefetch
 
 
 def test_the_same_items_and_no_more_than_asked_for_are_held() -> None:
@@ -15,7 +15,7 @@ def test_the_same_items_and_no_more_than_asked_for_are_held() -> None:
             made.append(number)
             yield number
 
-    stream = ahead(items(), depth=3)
+    stream = prefetch(items(), depth=3)
     for number in range(10):
         assert next(stream) == number
         assert len(made) <= number + 4
@@ -27,7 +27,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         yield 1
         raise OSError("broken")
 
-    stream = ahead(items())
+    stream = prefetch(items())
     assert next(stream) == 1
     with pytest.raises(OSError, match="broken"):
         next(stream)

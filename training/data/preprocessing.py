@@ -1,0 +1,42 @@
+"""From a stored image to what the network sees: the centre, in numbers of mean 0 and standard deviation 1."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Triple = tuple[float, float, float]  # red, green, blue
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`size` in px. `mean` and `std` are per channel, on a scale of 0 to 1."""
+
+    size: int
+    mean: Triple
+    std: Triple
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, S, S] to float32 of the same shape. Line by line, red, green and blue by turns as they lie in
+        memory, so that a CPU works on long rows."""
+        width = images.shape[3]
+        mean, std = to_device(torch.tensor([self.mean, self.std]).mul(255).repeat(1, width), images.device)
+        lines = images.permute(0, 2, 3, 1).flatten(2).float().sub_(mean).div_(std)
+        return lines.view(*lines.shape[:2], width, 3).permute(0, 3, 1, 2)
+
+    def plain(self, images: Tensor) -> Tensor:
+        """uint8 [B, 3, S, S] to float32 [B, 3, size, size]: the centre, normalized."""
+        return self.normalize(centre(images, self.size))
+
+
+def centre(images: Tensor, size: int) -> Tensor:
+    """The middle `size` x `size` of square images."""
+    start = (images.shape[-1] - size) // 2
+    return images if start == 0 else images[..., start : start + size, start : start + size]
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copies to a GPU go through pinned memory: others would wait for all the work that is queued there."""
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
