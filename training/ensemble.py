@@ -25,9 +25,17 @@ from scipy.special import softmax
 from training.config import need
 from training.engine.metrics import Predictions, summarize
 from training.errors import ConfigError
-from training.finished.finished_runs import Member, Stored, done_runs, largest, read_predictions, some, warn
+from training.finished.finished_runs import (
+    FinishedRun,
+    StoredPredictions,
+    done_runs,
+    first_names,
+    largest_group,
+    read_predictions,
+    warn,
+)
 from training.progress import bar
-from training.record import predictions_file, write_json, write_whole
+from training.run_folder import predictions_file, write_json, write_whole
 
 SIZE = 50  # runs in an ensemble, one counted as often as it was taken
 FILE = "ensemble.json"
@@ -74,11 +82,11 @@ def choose(probabilities: Sequence[np.ndarray], labels: np.ndarray, size: int) -
     return Chosen(counts.tolist(), initial, [100 * right / len(labels) for (right, _), _ in path])
 
 
-def candidates(folder: Path) -> tuple[list[tuple[Member, Stored]], list[Member]]:
+def candidates(folder: Path) -> tuple[list[tuple[FinishedRun, StoredPredictions]], list[FinishedRun]]:
     """The done runs of a sweep with their val predictions, the best first, and those that can't go with them: of other
     images, labels or classes, or without predictions. Raises ConfigError."""
     members = done_runs(folder)
-    val: dict[str, Stored] = {}
+    val: dict[str, StoredPredictions] = {}
     for member in members:
         try:
             val[member.name] = read_predictions(member.folder, "val")
@@ -87,18 +95,18 @@ def candidates(folder: Path) -> tuple[list[tuple[Member, Stored]], list[Member]]
     there = [member for member in members if member.name in val]
     need(bool(there), f"{folder}: no run in it has predictions of the val images")
 
-    def key(member: Member) -> tuple[object, ...]:
+    def key(member: FinishedRun) -> tuple[object, ...]:
         stored = val[member.name]
-        return *member.images, stored.images, stored.logits.shape
+        return *member.same_data, stored.image_hash, stored.logits.shape
 
-    kept = largest(there, key)
+    kept = largest_group(there, key)
     others = [member for member in there if member not in kept]
     if others:
-        warn(f"left out, as they are of other images, splits or classes than the rest: {some(others)}")
+        warn(f"left out, as they are of other images, splits or classes than the rest: {first_names(others)}")
     return [(member, val[member.name]) for member in kept], [member for member in members if member not in kept]
 
 
-def probabilities_of(stored: Stored) -> np.ndarray:
+def probabilities_of(stored: StoredPredictions) -> np.ndarray:
     """float32 [N, classes]: of many runs they fill the memory."""
     shares: np.ndarray = softmax(stored.logits.astype(np.float64), axis=1).astype(np.float32)
     return shares
@@ -111,11 +119,11 @@ def mean_of(parts: Sequence[np.ndarray], counts: Sequence[int]) -> np.ndarray:
     return logits
 
 
-def read_test(members: Sequence[Member]) -> list[Stored]:
+def read_test(members: Sequence[FinishedRun]) -> list[StoredPredictions]:
     """Of each run. Raises ConfigError unless all are of the same images and labels."""
     found = [read_predictions(member.folder, "test") for member in members]
     for member, stored in zip(members, found, strict=True):
-        ok = stored.images == found[0].images and stored.logits.shape == found[0].logits.shape
+        ok = stored.image_hash == found[0].image_hash and stored.logits.shape == found[0].logits.shape
         file = member.folder / predictions_file("test")
         need(ok, f"{file}: other test images or labels than those of {members[0].name}, on the same data")
     return found
@@ -125,15 +133,15 @@ def read_test(members: Sequence[Member]) -> list[Stored]:
 class Made:
     """Candidates, which of them were chosen, and the predictions of the three that are compared, by split."""
 
-    members: list[Member]
+    members: list[FinishedRun]
     chosen: Chosen
-    ensemble: dict[str, Stored]
-    single: dict[str, Stored]
-    average: dict[str, Stored]
+    ensemble: dict[str, StoredPredictions]
+    single: dict[str, StoredPredictions]
+    average: dict[str, StoredPredictions]
     accuracies: list[tuple[float, float]]  # val and test of each candidate, in per cent
 
 
-def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
+def make(runs: list[tuple[FinishedRun, StoredPredictions]], size: int) -> Made:
     """Choose on val, then read test. Raises ConfigError."""
     labels = runs[0][1].labels
     runs = sorted(runs, key=lambda run: score(softmax(run[1].logits.astype(np.float64), axis=1), labels), reverse=True)
@@ -144,8 +152,11 @@ def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
     shares["test"] = [probabilities_of(stored) for stored in test]
     first = {"val": val[0], "test": test[0]}
 
-    def of(counts: Sequence[int]) -> dict[str, Stored]:
-        return {split: Stored(one.names, one.labels, mean_of(shares[split], counts)) for split, one in first.items()}
+    def of(counts: Sequence[int]) -> dict[str, StoredPredictions]:
+        return {
+            split: StoredPredictions(one.names, one.labels, mean_of(shares[split], counts))
+            for split, one in first.items()
+        }
 
     accuracies = [
         (100 * float(v.correct.mean()), 100 * float(t.correct.mean())) for v, t in zip(val, test, strict=True)
@@ -154,13 +165,13 @@ def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
     return Made(members, chosen, of(chosen.counts), single, of([1] * len(members)), accuracies)
 
 
-def figures(made: Made, left_out: Sequence[Member]) -> dict[str, Any]:
+def figures(made: Made, left_out: Sequence[FinishedRun]) -> dict[str, Any]:
     """What ensemble.json says; accuracies in per cent."""
     from training.finished.paired import compare, interval
 
-    classes = tuple(made.members[0].record["data"]["classes"])
+    classes = tuple(made.members[0].record.data.classes or ())
 
-    def told(predictions: dict[str, Stored]) -> dict[str, Any]:
+    def told(predictions: dict[str, StoredPredictions]) -> dict[str, Any]:
         summaries = {split: summarize(_with_loss(stored), classes) for split, stored in predictions.items()}
         return summaries | {"test_95": interval(predictions["test"].correct)}
 
@@ -180,11 +191,11 @@ def figures(made: Made, left_out: Sequence[Member]) -> dict[str, Any]:
         "against_best_single": compare(made.ensemble["test"].correct, made.single["test"].correct),
         "selection": asdict(made.chosen) | {"candidates": [member.name for member in made.members]},
         "left_out": [member.name for member in left_out],
-        "data": {key: single.record["data"][key] for key in ("fingerprint", "classes")},
+        "data": {"fingerprint": single.record.data.fingerprint, "classes": list(classes)},
     }
 
 
-def _with_loss(stored: Stored) -> Predictions:
+def _with_loss(stored: StoredPredictions) -> Predictions:
     loss = -score(np.exp(stored.logits.astype(np.float64)), stored.labels)[1]
     return Predictions(stored.labels, stored.logits, loss)
 

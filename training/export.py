@@ -11,7 +11,7 @@ where it doesn't answer as the run did, nothing is kept. Its latency is measured
 import argparse
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from training.config import DataConfig, TrainerConfig, need
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
 from training.progress import bar
-from training.record import EXPORTS, RECORD, RunInUse, lock, predictions_file, read_record, replacing, write_json
+from training.record import Record, read_record, to_keys, write_record
+from training.run_folder import EXPORTS, RunInUse, lock, predictions_file, replacing
 
 # How far a score may be from the run's own, as a share of the largest of those. A file computes in fp32, so what a run
 # rounded to 8 bits (bf16) or 11 (fp16, and the convolutions of fp32 on a GPU: tf32) shows here.
@@ -50,7 +51,7 @@ class Agreement:
     ties: int
 
 
-def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
+def known_answers(folder: Path, record: Record, classes: int) -> Known:
     """The val images of a run and its predictions. Raises ConfigError where they are not what they were."""
     from training.data.dataset import open_dataset
     from training.data.image_store import ImageStore
@@ -59,7 +60,7 @@ def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"].tolist(), content["label"], content["logits"]
-        config = DataConfig(**record["config"]["data"])
+        config = DataConfig(**(record.config or {})["data"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{file}: can't be read, and without it no export can be checked: {error}") from error
     except TypeError as error:
@@ -70,7 +71,7 @@ def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
         dataset = open_dataset(config)
     except ConfigError as error:
         raise ConfigError(f"the export is checked on the run's val images, which can't be read: {error}") from error
-    same = dataset.fingerprint == record["data"]["fingerprint"]
+    same = dataset.fingerprint == record.data.fingerprint
     need(same, f"{folder}: the images have changed since this run, so no export can be checked against its predictions")
     where = {name: index for index, name in enumerate(dataset.names)}
     strange = [name for name in names if name not in where]
@@ -105,9 +106,9 @@ def compare(answer: Any, known: Known, rounding: str) -> Agreement:
     return Agreement(len(rows), difference, allowed, int((own != other).sum()))
 
 
-def rounding_of(record: dict[str, Any], device: str) -> str:
+def rounding_of(record: Record, device: str) -> str:
     """The key of TOLERANCE: how a run, or what its export is checked on, rounds."""
-    precision, used = str(record["resolved"]["precision"]), str(record["resolved"]["device"])
+    precision, used = str(record.resolved.precision), str(record.resolved.device)
     gpu = used.startswith("cuda") or device.startswith("cuda")
     return "tf32" if precision == "fp32" and gpu else precision
 
@@ -123,8 +124,8 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
     trained = load_run(folder, "cpu")
     need(not out.is_dir(), f"--out {out}: a folder; expected the name of a file")
     with lock(folder, wait_s=2):
-        record = read_record(folder) or {}
-        need(record.get("status") == "done", f"{folder}: not a finished run")
+        record = read_record(folder) or Record()
+        need(record.status == "done", f"{folder}: not a finished run")
         known = known_answers(folder, record, len(trained.classes))
         asked, threads = resolve_compute(TrainerConfig(precision="fp32")).device, resolve_threads("auto")
         with replacing(out) as part:
@@ -145,7 +146,7 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
             "to": kind,
             "file": out.name if out.parent.resolve() == folder.resolve() else str(out.resolve()),
             "bytes": out.stat().st_size,
-            "latency_ms": latency,
+            "latency_ms": to_keys(latency),
             "device": device,
             "device_name": describe(device),
             "threads": threads,
@@ -154,8 +155,8 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
             "allowed_difference": agreement.allowed,
             "ties": agreement.ties,
         }
-        others = [one for one in record.get("exports", []) if (one["to"], one["file"]) != (kind, entry["file"])]
-        write_json(folder / RECORD, record | {"exports": [*others, entry]})
+        others = [one for one in record.exports or [] if (one["to"], one["file"]) != (kind, entry["file"])]
+        write_record(folder, replace(record, exports=[*others, entry]))
     return entry
 
 

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from training.config import RunConfig
+from training.names import model_name, short_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,19 +77,11 @@ def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, facts:
         del content[key]
 
 
-def short_name(target: str | None) -> str:
-    """What people call an optimizer or schedule: adamw, onecycle, none."""
-    if target is None:
-        return "none"
-    name = target.rpartition(".")[2]
-    return name.removesuffix("LR").removesuffix("Annealing").lower() or name
-
-
 def slug(config: RunConfig, facts: Facts) -> str:
     """The readable half of a run folder's name. It starts with the model."""
     lr = config.optimizer.lr  # a number, or auto
     parts = [
-        config.model.called.rpartition(".")[2],
+        model_name(config.model._target_, config.model.name),
         facts.weights.replace(":", "-").lower(),
         short_name(config.optimizer._target_),
         f"lr{lr if isinstance(lr, str) else format(lr, 'g')}",

@@ -14,7 +14,7 @@ import numpy as np
 
 from training.config import need
 from training.engine.lr_range_test import CURVE, HIGH, LOW, STEPS, RangeTest, as_csv, range_test
-from training.record import write_whole
+from training.run_folder import write_whole
 
 WIDTH, HEIGHT = 72, 14  # characters, of the curve in a terminal
 

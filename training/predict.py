@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from training.config import DataConfig, ModelConfig, TrainerConfig, need
 from training.errors import ConfigError
 from training.progress import bar
-from training.record import BEST, write_whole
+from training.run_folder import BEST, write_whole
 
 if TYPE_CHECKING:
     from training.data.batches import Preprocessing

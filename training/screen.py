@@ -21,7 +21,8 @@ from training.config import RunConfig, need
 from training.data.dataset import open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.record import write_whole
+from training.names import model_name
+from training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from training.screening.features import Features
@@ -139,7 +140,7 @@ def row(one: Screened) -> dict[str, Any]:
     config, verdict = one.candidate.prepared.config, one.verdict
     return {
         "candidate": one.candidate.label,
-        "model": config.model.called,
+        "model": model_name(config.model._target_, config.model.name),
         "weights": config.weights.source,
         "weights_resolved": one.candidate.prepared.facts.weights,
         "probe_val_acc": round(100 * verdict.share, 4),

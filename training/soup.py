@@ -17,16 +17,28 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import need
 from training.errors import ConfigError
-from training.finished.finished_runs import Member, done_runs, key_of, largest, warn
+from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
 from training.progress import bar
-from training.record import BEST, CONFIG, MISTAKES, RECORD, read_record, write_json, write_whole
+from training.record import (
+    Record,
+    Scores,
+    Times,
+    from_keys,
+    read_record,
+    timestamp,
+    to_keys,
+    write_beginning,
+    write_record,
+)
+from training.record import Soup as SoupRecord
+from training.run_folder import BEST, MISTAKES, write_json, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +57,7 @@ NO_SHAPE = {"drop_path", "dropout", "accepts", "weights"}  # of a model's config
 class Soup:
     """The mean of some runs' weights: `total` in float64, and what is no float from the first."""
 
-    members: list[Member]
+    members: list[FinishedRun]
     first: "dict[str, Tensor]"
     total: "dict[str, Tensor]"
     val_acc: float  # per cent
@@ -62,17 +74,17 @@ def mean(total: "dict[str, Tensor]", count: int, first: "dict[str, Tensor]") -> 
     return {name: (total[name] / count).to(one.dtype) if name in total else one for name, one in first.items()}
 
 
-def group(members: list[Member], where: Path, model: str | None) -> list[Member]:
+def group(members: list[FinishedRun], where: Path, model: str | None) -> list[FinishedRun]:
     """The largest group of runs that can be averaged, the best first. Raises ConfigError."""
     if model is not None:
-        names = sorted({called(member) for member in members})
-        members = [member for member in members if model in (called(member), member.config.model.called)]
+        names = sorted({str(member.record.settings.model) for member in members})
+        members = [member for member in members if model in (member.record.settings.model, member.config.model.called)]
         need(bool(members), f"--model {model}: no finished runs of it in {where}; there are {', '.join(names)}")
-    started = [member for member in members if member.record["resolved"]["weights"] != "none"]
+    started = [member for member in members if member.record.resolved.weights != "none"]
     need(bool(started), f"{where}: every finished run has weights=none, which makes no soup: {WHY}")
     there = [member for member in started if (member.folder / BEST).is_file()]
     need(bool(there), f"{where}: no {BEST} in its run folders")
-    found = largest(there, kin)
+    found = largest_group(there, kin)
     enough = len(found) > 1
     need(enough, f"{where}: no two finished runs share model, starting weights, images and preprocessing: no soup")
     others = len(members) - len(found)
@@ -81,32 +93,27 @@ def group(members: list[Member], where: Path, model: str | None) -> list[Member]
     return found
 
 
-def called(member: Member) -> str:
-    """The model's name, without the module of one of your own."""
-    return member.config.model.called.rpartition(".")[2]
-
-
-def kin(member: Member) -> tuple[object, ...]:
+def kin(member: FinishedRun) -> tuple[object, ...]:
     """What has to agree: architecture, starting point, images, and how they come to the network."""
-    data, resolved = member.config.data, member.record["resolved"]
-    model = {name: value for name, value in member.record["config"]["model"].items() if name not in NO_SHAPE}
+    data, resolved = member.config.data, member.record.resolved
+    model = {name: value for name, value in asdict(member.config.model).items() if name not in NO_SHAPE}
     return (
-        *member.images,
-        key_of(model),
-        resolved["weights"],
-        resolved["normalize"],
+        *member.same_data,
+        comparable(model),
+        resolved.weights,
+        resolved.normalize,
         data.size,
         data.stored,
         data.resize,
     )
 
 
-def choose(members: Sequence[Member], rebuilt: "Rebuilt") -> Soup:
+def choose(members: Sequence[FinishedRun], rebuilt: "Rebuilt") -> Soup:
     """Choose on val. `members`: the best by val first. Raises ConfigError."""
     started, first = datetime.now(UTC), rebuilt.weights_of(members[0])
     total = {name: one.double() for name, one in first.items() if one.is_floating_point()}
     soup = Soup([members[0]], first, total, rebuilt.evaluate(first, "val").accuracy, started)
-    known = float(members[0].record["val"]["acc"])
+    known = members[0].val_acc
     if abs(soup.val_acc - known) > 1e-6:
         warn(f"{members[0].name}: val acc {soup.val_acc:.2f} here, {known:.2f} in its record")
     with bar("averaging", len(members) - 1) as advance:
@@ -132,32 +139,32 @@ def name_of(soup: Soup) -> str:
     return hashlib.sha256(json.dumps(["soup", sorted(parts)]).encode()).hexdigest()[:10]
 
 
-def leave(soup: Soup, rebuilt: "Rebuilt", out: Path | None, candidates: int) -> tuple[Path, dict[str, Any]]:
+def leave(soup: Soup, rebuilt: "Rebuilt", out: Path | None, candidates: int) -> tuple[Path, Record]:
     """Read test, and leave a run folder; gives it and its record. Raises ConfigError where another run lies there."""
     from training.engine.mistakes import worst_mistakes
     from training.engine.run import head_of_record, save_predictions
 
     identity, sweep = name_of(soup), soup.members[0].folder.parents[1]
-    folder = out or sweep / f"soup-{called(soup.members[0])}-{identity}" / "seed=0"
+    folder = out or sweep / f"soup-{soup.members[0].record.settings.model}-{identity}" / "seed=0"
     there = read_record(folder)
-    need(there is None or "soup" in there, f"{folder}: a run lies there already; choose another --out")
+    need(there is None or there.is_soup, f"{folder}: a run lies there already; choose another --out")
     prepared = rebuilt.prepared(f"soup of {len(soup.members)}", identity, sweep.absolute())
     weights = soup.weights()
     found = rebuilt.evaluate(weights, "val"), rebuilt.evaluate(weights, "test")
     about = head_of_record(prepared)
-    write_json(folder / CONFIG, about)
+    write_beginning(folder, about)
     save_predictions(folder, prepared, *found)
     write_json(folder / MISTAKES, {"images": worst_mistakes(rebuilt.dataset, found[1])})
     write_whole(folder / BEST, rebuilt.best_weights_file(weights, identity))
-    record = about | outcome(soup, rebuilt, found, candidates)
-    write_json(folder / RECORD, record)
+    record = replace(about, **outcome(soup, rebuilt, found, candidates))
+    write_record(folder, record)
     return folder, record
 
 
 def outcome(
     soup: Soup, rebuilt: "Rebuilt", found: "tuple[Predictions, Predictions]", candidates: int
 ) -> dict[str, Any]:
-    """What a record says of how it ended: as a run's, and how the soup was made."""
+    """What a record says of how it ended, as attributes: as a run's, and how the soup was made."""
     from training.engine.metrics import summarize
     from training.finished.paired import compare
 
@@ -168,42 +175,39 @@ def outcome(
         "params": sum(parameter.numel() for parameter in rebuilt.model.parameters()),
         "threads": rebuilt.threads,
         "status": "done",
-        "failure": None,
         "epochs_run": 0,
-        "best_epoch": None,
-        "val": summarize(val, classes),
-        "test": summarize(test, classes),
-        "soup": {
-            "size": len(soup.members),
-            "candidates": candidates,
-            "members": [
-                {"run": one.name, "identity": one.identity, "seed": one.seed, "val_acc": one.record["val"]["acc"]}
+        "val": from_keys(Scores, summarize(val, classes)),
+        "test": from_keys(Scores, summarize(test, classes)),
+        "soup": SoupRecord(
+            size=len(soup.members),
+            candidates=candidates,
+            members=[
+                {"run": one.name, "identity": one.identity, "seed": one.seed, "val_acc": one.val_acc}
                 for one in soup.members
             ],
-            "weights": best.record["resolved"]["weights"],
-            "tried": soup.tried,
-            "best_single": {"run": best.name, "test_acc": single.accuracy},
-            "against_best_single": compare(right, single_right),
-        },
-        "time": {
-            "started": soup.started.isoformat(timespec="milliseconds"),
-            "finished": (now := datetime.now(UTC)).isoformat(timespec="milliseconds"),
-            "minutes": (now - soup.started).total_seconds() / 60,
-            "images_per_s": None,
-            "host": platform.node(),
-            "process": os.getpid(),
-        },
+            weights=best.record.resolved.weights,
+            tried=soup.tried,
+            best_single={"run": best.name, "test_acc": single.accuracy},
+            against_best_single=compare(right, single_right),
+        ),
+        "time": Times(
+            started=timestamp(soup.started),
+            finished=timestamp(now := datetime.now(UTC)),
+            minutes=(now - soup.started).total_seconds() / 60,
+            host=platform.node(),
+            process=os.getpid(),
+        ),
     }
 
 
-def show(record: dict[str, Any]) -> None:
+def show(record: Record) -> None:
     """What came out."""
     from rich.console import Console
     from rich.table import Table
 
     from training.finished.paired import told
 
-    soup = record["soup"]
+    soup = to_keys(record.soup)
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")
     for heading in ("val_acc", "test_acc"):
@@ -213,12 +217,12 @@ def show(record: dict[str, Any]) -> None:
         table.add_row(one["run"], f"{one['val_acc']:.2f}", test)
     table.add_section()
     name = f"soup of {soup['size']} of {soup['candidates']}"
-    table.add_row(name, f"{record['val']['acc']:.2f}", f"{record['test']['acc']:.2f}")
+    table.add_row(name, f"{record.val.acc:.2f}", f"{record.test.acc:.2f}")
     console = Console()
     console.print(table)
     lines = (
         told("the soup", soup["against_best_single"], "the best single run"),
-        f"It was chosen on the same {record['val']['n']} val images as its members, so its val accuracy is flattered.",
+        f"It was chosen on the same {record.val.n} val images as its members, so its val accuracy is flattered.",
     )
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from analysis.statistics.inference import expected_best
-from training.record import MULTIRUN
+from training.run_folder import MULTIRUN
 
 JOURNAL = "study.journal"
 ENOUGH = 8  # finished trials, from which on importance is worth a line

@@ -16,7 +16,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from analysis.model.table import SETTINGS
-from analysis.read.records import FIELDS, ReportError, plain
+from analysis.read.records import FIELDS, ReportError
 from analysis.statistics.inference import t_quantile
 from analysis.statistics.judge import Judgement as Judged
 from analysis.statistics.judge import Row, interval
@@ -39,7 +39,7 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     for name in ("val_acc", "test_acc"):
         if not pd.api.types.is_numeric_dtype(table[name]) or not table[name].between(0, 100).all():
             raise ReportError(f"--published {file}: {name} should be numbers from 0 to 100 in all rows")
-    runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=plain(dtype)) for name, (_, dtype) in FIELDS.items()})
+    runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=dtype) for name, (_, dtype) in FIELDS.items()})
     for name in table.columns.intersection([*SETTINGS, *NEEDED]):
         runs[name] = table[name].astype(runs[name].dtype)
     given = [default(model) for model in runs["model"]]

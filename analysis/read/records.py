@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,67 +16,62 @@ import pandas as pd
 
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
-from training.record import ASKED, CONFIG, HISTORY, RECORD, read_json
+from training.record import Record
+from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_json
 
 ROOT = "outputs"
 
-# column: (where it is in the record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
-FIELDS = {
-    "sweep": ("sweep", "str"),
-    "identity": ("identity", "str"),
-    "seed": ("seed", "Int64"),
-    "model": ("config.model.name", "str"),
-    "weights": ("config.weights.source", "str"),
-    "weights_resolved": ("resolved.weights", "str"),
-    "optimizer": ("config.optimizer._target_", "str"),
-    "lr": ("config.optimizer.lr", "float64"),
-    "scheduler": ("config.scheduler._target_", "str"),
-    "weight_decay": ("config.optimizer.weight_decay", "float64"),
-    "batch_size": ("config.trainer.batch_size", "Int64"),
-    "epochs": ("config.trainer.epochs", "Int64"),
-    "val_acc": ("val.acc", "float64"),
-    "test_acc": ("test.acc", "float64"),
-    "best_epoch": ("best_epoch", "Int64"),
-    "params": ("params", "Int64"),
-    "images_per_s": ("time.images_per_s", "float64"),
-    "minutes": ("time.minutes", "float64"),
-    "latency_ms": ("latency_ms.batch_1.median", "float64"),
-    "status": ("status", "str"),
-    "failure": ("failure.kind", "str"),
-    "message": ("failure.message", "str"),
-    "epochs_run": ("epochs_run", "Int64"),
-    "val_loss": ("val.loss", "float64"),
-    "val_balanced_acc": ("val.balanced_acc", "float64"),
-    "val_macro_f1": ("val.macro_f1", "float64"),
-    "test_loss": ("test.loss", "float64"),
-    "test_balanced_acc": ("test.balanced_acc", "float64"),
-    "test_macro_f1": ("test.macro_f1", "float64"),
-    "lr_resolved": ("resolved.lr", "float64"),  # what lr=auto has found; else as asked
-    "precision": ("resolved.precision", "str"),
-    "device": ("resolved.device", "str"),
-    "memory_format": ("resolved.memory_format", "str"),
-    "threads": ("threads", "Int64"),
-    "data_fingerprint": ("data.fingerprint", "str"),
-    "n_train": ("data.n.train", "Int64"),
-    "n_val": ("data.n.val", "Int64"),
-    "n_test": ("data.n.test", "Int64"),
-    "shared_val": ("data.shared.val", "Int64"),
-    "shared_test": ("data.shared.test", "Int64"),
-    "test_per_class": ("test.per_class_acc", "json"),
-    "torch": ("versions.torch", "str"),
-    "code_version": ("code_version", "str"),
-    "soup": ("soup.size", "Int64"),  # how many runs' weights were averaged (training/soup.py); none for a run
-    "started": ("time.started", "str"),
-    "finished": ("time.finished", "str"),
-    "folder": ("folder", "str"),
-    "folds": ("config.data.folds", "Int64"),
-    "fold": ("fold", "Int64"),
-}
-SCHEDULERS = {
-    "ExponentialLR": "exponential",
-    "StepLR": "step",
-    "CosineAnnealingLR": "cosine",
-    "OneCycleLR": "onecycle",
+# column: (what it is of a run's record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
+FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
+    "sweep": (lambda run: run.sweep, "str"),
+    "identity": (lambda run: run.identity, "str"),
+    "seed": (lambda run: run.seed, "Int64"),
+    "model": (lambda run: run.settings.model, "str"),
+    "weights": (lambda run: run.settings.weights, "str"),
+    "weights_resolved": (lambda run: run.resolved.weights, "str"),
+    "optimizer": (lambda run: run.settings.optimizer, "str"),
+    "lr": (lambda run: run.settings.lr, "float64"),
+    "scheduler": (lambda run: run.settings.scheduler, "str"),
+    "weight_decay": (lambda run: run.settings.weight_decay, "float64"),
+    "batch_size": (lambda run: run.settings.batch_size, "Int64"),
+    "epochs": (lambda run: run.settings.epochs, "Int64"),
+    "val_acc": (lambda run: run.val.acc, "float64"),
+    "test_acc": (lambda run: run.test.acc, "float64"),
+    "best_epoch": (lambda run: run.best_epoch, "Int64"),
+    "params": (lambda run: run.params, "Int64"),
+    "images_per_s": (lambda run: run.time.images_per_s, "float64"),
+    "minutes": (lambda run: run.time.minutes, "float64"),
+    "latency_ms": (lambda run: run.latency_ms.batch_1.median, "float64"),
+    "status": (lambda run: run.status, "str"),
+    "failure": (lambda run: run.failure.kind, "str"),
+    "message": (lambda run: run.failure.message, "str"),
+    "epochs_run": (lambda run: run.epochs_run, "Int64"),
+    "val_loss": (lambda run: run.val.loss, "float64"),
+    "val_balanced_acc": (lambda run: run.val.balanced_acc, "float64"),
+    "val_macro_f1": (lambda run: run.val.macro_f1, "float64"),
+    "test_loss": (lambda run: run.test.loss, "float64"),
+    "test_balanced_acc": (lambda run: run.test.balanced_acc, "float64"),
+    "test_macro_f1": (lambda run: run.test.macro_f1, "float64"),
+    "lr_resolved": (lambda run: run.resolved.lr, "float64"),  # what lr=auto has found; else as asked
+    "precision": (lambda run: run.resolved.precision, "str"),
+    "device": (lambda run: run.resolved.device, "str"),
+    "memory_format": (lambda run: run.resolved.memory_format, "str"),
+    "threads": (lambda run: run.threads, "Int64"),
+    "data_fingerprint": (lambda run: run.data.fingerprint, "str"),
+    "n_train": (lambda run: run.data.n.train, "Int64"),
+    "n_val": (lambda run: run.data.n.val, "Int64"),
+    "n_test": (lambda run: run.data.n.test, "Int64"),
+    "shared_val": (lambda run: run.data.shared.val, "Int64"),
+    "shared_test": (lambda run: run.data.shared.test, "Int64"),
+    "test_per_class": (lambda run: None if (found := run.test.per_class_acc) is None else json.dumps(found), "str"),
+    "torch": (lambda run: run.versions.torch, "str"),
+    "code_version": (lambda run: run.code_version, "str"),
+    "soup": (lambda run: run.soup.size, "Int64"),  # runs whose weights were averaged (training/soup.py)
+    "started": (lambda run: run.time.started, "str"),
+    "finished": (lambda run: run.time.finished, "str"),
+    "folder": (lambda run: None, "str"),  # where it was read
+    "folds": (lambda run: run.settings.folds, "Int64"),
+    "fold": (lambda run: run.fold, "Int64"),
 }
 
 
@@ -127,9 +122,12 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """What these run folders say, a row each."""
     records = [read(run) for run in folders]
     columns = {
-        name: pd.Series([typed(dig(record, where), dtype) for record in records], dtype=plain(dtype))
-        for name, (where, dtype) in FIELDS.items()
+        name: pd.Series([value_of(record) for record in records], dtype=dtype)
+        for name, (value_of, dtype) in FIELDS.items()
     }
+    for name in own_metrics(records):
+        columns[name] = pd.Series([record.figure(name) for record in records], dtype="float64")
+    columns["folder"] = pd.Series(list(map(str, folders)), dtype="str")
     looks = [looked_up(run) or (None, None) for run in folders]
     columns["_images"] = pd.Series([images for images, _ in looks], dtype="str")
     columns["_correct"] = pd.Series([correct for _, correct in looks], dtype="str")
@@ -141,13 +139,14 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
-    for name in ("optimizer", "scheduler"):  # classes, told by the last part of their path
-        table[name] = table[name].str.replace(r".*\.", "", regex=True)
-    table["optimizer"] = table["optimizer"].str.lower()
-    constant = table["scheduler"].isna() & table["model"].notna()  # of a broken run it isn't known that it had none
-    table["scheduler"] = table["scheduler"].replace(SCHEDULERS).mask(constant, "none")
-    config = pd.DataFrame([dict(flat(record.get("config"))) for record in records])
+    config = pd.DataFrame([dict(flat(record.config)) for record in records])
     return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
+
+
+def own_metrics(records: Iterable[Record]) -> list[str]:
+    """The columns of metrics that FIELDS doesn't have."""
+    found = {f"{split}_{name}" for run in records for split in ("val", "test") for name in getattr(run, split).extra}
+    return sorted(found - FIELDS.keys())
 
 
 def sweeps_of(folders: Iterable[str]) -> list[Path]:
@@ -211,30 +210,6 @@ def joined(name: Any, asked: Any, run: str) -> str | None:
     others = asked.get(run) if isinstance(asked, dict) else None
     names = {name, *(others if isinstance(others, list) else [])}
     return "+".join(sorted(one for one in names if isinstance(one, str))) or None
-
-
-def dig(record: Any, where: str) -> Any:
-    """The value under the dotted name `where`, None where there is no such thing."""
-    for key in where.split("."):
-        record = record.get(key) if isinstance(record, dict) else None
-    return record
-
-
-def typed(value: Any, dtype: str) -> Any:
-    """`value` if it is of `dtype`, else None, so that an odd value costs one cell and not the report. `json`: a dict,
-    as text."""
-    if dtype == "json":
-        return json.dumps(value) if isinstance(value, dict) else None
-    if dtype == "str":
-        return None if value is None else str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if dtype == "float64" or (value == value // 1 and abs(value) < 2**63) else None
-
-
-def plain(dtype: str) -> str:
-    """The dtype of a column of FIELDS in pandas."""
-    return "str" if dtype == "json" else dtype
 
 
 def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

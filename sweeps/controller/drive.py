@@ -6,7 +6,7 @@ It holds nothing that a restart could not read back from the run folders.
 import gc
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra.core.utils import JobReturn
 
@@ -17,7 +17,8 @@ from sweeps.launchers.local import Event, Handle, LocalLauncher
 from sweeps.plan.jobs import Job
 from sweeps.stopping import Stop, heed_signals
 from training.progress import EpochReport
-from training.record import RunInUse
+from training.record import Record
+from training.run_folder import RunInUse
 
 
 class Source(Protocol):
@@ -29,7 +30,7 @@ class Source(Protocol):
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
         """An epoch of a job is over. May it go on?"""
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """A job came to its end."""
 
     def on_stop(self, job: Job) -> None:
@@ -110,7 +111,7 @@ def _heed(event: Event, job: Job, launcher: LocalLauncher, source: Source, view:
     elif event.result is not None:
         outcome.results[job.number] = event.result
         record = settle(job, event.result)
-        if record["status"] == "failed":
+        if record.status == "failed":
             outcome.failed.append(job.folder)
-        view.ended(job.number, job.folder, record["status"], detail(record))
+        view.ended(job.number, job.folder, str(record.status), detail(record))
         source.on_end(job, record)

@@ -15,7 +15,7 @@ from sweeps.hydra_glue.arguments import PATHS
 from sweeps.stopping import SweepEnded
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import RunInUse
+from training.run_folder import RunInUse
 
 MISTAKE, FAILURE = 2, 1  # exit codes
 WORDS = {

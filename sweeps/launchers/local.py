@@ -33,7 +33,7 @@ from sweeps.launchers.worker import Payload, Program
 from sweeps.stopping import Stop, heed_signals
 from training.config import need
 from training.progress import EpochReport
-from training.record import LOG
+from training.run_folder import LOG
 
 
 @dataclass

@@ -28,7 +28,9 @@ from training.data.dataset import open_dataset
 from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.record import RECORD, RESUME, read_record
+from training.names import model_name
+from training.record import DONE, read_record
+from training.run_folder import RECORD, RESUME
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
@@ -107,12 +109,12 @@ def state_of(prepared: Prepared) -> State:
     """What lies in the run folder: a result, a beginning, a failure, nothing."""
     folder = prepared.folder
     record = read_record(folder)
-    if record is not None and record.get("status") in ("done", "diverged"):
-        current = same_results(record.get("code_version"))
+    if record is not None and record.status in DONE:
+        current = same_results(record.code_version)
         if prepared.config.sweep.stale == "rerun" and not current:
             return "new"
         return "resume" if lacks_latency(prepared.config, record) else "done"
-    if record is not None and record.get("status") == "failed":
+    if record is not None and record.status == "failed":
         return "again"
     return "resume" if (folder / RESUME).exists() else "new"
 
@@ -164,11 +166,12 @@ class Pace:
 
     def minutes(self, job: Job) -> float | None:
         """What this job will take, or None where that isn't known."""
-        runs = job.folder.parents[1] / f"{glob.escape(job.run.model.called.rpartition('.')[2])}-*"
+        model = model_name(job.run.model._target_, job.run.model.name)
+        runs = job.folder.parents[1] / f"{glob.escape(model)}-*"
         if runs not in self.minutes_an_epoch:
-            records = [read_record(folder) or {} for folder in runs.parent.glob(f"{runs.name}/seed=*")]
-            done = [record for record in records if record.get("status") == "done"]
-            rates = [record["time"]["minutes"] / record["epochs_run"] for record in done]
+            records = [read_record(folder) for folder in runs.parent.glob(f"{runs.name}/seed=*")]
+            done = [record for record in records if record is not None and record.status == "done"]
+            rates = [one.time.minutes / one.epochs_run for one in done if one.time.minutes and one.epochs_run]
             self.minutes_an_epoch[runs] = statistics.median(rates) if rates else None
         rate = self.minutes_an_epoch[runs]
         return None if rate is None else rate * job.run.trainer.epochs

@@ -24,7 +24,8 @@ from sweeps.plan.jobs import TO_RUN, Job, Planner, describe, expand, plan_grid, 
 from sweeps.stopping import Stop, SweepEnded
 from training.data.pixel_cache import build_ahead, key
 from training.progress import EpochReport
-from training.record import MULTIRUN
+from training.record import Record
+from training.run_folder import MULTIRUN
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Fixed:
         """A grid gives nothing up."""
         return "go"
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """Nothing is learnt."""
 
     def on_stop(self, job: Job) -> None:
@@ -122,14 +123,14 @@ def decode_ahead(launcher: Any, jobs: Sequence[Job]) -> None:
         build_ahead(one.dataset, one.config.data)
 
 
-def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
+def launch_batch(launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[Record]:
     """Run a batch under a launcher of Hydra's own; gives the records."""
     returns = launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
     records = []
     for job, result in zip(batch, returns, strict=True):
         outcome.results[job.number] = result
         records.append(settle(job, result))
-        if records[-1]["status"] == "failed":
+        if records[-1].status == "failed":
             outcome.failed.append(job.folder)
     return records
 

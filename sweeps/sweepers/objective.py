@@ -5,19 +5,19 @@ from collections.abc import Collection
 from typing import Any
 
 from training.config import need
+from training.record import Record
 
 LATENCY = "latency_ms"  # is measured only where tracking.latency=true
 EVERY_EPOCH = ("val_acc", "val_loss")  # what a run tells while it runs, besides its monitor
-# name: (where in the record, better is)
-OBJECTIVES = {
-    "val_acc": (("val", "acc"), "maximize"),
-    "val_loss": (("val", "loss"), "minimize"),
-    "val_balanced_acc": (("val", "balanced_acc"), "maximize"),
-    "val_macro_f1": (("val", "macro_f1"), "maximize"),
-    "params": (("params",), "minimize"),
-    "images_per_s": (("time", "images_per_s"), "maximize"),
-    "minutes": (("time", "minutes"), "minimize"),
-    LATENCY: (("latency_ms", "batch_1", "median"), "minimize"),
+OBJECTIVES = {  # a figure of the record, and which way is better
+    "val_acc": "maximize",
+    "val_loss": "minimize",
+    "val_balanced_acc": "maximize",
+    "val_macro_f1": "maximize",
+    "params": "minimize",
+    "images_per_s": "maximize",
+    "minutes": "minimize",
+    LATENCY: "minimize",
 }
 
 
@@ -34,7 +34,7 @@ def check(objective: Any) -> list[str]:
 
 def directions(names: list[str]) -> list[str]:
     """maximize or minimize, for each objective."""
-    return [OBJECTIVES[name][1] for name in names]
+    return [OBJECTIVES[name] for name in names]
 
 
 def check_search(names: list[str], directions: list[str], prunes: bool, monitor: str) -> None:
@@ -59,14 +59,8 @@ def measuring(names: list[str], fixed: dict[str, Any], space: Collection[str]) -
     return {key: True}
 
 
-def values(record: dict[str, Any], names: list[str]) -> list[float] | None:
+def values(record: Record, names: list[str]) -> list[float] | None:
     """The objectives' values of a finished run, or None where one is missing or not finite."""
-    found = []
-    for name in names:
-        node: Any = record
-        for key in OBJECTIVES[name][0]:
-            node = (node or {}).get(key)
-        if not isinstance(node, int | float) or not math.isfinite(node):
-            return None
-        found.append(float(node))
-    return found
+    found = [record.figure(name) for name in names]
+    known = [float(value) for value in found if value is not None and math.isfinite(value)]
+    return known if len(known) == len(names) else None

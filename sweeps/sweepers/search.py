@@ -31,7 +31,8 @@ from sweeps.sweepers.study import Membership, counted, existing_study, open_stud
 from training.config import need
 from training.errors import ConfigError
 from training.progress import EpochReport
-from training.record import MULTIRUN, read_record
+from training.record import Record, read_record
+from training.run_folder import MULTIRUN
 
 SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
 # A low-discrepancy sequence and a shuffled grid are theirs only with one seed throughout, and keep their place in the
@@ -210,10 +211,10 @@ class Search(OptunaSweeperImpl):
             self._conclude(trial, record)
         return None
 
-    def _known(self, job: Job, trial: Trial) -> dict[str, Any] | None:
+    def _known(self, job: Job, trial: Trial) -> Record | None:
         """The record of a run that is done already, or that a controller pruned and died before it told the study."""
-        record = read_record(job.folder) or {}
-        pruned = record.get("status") == "pruned" and bool(self.study.trials[trial.number].intermediate_values)
+        record = read_record(job.folder) or Record()
+        pruned = record.status == "pruned" and bool(self.study.trials[trial.number].intermediate_values)
         return record if job.state == "done" or pruned else None
 
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
@@ -225,7 +226,7 @@ class Search(OptunaSweeperImpl):
         trial.report(value, report.epoch)
         return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """Tell the study, also for trials that waited for the same configuration."""
         for trial in self._leave(job):
             self._conclude(trial, record)
@@ -240,8 +241,8 @@ class Search(OptunaSweeperImpl):
         self.active.pop(job.prepared.subfolder, None)
         return [self.trials.pop(job.number), *self.followers.pop(job.number, [])]
 
-    def _conclude(self, trial: Trial, record: dict[str, Any]) -> None:
-        status = record["status"]
+    def _conclude(self, trial: Trial, record: Record) -> None:
+        status = record.status
         self.ended += 1
         values = objectives.values(record, self.objective) if status == "done" else None
         if values is not None:

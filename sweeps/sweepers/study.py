@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweeps.controller.finalize import in_use
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
-from training.record import lock
+from training.run_folder import lock
 
 JOURNAL = "study.journal"
 CONTROLLERS = ".controllers"

@@ -25,7 +25,7 @@ from training.engine.loop import Trainer, grouped, reseed
 from training.engine.optimizer import Schedule, build_optimizer
 from training.engine.techniques.mixup import mixed
 from training.progress import bar
-from training.record import write_whole
+from training.run_folder import write_whole
 
 CURVE = "lr_find.csv"
 LOW, HIGH, STEPS = 1e-7, 1.0, 100

@@ -32,7 +32,7 @@ from training.errors import Diverged
 from training.models.build import build_model, head_prefix
 from training.models.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 from training.progress import bar
-from training.record import HISTORY, write_whole
+from training.run_folder import HISTORY, write_whole
 
 log = logging.getLogger(__name__)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

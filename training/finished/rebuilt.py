@@ -16,25 +16,25 @@ from training.device import layout, resolve_compute, resolve_threads
 from training.engine.loop import evaluate
 from training.engine.metrics import Predictions
 from training.engine.prepare import Prepared
-from training.finished.finished_runs import Member
+from training.finished.finished_runs import FinishedRun
 from training.identity import Facts
 from training.models.build import build_model
 from training.models.weights import StateDict, put, read_checkpoint
-from training.record import BEST
+from training.run_folder import BEST
 
 
 class Rebuilt:
     """Network, images and precision of a run. Raises ConfigError where they can't be had again."""
 
-    def __init__(self, member: Member, device: str = "auto") -> None:
+    def __init__(self, member: FinishedRun, device: str = "auto") -> None:
         self.member, config = member, member.config
         self.config = replace(config, trainer=replace(config.trainer, device=device))
         self.compute = resolve_compute(self.config.trainer)
-        self.threads = int(member.record.get("threads") or resolve_threads("auto"))
+        self.threads = int(member.record.threads or resolve_threads("auto"))
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(config.trainer.deterministic, warn_only=True)
         self.dataset = open_dataset(config.data)
-        same = self.dataset.fingerprint == member.record["data"]["fingerprint"]
+        same = self.dataset.fingerprint == member.record.data.fingerprint
         need(same, f"{member.folder}: the images have changed since this run")
         _, self.about = read_checkpoint(member.folder / BEST)
         need("preprocessing" in self.about, f"{member.folder / BEST}: not written by a run (no preprocessing in it)")
@@ -49,7 +49,7 @@ class Rebuilt:
         model.to(memory_format=layout(self.compute))
         return model.to(self.compute.device)
 
-    def weights_of(self, member: Member) -> StateDict:
+    def weights_of(self, member: FinishedRun) -> StateDict:
         """The selected weights of a run. Raises ConfigError unless they are of this network and its preprocessing."""
         file = member.folder / BEST
         state, about = read_checkpoint(file)
@@ -67,10 +67,10 @@ class Rebuilt:
     def prepared(self, weights: str, identity: str, sweep: Path) -> Prepared:
         """The run as one of another name, in this sweep folder, whose weights are called so."""
         place = replace(self.config.sweep, root=str(sweep.parent), name=sweep.name)
-        resolved = self.member.record["resolved"]
+        resolved = self.member.record.resolved
         facts = Facts(
             weights,
-            resolved["normalize"],
+            str(resolved.normalize),
             self.compute.precision,
             self.compute.memory_format,
             self.dataset.fingerprint,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import ModelConfig, WeightsConfig, need
 from training.errors import ConfigError, Impossible
-from training.record import BEST
+from training.run_folder import BEST
 
 if TYPE_CHECKING:
     import torch

@@ -28,7 +28,7 @@ from training.engine.temporary_session import session_aside
 from training.models.build import head_prefix, locate
 from training.models.weights import checkpoint_file, content_hash, imagenet_weights
 from training.progress import bar
-from training.record import lock, remove_parts, write_whole
+from training.run_folder import lock, remove_parts, write_whole
 
 POLICY = 1  # changes whenever the same network would give other features for the same images
 SPLITS = ("train", "val")
