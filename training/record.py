@@ -116,7 +116,7 @@ class Latency:
 
 
 @dataclass
-class Soup:
+class SoupSummary:
     """How a soup was made (training/soup.py)."""
 
     size: int | None = None  # runs whose weights were averaged
@@ -182,7 +182,7 @@ class Record:
     best_epoch: int | None = None
     val: Scores = field(default_factory=Scores)
     test: Scores = field(default_factory=Scores)
-    soup: Soup = field(default_factory=Soup)
+    soup: SoupSummary = field(default_factory=SoupSummary)
     time: Times = field(default_factory=Times)
     latency_ms: Latency = field(default_factory=Latency)
     exports: list[Any] | None = None  # training/export.py
@@ -200,7 +200,7 @@ class Record:
     @property
     def is_soup(self) -> bool:
         """Whether it is averaged weights, not a run."""
-        return self.soup != Soup()
+        return self.soup != SoupSummary()
 
     @cached_property
     def settings(self) -> Settings:

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from analysis.model.table import SETTINGS
 from analysis.read.records import FIELDS, ReportError
 from analysis.statistics.inference import t_quantile
 from analysis.statistics.judge import Judgement as Judged
@@ -40,7 +39,7 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
         if not pd.api.types.is_numeric_dtype(table[name]) or not table[name].between(0, 100).all():
             raise ReportError(f"--published {file}: {name} should be numbers from 0 to 100 in all rows")
     runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=dtype) for name, (_, dtype) in FIELDS.items()})
-    for name in table.columns.intersection([*SETTINGS, *NEEDED]):
+    for name in table.columns.intersection([*MATCHED, *NEEDED]):
         runs[name] = table[name].astype(runs[name].dtype)
     given = [default(model) for model in runs["model"]]
     runs["weights_resolved"] = [
@@ -112,7 +111,9 @@ def side_by_side(published: pd.DataFrame, own: pd.DataFrame, theirs: Side, ours:
     shared = [name for name in MATCHED if published[name].notna().any()]
     lines = []
     for key, row in published.iterrows():
-        same = [str(other) for other, mine in own.iterrows() if all(alike(row[name], mine[name]) for name in shared)]
+        same = [
+            str(other) for other, run in own.iterrows() if all(alike(row[one], run[one]) for one in shared)
+        ]
         first = theirs[0][str(key)]
         line = {name: row[name] for name in ("model", "weights", *shared[2:])}
         line |= {"published": 100 * first.mean, "runs": first.seeds}

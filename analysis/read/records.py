@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
+from training.errors import ConfigError
 from training.record import Record
 from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_json
 
@@ -75,7 +76,7 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
 }
 
 
-class ReportError(Exception):
+class ReportError(ConfigError):
     """A user's mistake in what to report: one line that says what is wrong and what would be right."""
 
 
@@ -107,14 +108,13 @@ def load_all(*folders: str | Path) -> pd.DataFrame:
             found.update(real)
         parts.append(part)
     runs = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    names = {str(sweep): read_json(sweep / ASKED).get("asked") for sweep in sweeps_of(runs["folder"])}
-    if any(names.values()):
-        places = map(Path, runs["folder"])
-        asked = [
-            joined(name, names[str(run.parent.parent)], f"{run.parent.name}/{run.name}")
-            for name, run in zip(runs["weights"], places, strict=True)
+    aliases = {str(sweep): read_json(sweep / ASKED).get("asked") for sweep in sweeps_of(runs["folder"])}
+    if any(aliases.values()):
+        names = [
+            joined(name, aliases[str(run.parent.parent)], f"{run.parent.name}/{run.name}")
+            for name, run in zip(runs["weights"], map(Path, runs["folder"]), strict=True)
         ]
-        runs["weights"] = pd.Series(asked, dtype="str")
+        runs["weights"] = pd.Series(names, dtype="str")
     return runs
 
 
@@ -205,9 +205,9 @@ def run_folders(folder: Path) -> Iterator[Path]:
                 yield from run_folders(folder / entry.name)
 
 
-def joined(name: Any, asked: Any, run: str) -> str | None:
-    """The name that a run's weights have in its record, and those under which its sweep was asked for them."""
-    others = asked.get(run) if isinstance(asked, dict) else None
+def joined(name: Any, aliases: Any, run: str) -> str | None:
+    """The name that a run's weights have in its record, and the aliases under which its sweep was to use them."""
+    others = aliases.get(run) if isinstance(aliases, dict) else None
     names = {name, *(others if isinstance(others, list) else [])}
     return "+".join(sorted(one for one in names if isinstance(one, str))) or None
 

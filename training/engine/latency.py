@@ -88,16 +88,16 @@ def add_latency(prepared: "Prepared", record: Record) -> Record:
     """Measure the network of a finished run, from its file, and add that to its record; gives the record."""
     import torch
 
-    from training.predict import load_run
+    from training.models.trained_model import TrainedModel
 
     compute = prepared.compute
     try:
-        trained = load_run(prepared.folder, compute.device)
+        trained = TrainedModel.load(prepared.folder, compute.device)
     except ConfigError as error:
         log.warning("the latency can't be measured: %s", error)
         return record
     torch.set_num_threads(record.threads or resolve_threads("auto"))
-    model, side = trained.model.to(memory_format=layout(compute)), trained.about["preprocessing"]["stored_size"]
-    record = replace(record, latency_ms=latency_of(model, trained.preprocessing, side, compute))
+    model = trained.model.to(memory_format=layout(compute))
+    record = replace(record, latency_ms=latency_of(model, trained.preprocessing, trained.images.stored, compute))
     write_record(prepared.folder, record)
     return record

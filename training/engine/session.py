@@ -2,14 +2,12 @@
 
 import csv
 import io
-import json
 import logging
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-import safetensors.torch
 import torch
 
 from training.code_version import code_version
@@ -30,6 +28,7 @@ from training.engine.techniques.mixup import mixed
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.models.build import build_model, head_prefix
+from training.models.trained_model import metadata, weights_file
 from training.models.weights import checkpoint_file, fetch_imagenet, imagenet_weights, load_into, put, read_checkpoint
 from training.progress import bar
 from training.run_folder import HISTORY, write_whole
@@ -235,17 +234,9 @@ class Session:
 
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""
-        data = self.config.data
-        preprocessing = asdict(self.preprocessing) | {"stored_size": data.stored, "resize": data.resize}
-        about = {
-            "model": asdict(self.config.model),
-            "classes": list(self.prepared.dataset.classes),
-            "preprocessing": preprocessing,
-            "identity": self.prepared.identity,
-            "seed": self.config.seed,
-        }
-        weights = {name: tensor.contiguous() for name, tensor in self.state.best_weights.items()}
-        return safetensors.torch.save(weights, {"finegrid": json.dumps(about)})
+        prepared = self.prepared
+        about = metadata(self.config, prepared.dataset.classes, self.preprocessing, prepared.identity)
+        return weights_file(self.state.best_weights, about)
 
     def seconds(self) -> float:
         """Time spent on this run: all epochs, of earlier processes too, and whatever else this process did for it."""

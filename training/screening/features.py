@@ -132,8 +132,8 @@ def extract(prepared: Prepared) -> np.ndarray:
         session.model.get_submodule(head).register_forward_pre_hook(catch)
         parts = [part for split in SPLITS for part in _over(session, split, caught, head)]
     features = np.concatenate(parts)
-    called = prepared.config.model.called
-    need(bool(np.isfinite(features).all()), f"{called}, {prepared.facts.weights}: its features are not finite numbers")
+    name = prepared.config.model.called
+    need(bool(np.isfinite(features).all()), f"{name}, {prepared.facts.weights}: its features are not finite numbers")
     return features
 
 
