@@ -137,7 +137,7 @@ def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
     linear, knn = (judge([getattr(probed, name) for _, probed in seen]) for name in ("linear", "knn"))
     verdicts = zip(linear, knn, strict=True)
     result = [Screened(one, *pair, *both) for one, pair, both in zip(everyone, seen, verdicts, strict=True)]
-    return sorted(result, key=lambda one: (-one.verdict.accuracy, -one.knn.accuracy)), impossible
+    return sorted(result, key=lambda one: (-one.verdict.share, -one.knn.share)), impossible
 
 
 def called(config: RunConfig) -> str:
@@ -152,11 +152,11 @@ def row(one: Screened) -> dict[str, Any]:
         "candidate": one.candidate.label,
         "model": called(config),
         "weights": config.weights.source,
-        "weights_resolved": one.candidate.prepared.facts.weights,
-        "probe_val_acc": round(verdict.accuracy, 4),
-        "probe_low": round(verdict.low, 4),
-        "probe_high": round(verdict.high, 4),
-        "knn_val_acc": round(one.knn.accuracy, 4),
+        "weights_resolved": one.candidate.prepared.resolved.weights,
+        "probe_val_acc": round(100 * verdict.share, 4),
+        "probe_low": round(100 * verdict.low, 4),
+        "probe_high": round(100 * verdict.high, 4),
+        "knn_val_acc": round(100 * one.knn.share, 4),
         "p": float(f"{verdict.p:.3g}"),
         "worth_training": one.worth,
         "features": one.features.val.shape[1],

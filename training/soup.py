@@ -137,12 +137,12 @@ def identity_of(soup: Soup) -> str:
 def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepared":
     """The best run as one of another name, whose weights are called after the soup."""
     from training.engine.prepare import Prepared
-    from training.identity import Facts
+    from training.identity import ResolvedSettings
 
     best, compute, dataset = soup.runs[0], evaluation.compute, evaluation.dataset
     sweep = best.folder.absolute().parents[1]
     place = replace(best.config.sweep, root=str(sweep.parent), name=sweep.name)
-    facts = Facts(
+    resolved = ResolvedSettings(
         weights=f"soup of {len(soup.runs)}",
         normalize=str(best.record.resolved.normalize),
         precision=compute.precision,
@@ -151,7 +151,7 @@ def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepare
         drawn=tuple(dataset.drawn),
     )
     config = replace(best.config, seed=0, sweep=place)  # nothing is drawn for it
-    return Prepared(config, dataset, compute, facts, identity, "")
+    return Prepared(config, dataset, compute, resolved, identity, "")
 
 
 def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidates: int) -> tuple[Path, Record]:

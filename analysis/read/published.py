@@ -111,9 +111,7 @@ def side_by_side(published: pd.DataFrame, own: pd.DataFrame, theirs: Side, ours:
     shared = [name for name in MATCHED if published[name].notna().any()]
     lines = []
     for key, row in published.iterrows():
-        same = [
-            str(other) for other, run in own.iterrows() if all(alike(row[one], run[one]) for one in shared)
-        ]
+        same = [str(other) for other, run in own.iterrows() if all(alike(row[one], run[one]) for one in shared)]
         first = theirs[0][str(key)]
         line = {name: row[name] for name in ("model", "weights", *shared[2:])}
         line |= {"published": 100 * first.mean, "runs": first.seeds}

@@ -52,7 +52,7 @@ def _beginning(job: Job) -> Record:
         fold=job.run.data.fold,
         sweep=job.run.sweep.name,
         config=as_dict(job.run),
-        resolved=Resolved(weights=job.prepared.facts.weights),
+        resolved=Resolved(weights=job.prepared.resolved.weights),
     )
 
 

@@ -14,7 +14,7 @@ from training.config import AUTO, ModelConfig, OptimizerConfig, RunConfig, Sched
 from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
-from training.identity import Facts, identity, slug
+from training.identity import ResolvedSettings, identity, slug
 from training.models.weights import checkpoint_file, resolve_weights
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Prepared:
     config: RunConfig
     dataset: Dataset
     compute: Compute
-    facts: Facts
+    resolved: ResolvedSettings
     identity: str
     slug: str  # <model>-...-<identity>
 
@@ -61,11 +61,11 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
-    facts = Facts(
+    resolved = ResolvedSettings(
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
     )
-    name = identity(config, facts)
-    return Prepared(config, dataset, compute, facts, name, f"{slug(config, facts)}-{name}")
+    name = identity(config, resolved)
+    return Prepared(config, dataset, compute, resolved, name, f"{slug(config, resolved)}-{name}")
 
 
 def _check_root(root: Path) -> None:

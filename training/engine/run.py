@@ -110,7 +110,7 @@ def finished(folder: Path, stale: str) -> Record | None:
 
 def head_of_record(prepared: Prepared) -> Record:
     """What a run is, before anything is known of how it ends."""
-    dataset, facts = prepared.dataset, prepared.facts
+    dataset, resolved = prepared.dataset, prepared.resolved
     return Record(
         schema=SCHEMA,
         identity=prepared.identity,
@@ -119,10 +119,10 @@ def head_of_record(prepared: Prepared) -> Record:
         sweep=prepared.config.sweep.name,
         config=as_dict(prepared.config),
         resolved=Resolved(
-            weights=facts.weights,
-            normalize=facts.normalize,
-            precision=facts.precision,
-            memory_format=facts.memory_format,
+            weights=resolved.weights,
+            normalize=resolved.normalize,
+            precision=resolved.precision,
+            memory_format=resolved.memory_format,
             device=prepared.compute.device,
             device_name=describe(prepared.compute.device),
         ),
@@ -230,7 +230,7 @@ def _finish(session: Session) -> dict[str, Any]:
         "test": from_keys(Scores, summarize(test, classes)),
     }
     log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
-    session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)
+    session.tracker.end(session.config, session.prepared.resolved.weights, val.accuracy, test.accuracy)
     return outcome
 
 

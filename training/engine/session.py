@@ -85,7 +85,7 @@ class Session:
     def _build_model(self) -> torch.nn.Module:
         torch.manual_seed(self.config.draws)
         model = build_model(self.config.model, len(self.prepared.dataset.classes))
-        weights, head = self.prepared.facts.weights, head_prefix(model)
+        weights, head = self.prepared.resolved.weights, head_prefix(model)
         if weights.startswith("checkpoint:"):
             file = checkpoint_file(self.config.weights.path)
             load_into(model, read_checkpoint(file)[0], head, str(file))
@@ -99,7 +99,7 @@ class Session:
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
-        normalize, weights = self.prepared.facts.normalize, self.prepared.facts.weights
+        normalize, weights = self.prepared.resolved.normalize, self.prepared.resolved.weights
         mean, std = IMAGENET
         if normalize == "none":
             mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -70,14 +70,14 @@ def features_of(prepared: Prepared) -> Features:
 
 def key(prepared: Prepared) -> str:
     """16 hex digits for these weights on these images. What changes training alone doesn't enter."""
-    config, facts, dataset = prepared.config, prepared.facts, prepared.dataset
+    config, resolved, dataset = prepared.config, prepared.resolved, prepared.dataset
     model = asdict(config.model)
     for name in ("drop_path", "dropout", "accepts", "weights"):
         del model[name]
     images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
     data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
-    about = [POLICY, data, model, facts.normalize, facts.precision, facts.memory_format]
-    about += [weights_content(config, facts.weights), own_code(config.model)]
+    about = [POLICY, data, model, resolved.normalize, resolved.precision, resolved.memory_format]
+    about += [weights_content(config, resolved.weights), own_code(config.model)]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -133,7 +133,7 @@ def extract(prepared: Prepared) -> np.ndarray:
         parts = [part for split in SPLITS for part in _over(session, split, caught, head)]
     features = np.concatenate(parts)
     name = prepared.config.model.called
-    need(bool(np.isfinite(features).all()), f"{name}, {prepared.facts.weights}: its features are not finite numbers")
+    need(bool(np.isfinite(features).all()), f"{name}, {prepared.resolved.weights}: its features are not finite numbers")
     return features
 
 

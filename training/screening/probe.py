@@ -77,9 +77,10 @@ def _strength(features: np.ndarray, labels: np.ndarray, rarest: int) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Val accuracy in per cent with its 95 % interval (Wilson 1927, JASA 22), and p that the best is no better."""
+    """Share of val images put in their class, with a 95 % interval (Wilson 1927, JASA 22), all three as proportions, and
+    p that the best is no better."""
 
-    accuracy: float
+    share: float
     low: float
     high: float
     p: float
@@ -94,8 +95,9 @@ def judge(correct: Sequence[np.ndarray]) -> list[Verdict]:
     p = dict(zip(others, inference.holm(raw), strict=True))
     verdicts = []
     for index, right in enumerate(correct):
-        low, high = inference.wilson(float(right.mean()), len(right))
-        verdicts.append(Verdict(100 * float(right.mean()), 100 * low, 100 * high, p.get(index, 1.0)))
+        share = float(right.mean())
+        low, high = inference.wilson(share, len(right))
+        verdicts.append(Verdict(share, low, high, p.get(index, 1.0)))
     return verdicts
 
 
