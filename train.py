@@ -43,8 +43,8 @@ def train(composed: DictConfig) -> float:
             raise
         failures.append(error)  # Hydra would print the overrides before it raised
         return float("nan")
-    figure = record["config"]["trainer"].get("monitor", "val_acc").removeprefix("val_")
-    return float(record["val"][figure]) if record.get("val") else float("nan")
+    value = record.figure(record.settings.monitor)
+    return float("nan") if value is None else value
 
 
 def main() -> int:

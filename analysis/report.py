@@ -8,7 +8,6 @@ python -m analysis.report --published table.csv --n-val 165 --n-test 350
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,19 +18,16 @@ from analysis.model.table import COLUMNS, distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
+from training.program import run_program
+from training.table import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report; 0, or 2 after a user's mistake."""
-    args = arguments(argv)
-    try:
-        return report_published(args) if args.published else report(args)
-    except ReportError as error:
-        say(f"error: {error}")
-        return 2
+    """Print the report; gives the exit code."""
+    return run_program(arguments(), lambda args: report_published(args) if args.published else report(args), argv)
 
 
-def report(args: argparse.Namespace) -> int:
+def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
@@ -44,7 +40,7 @@ def report(args: argparse.Namespace) -> int:
     return show(runs, args, f"{', '.join(folders)}: {what}", [])
 
 
-def report_published(args: argparse.Namespace) -> int:
+def report_published(args: argparse.Namespace) -> None:
     """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
     from analysis.model.published import remarks
     from analysis.read.published import read_published
@@ -53,12 +49,13 @@ def report_published(args: argparse.Namespace) -> int:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
     published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
     if args.folders:
-        return show_side_by_side(published, args)
+        show_side_by_side(published, args)
+        return
     what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
     return show(published, args, f"{args.published}: {what}", remarks(published))
 
 
-def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> int:
+def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> None:
     """Published rows beside our own."""
     from analysis.model.model import build
     from analysis.model.published import side_by_side
@@ -72,12 +69,11 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
         own.results,
         own.comparisons.noise,
     )
-    if args.format != "table":
-        return write(FORMATS[args.format](rows))
-    return write(side_by_side_text(rows, f"{args.published} beside {', '.join(map(str, args.folders))}"))
+    heading = f"{args.published} beside {', '.join(map(str, args.folders))}"
+    write(side_by_side_text(rows, heading) if args.format == "table" else FORMATS[args.format](rows))
 
 
-def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> int:
+def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
 
@@ -97,7 +93,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
     return write(FORMATS[args.format](model.rows))
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def arguments() -> argparse.ArgumentParser:
     """The command line."""
     description, _, examples = str(__doc__).partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -132,7 +128,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--n-val", type=positive, metavar="N", help="val images behind --published")
     add("--n-test", type=positive, metavar="N", help="test images behind --published")
-    return parser.parse_args(argv)
+    return parser
 
 
 def positive(text: str) -> int:
@@ -164,26 +160,16 @@ def failures(runs: pd.DataFrame) -> list[str]:
     return lines
 
 
-def printable(text: str) -> str:
-    """`text` on one line, without control characters: it may come from anywhere."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
-
-
 def say(line: str) -> None:
     """One line on stderr."""
     print(printable(line), file=sys.stderr)
 
 
-def write(text: str) -> int:
-    """`text` to stdout; that the reader has seen enough (`| head`) is no error."""
+def write(text: str) -> None:
+    """`text` to stdout."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again while it exits
-    return 0
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

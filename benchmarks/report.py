@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import ROOT, show, spread
-from training.record import CONFIG, HISTORY, RECORD, predictions_file
+from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file
 
 MODELS = ["resnet18", "resnet34", "resnet50", "resnet101"]
 CLASSES, N_VAL, N_TEST, EPOCHS = 4, 165, 350, 20

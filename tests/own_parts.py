@@ -1,6 +1,7 @@
 """Networks and a data source of a user's own, for config lines such as model._target_=own_parts.tiny."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,23 @@ class Hungry(nn.Module):
 
 def hungry(num_classes: int, largest: int = 10**9, at: int = 0) -> nn.Module:
     return Hungry(num_classes, largest, at)
+
+
+@dataclass
+class Scores:
+    """Of a network with an auxiliary head."""
+
+    logits: Tensor
+    aux_logits: Tensor
+
+
+class TwoHeads(nn.Module):
+    """Gives auxiliary scores with its own, as GoogLeNet does while it learns."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.auxiliary, self.head = nn.Linear(3, num_classes), nn.Linear(3, num_classes)
+
+    def forward(self, images: Tensor) -> Scores:
+        colour = images.mean((2, 3))
+        return Scores(self.head(colour), self.auxiliary(colour))

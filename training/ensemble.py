@@ -19,15 +19,25 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from scipy.special import softmax
 
 from training.config import need
 from training.engine.metrics import Predictions, summarize
 from training.errors import ConfigError
-from training.finished.finished_runs import Member, Stored, done_runs, largest, read_predictions, some, warn
+from training.finished.comparison import compare, interval, sentence
+from training.finished.finished_runs import (
+    FinishedRun,
+    StoredPredictions,
+    done_runs,
+    first_names,
+    largest_group,
+    read_predictions,
+    warn,
+)
+from training.program import parser_for, run_program
 from training.progress import bar
-from training.record import predictions_file, write_json, write_whole
+from training.run_folder import predictions_file, write_json, write_whole
+from training.table import print_lines, print_table
 
 SIZE = 50  # runs in an ensemble, one counted as often as it was taken
 FILE = "ensemble.json"
@@ -74,31 +84,31 @@ def choose(probabilities: Sequence[np.ndarray], labels: np.ndarray, size: int) -
     return Chosen(counts.tolist(), initial, [100 * right / len(labels) for (right, _), _ in path])
 
 
-def candidates(folder: Path) -> tuple[list[tuple[Member, Stored]], list[Member]]:
+def candidates(folder: Path) -> tuple[list[tuple[FinishedRun, StoredPredictions]], list[FinishedRun]]:
     """The done runs of a sweep with their val predictions, the best first, and those that can't go with them: of other
     images, labels or classes, or without predictions. Raises ConfigError."""
-    members = done_runs(folder)
-    val: dict[str, Stored] = {}
-    for member in members:
+    runs = done_runs(folder)
+    val: dict[str, StoredPredictions] = {}
+    for run in runs:
         try:
-            val[member.name] = read_predictions(member.folder, "val")
+            val[run.name] = read_predictions(run.folder, "val")
         except ConfigError as error:
             warn(f"left out: {error}")
-    there = [member for member in members if member.name in val]
-    need(bool(there), f"{folder}: no run in it has predictions of the val images")
+    readable = [run for run in runs if run.name in val]
+    need(bool(readable), f"{folder}: no run in it has predictions of the val images")
 
-    def key(member: Member) -> tuple[object, ...]:
-        stored = val[member.name]
-        return *member.images, stored.images, stored.logits.shape
+    def key(run: FinishedRun) -> tuple[object, ...]:
+        stored = val[run.name]
+        return *run.same_data, stored.image_hash, stored.logits.shape
 
-    kept = largest(there, key)
-    others = [member for member in there if member not in kept]
+    kept = largest_group(readable, key)
+    others = [run for run in readable if run not in kept]
     if others:
-        warn(f"left out, as they are of other images, splits or classes than the rest: {some(others)}")
-    return [(member, val[member.name]) for member in kept], [member for member in members if member not in kept]
+        warn(f"left out, as they are of other images, splits or classes than the rest: {first_names(others)}")
+    return [(run, val[run.name]) for run in kept], [run for run in runs if run not in kept]
 
 
-def probabilities_of(stored: Stored) -> np.ndarray:
+def probabilities_of(stored: StoredPredictions) -> np.ndarray:
     """float32 [N, classes]: of many runs they fill the memory."""
     shares: np.ndarray = softmax(stored.logits.astype(np.float64), axis=1).astype(np.float32)
     return shares
@@ -111,85 +121,86 @@ def mean_of(parts: Sequence[np.ndarray], counts: Sequence[int]) -> np.ndarray:
     return logits
 
 
-def read_test(members: Sequence[Member]) -> list[Stored]:
+def read_test(runs: Sequence[FinishedRun]) -> list[StoredPredictions]:
     """Of each run. Raises ConfigError unless all are of the same images and labels."""
-    found = [read_predictions(member.folder, "test") for member in members]
-    for member, stored in zip(members, found, strict=True):
-        ok = stored.images == found[0].images and stored.logits.shape == found[0].logits.shape
-        file = member.folder / predictions_file("test")
-        need(ok, f"{file}: other test images or labels than those of {members[0].name}, on the same data")
+    found = [read_predictions(run.folder, "test") for run in runs]
+    for run, stored in zip(runs, found, strict=True):
+        ok = stored.image_hash == found[0].image_hash and stored.logits.shape == found[0].logits.shape
+        file = run.folder / predictions_file("test")
+        need(ok, f"{file}: other test images or labels than those of {runs[0].name}, on the same data")
     return found
 
 
 @dataclass(frozen=True)
-class Made:
+class Ensemble:
     """Candidates, which of them were chosen, and the predictions of the three that are compared, by split."""
 
-    members: list[Member]
+    candidates: list[FinishedRun]
     chosen: Chosen
-    ensemble: dict[str, Stored]
-    single: dict[str, Stored]
-    average: dict[str, Stored]
+    ensemble: dict[str, StoredPredictions]
+    single: dict[str, StoredPredictions]
+    average: dict[str, StoredPredictions]
     accuracies: list[tuple[float, float]]  # val and test of each candidate, in per cent
 
 
-def make(runs: list[tuple[Member, Stored]], size: int) -> Made:
+def make(runs: list[tuple[FinishedRun, StoredPredictions]], size: int) -> Ensemble:
     """Choose on val, then read test. Raises ConfigError."""
     labels = runs[0][1].labels
     runs = sorted(runs, key=lambda run: score(softmax(run[1].logits.astype(np.float64), axis=1), labels), reverse=True)
-    members, val = [member for member, _ in runs], [stored for _, stored in runs]
+    candidates, val = [run for run, _ in runs], [stored for _, stored in runs]
     shares = {"val": [probabilities_of(stored) for stored in val]}
     chosen = choose(shares["val"], labels, size)
-    test = read_test(members)  # from here on nothing is chosen any more
+    test = read_test(candidates)  # from here on nothing is chosen any more
     shares["test"] = [probabilities_of(stored) for stored in test]
     first = {"val": val[0], "test": test[0]}
 
-    def of(counts: Sequence[int]) -> dict[str, Stored]:
-        return {split: Stored(one.names, one.labels, mean_of(shares[split], counts)) for split, one in first.items()}
+    def of(counts: Sequence[int]) -> dict[str, StoredPredictions]:
+        return {
+            split: StoredPredictions(one.names, one.labels, mean_of(shares[split], counts))
+            for split, one in first.items()
+        }
 
     accuracies = [
         (100 * float(v.correct.mean()), 100 * float(t.correct.mean())) for v, t in zip(val, test, strict=True)
     ]
-    single = of([1] + [0] * (len(members) - 1))
-    return Made(members, chosen, of(chosen.counts), single, of([1] * len(members)), accuracies)
+    single = of([1] + [0] * (len(candidates) - 1))
+    return Ensemble(candidates, chosen, of(chosen.counts), single, of([1] * len(candidates)), accuracies)
 
 
-def figures(made: Made, left_out: Sequence[Member]) -> dict[str, Any]:
+def figures(made: Ensemble, left_out: Sequence[FinishedRun]) -> dict[str, Any]:
     """What ensemble.json says; accuracies in per cent."""
-    from training.finished.paired import compare, interval
+    single = made.candidates[0]
+    classes = tuple(single.record.data.classes or ())
 
-    classes = tuple(made.members[0].record["data"]["classes"])
-
-    def told(predictions: dict[str, Stored]) -> dict[str, Any]:
+    def scores(predictions: dict[str, StoredPredictions]) -> dict[str, Any]:
         summaries = {split: summarize(_with_loss(stored), classes) for split, stored in predictions.items()}
         return summaries | {"test_95": interval(predictions["test"].correct)}
 
-    rows = zip(made.members, made.chosen.counts, made.accuracies, strict=True)
+    rows = zip(made.candidates, made.chosen.counts, made.accuracies, strict=True)
     members = [
-        {"run": member.name, "identity": member.identity, "seed": member.seed, "count": count}
+        {"run": run.name, "identity": run.identity, "seed": run.seed, "count": count}
         | {"weight": count / sum(made.chosen.counts), "val_acc": val, "test_acc": test}
-        for member, count, (val, test) in rows
+        for run, count, (val, test) in rows
     ]
-    single = made.members[0]
     return {
         "schema": 1,
         "members": [member for member in members if member["count"]],
-        "ensemble": told(made.ensemble),
-        "best_single": {"run": single.name, "identity": single.identity, "seed": single.seed} | told(made.single),
-        "average_of_all": {"runs": len(members)} | told(made.average),
+        "ensemble": scores(made.ensemble),
+        "best_single": {"run": single.name, "identity": single.identity, "seed": single.seed} | scores(made.single),
+        "average_of_all": {"runs": len(members)} | scores(made.average),
         "against_best_single": compare(made.ensemble["test"].correct, made.single["test"].correct),
-        "selection": asdict(made.chosen) | {"candidates": [member.name for member in made.members]},
-        "left_out": [member.name for member in left_out],
-        "data": {key: single.record["data"][key] for key in ("fingerprint", "classes")},
+        "selection": asdict(made.chosen) | {"candidates": [run.name for run in made.candidates]},
+        "left_out": [run.name for run in left_out],
+        "data": {"fingerprint": single.record.data.fingerprint, "classes": list(classes)},
     }
 
 
-def _with_loss(stored: Stored) -> Predictions:
+def _with_loss(stored: StoredPredictions) -> Predictions:
     loss = -score(np.exp(stored.logits.astype(np.float64)), stored.labels)[1]
     return Predictions(stored.labels, stored.logits, loss)
 
 
-def save(out: Path, made: Made, content: dict[str, Any]) -> None:
+def save(out: Path, made: Ensemble, content: dict[str, Any]) -> None:
     """The three files, ensemble.json last."""
     for split, stored in made.ensemble.items():
         buffer = io.BytesIO()
@@ -201,56 +212,48 @@ def save(out: Path, made: Made, content: dict[str, Any]) -> None:
 
 def show(console: Console, content: dict[str, Any]) -> None:
     """The table, and what it means."""
-    from training.finished.paired import told
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for heading in ("weight", "val_acc", "test_acc", "test_95"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for one in sorted(content["members"], key=lambda one: -one["weight"]):
-        table.add_row(one["run"], f"{one['weight']:.3f}", f"{one['val_acc']:.2f}", f"{one['test_acc']:.2f}", "")
-    table.add_section()
+    chosen = [
+        [one["run"], f"{one['weight']:.3f}", f"{one['val_acc']:.2f}", f"{one['test_acc']:.2f}", ""]
+        for one in sorted(content["members"], key=lambda one: -one["weight"])
+    ]
     count = content["average_of_all"]["runs"]
     names = {
         "ensemble": "ensemble",
         "best_single": "best single run by val",
         "average_of_all": f"average of all {count}",
     }
+    compared = []
     for key, name in names.items():
         one = content[key]
         low, high = one["test_95"]
-        table.add_row(name, "", f"{one['val']['acc']:.2f}", f"{one['test']['acc']:.2f}", f"{low:.1f} to {high:.1f}")
-    console.print(table)
-    lines = (
-        told("the ensemble", content["against_best_single"], "the best single run"),
+        compared.append([name, "", f"{one['val']['acc']:.2f}", f"{one['test']['acc']:.2f}", f"{low:.1f} to {high:.1f}"])
+    print_table(console, ("run", "weight", "val_acc", "test_acc", "test_95"), chosen, compared, words=("run",))
+    selection = (
         f"It was chosen among {count} runs on the same {content['ensemble']['val']['n']} val images that they were "
-        "selected on, so its val accuracy is flattered.",
+        "selected on, so its val accuracy is too high (selection bias)."
     )
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, (sentence("the ensemble", content["against_best_single"]), selection))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for a mistake, told in one line."""
-    parser = argparse.ArgumentParser(prog="python -m training.ensemble", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = parser_for("training.ensemble", __doc__)
     parser.add_argument("sweep", type=Path, metavar="SWEEP_FOLDER", help="a sweep, or a folder of sweeps")
     parser.add_argument("--size", type=int, default=SIZE, help=f"runs to take at most, one counted often ({SIZE})")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (SWEEP_FOLDER)")
-    options = parser.parse_args(arguments)
-    try:
-        need(options.size >= 1, f"--size {options.size}: expected 1 or more")
-        runs, left_out = candidates(options.sweep)
-        need(len(runs) > 1, f"{options.sweep}: one finished run to take only ({runs[0][0].name}); expected two or more")
-        made = make(runs, options.size)
-        content = figures(made, left_out)
-        out = options.out or options.sweep
-        save(out, made, content)
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_program(parser, _ensemble, arguments)
+
+
+def _ensemble(options: argparse.Namespace) -> None:
+    need(options.size >= 1, f"--size {options.size}: expected 1 or more")
+    runs, left_out = candidates(options.sweep)
+    need(len(runs) > 1, f"{options.sweep}: one finished run to take only ({runs[0][0].name}); expected two or more")
+    made = make(runs, options.size)
+    content = figures(made, left_out)
+    out = options.out or options.sweep
+    save(out, made, content)
     show(Console(), content)
     print(f"wrote {out / FILE}")
-    return 0
 
 
 if __name__ == "__main__":

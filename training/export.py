@@ -4,14 +4,15 @@ python -m training.export outputs/runs/resnet18-.../seed=0 --to onnx
 python -m training.export outputs/runs/resnet18-.../seed=0 --to torch --out model.pt2
 
 The file takes uint8 images [batch, 3, S, S] at their stored size and gives logits [batch, classes]; classes and
-preprocessing are inside (training/finished/exporters.py). It is written, loaded again, and asked about all val images:
+preprocessing are inside (training/finished/exporters.py). It is written, loaded again, and run on all val images:
 where it doesn't answer as the run did, nothing is kept. Its latency is measured and goes to the run's record.
 """
 
 import argparse
 import sys
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ import numpy as np
 from training.config import DataConfig, TrainerConfig, need
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
+from training.program import parser_for, run_program
 from training.progress import bar
-from training.record import EXPORTS, RECORD, RunInUse, lock, predictions_file, read_record, replacing, write_json
+from training.record import Record, read_record, to_keys, write_record
+from training.run_folder import EXPORTS, lock, predictions_file, replacing
 
 # How far a score may be from the run's own, as a share of the largest of those. A file computes in fp32, so what a run
 # rounded to 8 bits (bf16) or 11 (fp16, and the convolutions of fp32 on a GPU: tf32) shows here.
@@ -30,7 +33,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Known:
+class ValAnswers:
     """What a run said of its val images. `store`: their pixels, by `indices` [N]; `logits`: float32 [N, classes]."""
 
     store: Any
@@ -50,7 +53,7 @@ class Agreement:
     ties: int
 
 
-def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
+def known_answers(folder: Path, record: Record, classes: int) -> ValAnswers:
     """The val images of a run and its predictions. Raises ConfigError where they are not what they were."""
     from training.data.dataset import open_dataset
     from training.data.image_store import ImageStore
@@ -59,7 +62,7 @@ def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"].tolist(), content["label"], content["logits"]
-        config = DataConfig(**record["config"]["data"])
+        config = DataConfig(**(record.config or {})["data"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"{file}: can't be read, and without it no export can be checked: {error}") from error
     except TypeError as error:
@@ -70,17 +73,17 @@ def known_answers(folder: Path, record: dict[str, Any], classes: int) -> Known:
         dataset = open_dataset(config)
     except ConfigError as error:
         raise ConfigError(f"the export is checked on the run's val images, which can't be read: {error}") from error
-    same = dataset.fingerprint == record["data"]["fingerprint"]
+    same = dataset.fingerprint == record.data.fingerprint
     need(same, f"{folder}: the images have changed since this run, so no export can be checked against its predictions")
     where = {name: index for index, name in enumerate(dataset.names)}
     strange = [name for name in names if name not in where]
     need(not strange, f"{file}: {strange[:1]} is none of the run's images")
     indices = np.array([where[name] for name in names])
     need(bool((dataset.labels[indices] == labels).all()), f"{file}: its labels are not those of the run's images")
-    return Known(ImageStore(dataset, config), indices, names, logits)
+    return ValAnswers(ImageStore(dataset, config), indices, names, logits)
 
 
-def compare(answer: Any, known: Known, rounding: str) -> Agreement:
+def compare(answer: Any, known: ValAnswers, rounding: str) -> Agreement:
     """Ask a file about all val images. Raises ConfigError where its answers are not the run's: another class (in
     reduced precision but for near ties), a score further away than TOLERANCE."""
     parts = []
@@ -105,9 +108,9 @@ def compare(answer: Any, known: Known, rounding: str) -> Agreement:
     return Agreement(len(rows), difference, allowed, int((own != other).sum()))
 
 
-def rounding_of(record: dict[str, Any], device: str) -> str:
+def rounding_of(record: Record, device: str) -> str:
     """The key of TOLERANCE: how a run, or what its export is checked on, rounds."""
-    precision, used = str(record["resolved"]["precision"]), str(record["resolved"]["device"])
+    precision, used = str(record.resolved.precision), str(record.resolved.device)
     gpu = used.startswith("cuda") or device.startswith("cuda")
     return "tf32" if precision == "fp32" and gpu else precision
 
@@ -117,20 +120,20 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
     RunInUse where a run is at work in the folder."""
     from training.engine.latency import measure
     from training.finished.exporters import check_packages, metadata, read, write
-    from training.predict import load_run
+    from training.models.trained_model import TrainedModel
 
     check_packages(kind)
-    trained = load_run(folder, "cpu")
+    trained = TrainedModel.load(folder, "cpu")
     need(not out.is_dir(), f"--out {out}: a folder; expected the name of a file")
     with lock(folder, wait_s=2):
-        record = read_record(folder) or {}
-        need(record.get("status") == "done", f"{folder}: not a finished run")
+        record = read_record(folder) or Record()
+        need(record.status == "done", f"{folder}: not a finished run")
         known = known_answers(folder, record, len(trained.classes))
-        asked, threads = resolve_compute(TrainerConfig(precision="fp32")).device, resolve_threads("auto")
+        wanted, threads = resolve_compute(TrainerConfig(precision="fp32")).device, resolve_threads("auto")
         with replacing(out) as part:
             try:
                 write(kind, trained, part)
-                answer, about, device = read(kind, part, asked, threads)
+                answer, about, device = read(kind, part, wanted, threads)
             except (OSError, MemoryError):
                 raise
             except Exception as error:  # what torch makes of a network that it can't trace may be anything
@@ -140,12 +143,12 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
                 agreement = compare(answer, known, rounding_of(record, device))
             except ConfigError as error:
                 raise ConfigError(f"{folder}: the {kind} file is refused, nothing is kept: {error}") from error
-            latency = measure(answer, trained.about["preprocessing"]["stored_size"])
+            latency = measure(answer, trained.images.stored)
         entry = {
             "to": kind,
             "file": out.name if out.parent.resolve() == folder.resolve() else str(out.resolve()),
             "bytes": out.stat().st_size,
-            "latency_ms": latency,
+            "latency_ms": to_keys(latency),
             "device": device,
             "device_name": describe(device),
             "threads": threads,
@@ -154,8 +157,8 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
             "allowed_difference": agreement.allowed,
             "ties": agreement.ties,
         }
-        others = [one for one in record.get("exports", []) if (one["to"], one["file"]) != (kind, entry["file"])]
-        write_json(folder / RECORD, record | {"exports": [*others, entry]})
+        others = [one for one in record.exports or [] if (one["to"], one["file"]) != (kind, entry["file"])]
+        write_record(folder, replace(record, exports=[*others, entry]))
     return entry
 
 
@@ -167,26 +170,24 @@ def _first_line(error: Exception) -> str:
     return f"{type(cause).__name__}: {lines[0] if lines else 'no message'}"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for a mistake, told in one line."""
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = parser_for("training.export", __doc__)
     parser.add_argument("run_folder", type=Path, help="the folder of a finished run")
     parser.add_argument("--to", choices=list(EXPORTS), required=True, help="onnx, or torch: a torch.export program")
     files = ", ".join(EXPORTS.values())
     parser.add_argument("--out", type=Path, help=f"the file to write (in the run folder: {files})")
-    options = parser.parse_args(arguments)
+    return run_program(parser, _export, arguments)
+
+
+def _export(options: argparse.Namespace) -> None:
     out = options.out or options.run_folder / EXPORTS[options.to]
-    try:
-        entry = export(options.run_folder, options.to, out)
-    except (ConfigError, OSError, RunInUse) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    entry = export(options.run_folder, options.to, out)
     ties = f", {entry['ties']} of them near ties in another class" if entry["ties"] else ""
     print(f"{out}: answers as the run did on all {entry['val_images']} val images{ties}", end=" ")
     print(f"(largest difference {entry['largest_difference']:.2g}, allowed {entry['allowed_difference']:.2g})")
     for name, one in entry["latency_ms"].items():
         print(f"{name}: {one['median']:.3f} ms an image (p95 {one['p95']:.3f}) on {entry['device']}")
-    return 0
 
 
 if __name__ == "__main__":

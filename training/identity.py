@@ -11,10 +11,11 @@ import json
 from typing import Any
 
 from training.config import RunConfig
+from training.names import model_name, short_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class ResolvedSettings:
     """What a config's `auto`s and names stand for, on this machine and for these images."""
 
     weights: str  # none, IMAGENET1K_V2, checkpoint:<hash of the file>
@@ -25,15 +26,15 @@ class Facts:
     drawn: tuple[str, ...]  # the splits that were drawn, not given
 
 
-def identity(config: RunConfig, facts: Facts) -> str:
+def identity(config: RunConfig, resolved: ResolvedSettings) -> str:
     """Ten hex digits that name this configuration."""
     content = _changed(config)
-    content["weights"] = facts.weights
+    content["weights"] = resolved.weights
     content.setdefault("data", {}).update(
-        fingerprint=facts.fingerprint, normalize=facts.normalize, stored_size=config.data.stored
+        fingerprint=resolved.fingerprint, normalize=resolved.normalize, stored_size=config.data.stored
     )
-    content.setdefault("trainer", {}).update(precision=facts.precision, memory_format=facts.memory_format)
-    _drop_what_does_not_apply(content, config, facts)
+    content.setdefault("trainer", {}).update(precision=resolved.precision, memory_format=resolved.memory_format)
+    _drop_what_does_not_apply(content, config, resolved)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -53,16 +54,16 @@ def _changed(node: Any) -> dict[str, Any]:
     return content
 
 
-def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, facts: Facts) -> None:
+def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, resolved: ResolvedSettings) -> None:
     model = content.get("model", {})
     for key in {"drop_path", "dropout"} - set(config.model.accepts):
         model.pop(key, None)
     data = content["data"]
-    if "val" not in facts.drawn:
+    if "val" not in resolved.drawn:
         data.pop("val_fraction", None)
-    if "test" not in facts.drawn:
+    if "test" not in resolved.drawn:
         data.pop("test_fraction", None)
-    if not facts.drawn:
+    if not resolved.drawn:
         data.pop("split_seed", None)
     if config.augment.crop_scale is None:
         content.get("augment", {}).pop("crop_ratio", None)
@@ -76,20 +77,12 @@ def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, facts:
         del content[key]
 
 
-def short_name(target: str | None) -> str:
-    """What people call an optimizer or schedule: adamw, onecycle, none."""
-    if target is None:
-        return "none"
-    name = target.rpartition(".")[2]
-    return name.removesuffix("LR").removesuffix("Annealing").lower() or name
-
-
-def slug(config: RunConfig, facts: Facts) -> str:
+def slug(config: RunConfig, resolved: ResolvedSettings) -> str:
     """The readable half of a run folder's name. It starts with the model."""
     lr = config.optimizer.lr  # a number, or auto
     parts = [
-        config.model.called.rpartition(".")[2],
-        facts.weights.replace(":", "-").lower(),
+        model_name(config.model._target_, config.model.name),
+        resolved.weights.replace(":", "-").lower(),
         short_name(config.optimizer._target_),
         f"lr{lr if isinstance(lr, str) else format(lr, 'g')}",
         short_name(config.scheduler._target_),

@@ -23,7 +23,6 @@ MOVED = {
     "training.weights": "training.models.weights",
     "training.layers": "training.models.layers",
     "training.loop": "training.engine.loop",
-    "training.metrics": "training.engine.metrics",
     "training.optimize": "training.engine.optimizer",
     "training.prepare": "training.engine.prepare",
     "training.run": "training.engine.run",

@@ -12,56 +12,18 @@ import csv
 import io
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from training.config import DataConfig, ModelConfig, TrainerConfig, need
-from training.errors import ConfigError
+from training.config import need
+from training.program import parser_for, run_program
 from training.progress import bar
-from training.record import BEST, write_whole
+from training.run_folder import write_whole
 
 if TYPE_CHECKING:
-    from training.data.batches import Preprocessing
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network and what it says about itself: classes, preprocessing, model config."""
-
-    model: Any
-    classes: list[str]
-    about: dict[str, Any]
-    device: str
-
-    @property
-    def preprocessing(self) -> "Preprocessing":
-        """From a stored image to what the network sees."""
-        from training.data.batches import Preprocessing
-
-        about = self.about["preprocessing"]
-        return Preprocessing(about["size"], tuple(about["mean"]), tuple(about["std"]))
-
-
-def load_run(folder: Path, device: str = "auto") -> Trained:
-    """The selected network of a run folder, ready to evaluate. Raises ConfigError."""
-    from training.device import resolve_compute
-    from training.models.build import build_model
-    from training.models.weights import checkpoint_file, match, put, read_checkpoint
-
-    need(folder.is_dir(), f"{folder}: no such run folder")
-    need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
-    state, about = read_checkpoint(checkpoint_file(str(folder)))
-    need("classes" in about, f"{folder / BEST}: not written by a run (no classes in its metadata)")
-    where = resolve_compute(TrainerConfig(device=device)).device
-    try:
-        model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
-        fits = match(model.state_dict(), state, "", str(folder))
-        put(model, {name: state[name] for name in fits.taken})
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / BEST}: written by another version of finegrid ({error})") from error
-    return Trained(model.eval().to(where), about["classes"], about, where)
+    from training.models.trained_model import TrainedModel
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -75,30 +37,24 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def predict(trained: Trained, files: list[Path], batch_size: int = 64) -> list[int]:
+def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64) -> list[int]:
     """The index of the most likely class of each image. Raises BadImage (an OSError) for one that can't be read."""
     import numpy as np
-    import torch
 
-    from training.data.decoding import load_image, stored
-    from training.models.build import logits
+    from training.data.decoding import load_image
 
-    about = trained.about["preprocessing"]
-    preprocessing = trained.preprocessing
-    data = DataConfig(size=about["size"], stored_size=about["stored_size"], resize=about["resize"])
     labels: list[int] = []
-    with bar("predicting", len(files)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool, torch.no_grad():
+    with bar("predicting", len(files)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(files), batch_size):
             images = []
-            for image in pool.map(lambda file: stored(load_image(file), data), files[start : start + batch_size]):
+            for image in pool.map(lambda file: trained.stored(load_image(file)), files[start : start + batch_size]):
                 images.append(image)
                 advance()
-            pixels = torch.from_numpy(np.stack(images)).to(trained.device).permute(0, 3, 1, 2)
-            labels += logits(trained.model(preprocessing.plain(pixels))).argmax(1).tolist()
+            labels += trained.logits(np.stack(images)).argmax(1).tolist()
     return labels
 
 
-def write_csv(out: Path, files: list[Path], root: Path, labels: list[str]) -> None:
+def write_csv(out: Path, files: Sequence[Path], root: Path, labels: Sequence[str]) -> None:
     """The rows ID,label, whole or not at all."""
     relative = [file.relative_to(root) for file in files]
     short = [path.with_suffix("").as_posix() for path in relative]
@@ -110,28 +66,28 @@ def write_csv(out: Path, files: list[Path], root: Path, labels: list[str]) -> No
     write_whole(out, text.getvalue().encode())
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for a mistake, told in one line."""
-    parser = argparse.ArgumentParser(prog="python -m training.predict", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = parser_for("training.predict", __doc__)
     parser.add_argument("run_folder", type=Path, help="the folder of a finished run")
     parser.add_argument("images", type=Path, help="a folder of images, subfolders included")
     parser.add_argument("--out", type=Path, default=Path("ID_result.csv"), help="the CSV to write (ID_result.csv)")
     parser.add_argument("--names", action="store_true", help="class names instead of class indices")
     parser.add_argument("--batch-size", type=int, default=64, help="images at once (64)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
-    options = parser.parse_args(arguments)
-    try:
-        need(options.batch_size >= 1, f"--batch-size {options.batch_size}: expected 1 or more")
-        files = image_files(options.images)
-        trained = load_run(options.run_folder, options.device)
-        indices = predict(trained, files, options.batch_size)
-        labels = [trained.classes[index] if options.names else str(index) for index in indices]
-        write_csv(options.out, files, options.images, labels)
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_program(parser, _predict, arguments)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    need(options.batch_size >= 1, f"--batch-size {options.batch_size}: expected 1 or more")
+    files = image_files(options.images)
+    from training.models.trained_model import TrainedModel
+
+    trained = TrainedModel.load(options.run_folder, options.device)
+    indices = predict(trained, files, options.batch_size)
+    labels = [trained.classes[index] if options.names else str(index) for index in indices]
+    write_csv(options.out, files, options.images, labels)
     print(f"{len(files)} predictions in {options.out}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,116 +1,366 @@
-"""The files of a run folder that others read, and how they are written: whole or not at all. Without torch.
+"""What is known of a run, as record.json has it: the one place that reads and writes it. Without torch.
 
-record.json is written last, so whoever finds one finds a finished run. config.json says what a run without a record is.
+Every key of the file is an attribute here. Reading never raises for what a file contains: what is missing or of another
+type is None (an empty list, an empty part), and keys that this version doesn't know stay in `extra` and are written
+back. A later version adds keys and renames none.
 """
 
-import contextlib
-import fcntl
-import json
-import os
-import time
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from types import UnionType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-RECORD = "record.json"
-CONFIG = "config.json"
-HISTORY = "history.csv"
-MISTAKES = "mistakes.json"  # {"images": [...]}, see training/engine/mistakes.py
-BEST = "best.safetensors"
-RESUME = "resume.pt"
-LOG = "run.log"
-LOCK = ".lock"
-MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
-ASKED = "sweep.json"  # of a sweep: the names that weights were asked for under, and a search's objectives
-EXPORTS = {"onnx": "model.onnx", "torch": "model.pt2"}  # kind: its file, where no other is named
+from training.names import model_name, short_name
+from training.run_folder import CONFIG, RECORD, read_json, write_json
+
 SCHEMA = 1
+DONE = ("done", "diverged")  # a run of such a status need not be run again
+Part = TypeVar("Part")
+Extra = dict[str, Any]
 
 
-class RunInUse(Exception):
-    """Another process is working on this run folder."""
+@dataclass
+class Resolved:
+    """What the `auto`s and names of the config stood for."""
+
+    weights: str | None = None  # none, IMAGENET1K_V2, checkpoint:<hash>; of a soup `soup of <n>`
+    normalize: str | None = None
+    precision: str | None = None
+    memory_format: str | None = None
+    device: str | None = None
+    device_name: str | None = None
+    lr: float | None = None  # what optimizer.lr=auto has found
+    micro_batch: int | None = None  # images at once, where trainer.on_oom=accumulate made them fewer
+    extra: Extra = field(default_factory=dict)
 
 
-def predictions_file(split: str) -> str:
-    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32."""
-    return f"predictions_{split}.npz"
+@dataclass
+class Counts:
+    """Images a split."""
+
+    train: int | None = None
+    val: int | None = None
+    test: int | None = None
+    extra: Extra = field(default_factory=dict)
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write `content` to `path` so that a reader, or a crash at any point, sees the old file or the new one.
+@dataclass
+class DataSummary:
+    """What the run saw of its data."""
 
-    Raises OSError with the path in it, and the old file stays.
-    """
-    with replacing(path) as part, part.open("wb") as file:
-        file.write(content)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to. At the end it takes the place of `path`; whatever is raised before, it is
-    removed, and the old file stays. Raises OSError with the path in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        if isinstance(error, OSError):
-            error.filename = str(path)  # "no space left on device" alone helps nobody
-        raise
+    fingerprint: str | None = None
+    classes: list[Any] | None = None
+    n: Counts = field(default_factory=Counts)
+    skipped: list[Any] | None = None
+    shared: Counts = field(default_factory=Counts)  # images that are in another split, too
+    extra: Extra = field(default_factory=dict)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left. Only for the holder of the folder's lock."""
-    for part in folder.glob(".*.part"):
-        part.unlink()
+@dataclass
+class Versions:
+    """Of the software that the run was made with."""
+
+    python: str | None = None
+    torch: str | None = None
+    torchvision: str | None = None
+    extra: Extra = field(default_factory=dict)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a dict as JSON, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+@dataclass
+class Failure:
+    """Why a run failed or diverged. `log`: the last lines of its log, where its process died."""
+
+    kind: str | None = None
+    message: str | None = None
+    log: list[Any] | None = None
+    extra: Extra = field(default_factory=dict)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The dict in a JSON file; {} where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+@dataclass
+class Scores:
+    """Of a split at the selected epoch: per cent, but for the loss and the number of images, n."""
+
+    acc: float | None = None
+    loss: float | None = None
+    balanced_acc: float | None = None
+    macro_f1: float | None = None
+    per_class_acc: dict[str, Any] | None = None
+    n: int | None = None
+    extra: Extra = field(default_factory=dict)  # metrics of a user's own among them
+
+    def figure(self, name: str) -> float | None:
+        """One of them by its name, such as macro_f1; None where there is no such number."""
+        return _number(getattr(self, name, self.extra.get(name)))
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+@dataclass
+class Percentiles:
+    """Of a time in ms an image."""
+
+    median: float | None = None
+    p95: float | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass
+class Latency:
+    """By the number of images at once (training/engine/latency.py)."""
+
+    batch_1: Percentiles = field(default_factory=Percentiles)
+    batch_32: Percentiles = field(default_factory=Percentiles)
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass
+class SoupSummary:
+    """How a soup was made (training/soup.py)."""
+
+    size: int | None = None  # runs whose weights were averaged
+    candidates: int | None = None
+    members: list[Any] | None = None
+    weights: str | None = None  # what its runs began with, as resolved.weights
+    tried: list[Any] | None = None
+    best_single: dict[str, Any] | None = None
+    against_best_single: dict[str, Any] | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass
+class Times:
+    """`minutes`: of all processes that worked on the run; the rest: of training alone, without validation."""
+
+    started: str | None = None  # ISO 8601, UTC
+    finished: str | None = None
+    minutes: float | None = None
+    images_per_s: float | None = None
+    epoch_seconds: list[Any] | None = None
+    host: str | None = None
+    process: int | None = None
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What users see of a config, under the names that users see. None: not known."""
+
+    model: str | None
+    weights: str | None  # as asked for: none, default, imagenet1k_v1
+    optimizer: str | None
+    lr: float | None  # None for auto, too
+    scheduler: str | None
+    weight_decay: float | None
+    batch_size: int | None
+    epochs: int | None
+    folds: int | None
+    monitor: str
+
+
+@dataclass
+class Record:
+    """A run: what it is, and, when it is over, how it ended."""
+
+    schema: int | None = None
+    identity: str | None = None
+    seed: int | None = None
+    fold: int | None = None
+    sweep: str | None = None
+    config: dict[str, Any] | None = None  # training.config.RunConfig of that version, as nested dicts
+    resolved: Resolved = field(default_factory=Resolved)
+    data: DataSummary = field(default_factory=DataSummary)
+    code_version: str | None = None
+    versions: Versions = field(default_factory=Versions)
+    params: int | None = None
+    threads: int | None = None
+    status: str | None = None  # done, pruned, diverged, failed; None in config.json
+    failure: Failure = field(default_factory=Failure)
+    epochs_run: int | None = None
+    stopped_early: bool | None = None
+    best_epoch: int | None = None
+    val: Scores = field(default_factory=Scores)
+    test: Scores = field(default_factory=Scores)
+    soup: SoupSummary = field(default_factory=SoupSummary)
+    time: Times = field(default_factory=Times)
+    latency_ms: Latency = field(default_factory=Latency)
+    exports: list[Any] | None = None  # training/export.py
+    extra: Extra = field(default_factory=dict)
+
+    def figure(self, name: str) -> float | None:
+        """A number by the name of its column: val_acc, test_macro_f1, minutes, images_per_s, latency_ms, params."""
+        split, _, metric = name.partition("_")
+        if split in ("val", "test"):
+            return (self.val if split == "val" else self.test).figure(metric)
+        if name == "latency_ms":
+            return self.latency_ms.batch_1.median
+        return _number(getattr(self.time if name in ("minutes", "images_per_s") else self, name, None))
+
+    @property
+    def is_soup(self) -> bool:
+        """Whether it is averaged weights, not a run."""
+        return self.soup != SoupSummary()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What users see of the config."""
+        return settings_of(self.config or {})
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of record.json. What is None or empty is left out, but for what a run that is over always tells."""
+        content = to_keys(self)
+        content.setdefault("fold", None)
+        if self.status is not None:
+            content = {"failure": None, "time": {}} | content
+        if self.status == "done":
+            content = {"best_epoch": None} | content
+        if self.time.minutes is not None:
+            content["time"].setdefault("images_per_s", None)
+        order = {entry.name: number for number, entry in enumerate(dataclasses.fields(self))}
+        return dict(sorted(content.items(), key=lambda item: order.get(item[0], len(order))))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Record":
+        """From the keys of record.json or config.json, whatever is in them."""
+        return from_keys(cls, content)
+
+
+def settings_of(config: dict[str, Any]) -> Settings:
+    """What users see of a config, which may be of another version or broken."""
+    parts = {name: part if isinstance(part := config.get(name), dict) else {} for name in _GROUPS}
+    model, optimizer, trainer = parts["model"], parts["optimizer"], parts["trainer"]
+    target, schedule = _text(model.get("_target_")), _text(parts["scheduler"].get("_target_"))
+    name, made_by = _text(model.get("name")), _text(optimizer.get("_target_"))
+    return Settings(
+        model=model_name(target, name or "") or None if target is not None else name,
+        weights=_text(parts["weights"].get("source")),
+        optimizer=None if made_by is None else short_name(made_by),
+        lr=_number(optimizer.get("lr")),
+        scheduler=short_name(schedule) if schedule is not None or parts["scheduler"] else None,
+        weight_decay=_number(optimizer.get("weight_decay")),
+        batch_size=_whole(trainer.get("batch_size")),
+        epochs=_whole(trainer.get("epochs")),
+        folds=_whole(parts["data"].get("folds")),
+        monitor=_text(trainer.get("monitor")) or "val_acc",
+    )
+
+
+def read_record(folder: Path) -> Record | None:
     """The record in `folder`, or None where the run has not ended (or its record can't be read)."""
-    return read_json(folder / RECORD) or None
+    content = read_json(folder / RECORD)
+    return Record.from_json(content) if content else None
 
 
-@contextlib.contextmanager
-def lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
-    """Hold the run folder. The lock is the kernel's: it goes with its owner, however that dies.
-
-    Raises RunInUse when another process still holds it after `wait_s`.
-    """
-    ends = time.monotonic() + wait_s
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
-        while not _locked(file):
-            if time.monotonic() >= ends:
-                file.seek(0)
-                raise RunInUse(f"{folder} is in use by {file.read().strip() or 'another process'}")
-            time.sleep(0.1)
-        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
-            os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), f"process {os.getpid()} on {os.uname().nodename}".encode())
-        yield
+def write_record(folder: Path, record: Record) -> None:
+    """Write record.json, whole or not at all. Raises OSError."""
+    write_json(folder / RECORD, record.to_json())
 
 
-def _locked(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+def read_beginning(folder: Path) -> Record | None:
+    """What the run in `folder` said of itself when it began; None where that can't be read."""
+    content = read_json(folder / CONFIG)
+    return Record.from_json(content) if content else None
+
+
+def write_beginning(folder: Path, record: Record) -> None:
+    """Write config.json: what a run is, before it has a record. Raises OSError."""
+    write_json(folder / CONFIG, record.to_json())
+
+
+def from_keys(kind: type[Part], content: Mapping[str, Any]) -> Part:
+    """A record, or a part of one such as Scores, from what the file has. What is of another type than it should be goes
+    to `extra`."""
+    known: dict[str, Any] = {}
+    taken = 0
+    extra: Extra = {}
+    table = _table(cast(Hashable, kind))
+    for name, _, take in table:
+        if name not in content:
+            continue
+        taken += 1
+        value = content[name]
+        found = take(value)
+        if found is not None:
+            known[name] = found
+        elif value is not None:
+            extra[name] = value
+    if taken < len(content):
+        names = {name for name, _, _ in table}
+        extra |= {name: value for name, value in content.items() if name not in names}
+    return kind(**known, extra=extra)  # type: ignore[call-arg]
+
+
+def to_keys(part: Any) -> dict[str, Any]:
+    """A record or a part of one as the file has it: without what is None or empty."""
+    content = dict(part.extra)
+    for name, is_part, _ in _table(cast(Hashable, type(part))):
+        value = getattr(part, name)
+        if is_part:
+            value = to_keys(value) or None
+        if value is not None:
+            content[name] = value
+    return content
+
+
+def timestamp(when: datetime | None = None) -> str:
+    """A time (none: now) as a record has it."""
+    return (when or datetime.now(UTC)).isoformat(timespec="milliseconds")
+
+
+_GROUPS = ("model", "weights", "optimizer", "scheduler", "trainer", "data")
+
+
+@cache
+def _table(kind: Any) -> list[tuple[str, bool, Callable[[Any], Any]]]:
+    """Of each field: its name, whether it is a part, and what takes a value of its type."""
+    hints = get_type_hints(kind)
+    rows = []
+    for entry in dataclasses.fields(kind):
+        hint = hints[entry.name]
+        wanted = get_args(hint)[0] if isinstance(hint, UnionType) else hint
+        is_part = dataclasses.is_dataclass(wanted)
+        take = partial(_part, wanted) if is_part else _TAKES[get_origin(wanted) or wanted]
+        if entry.name != "extra":
+            rows.append((entry.name, is_part, take))
+    return rows
+
+
+def _part(kind: Any, value: Any) -> Any:
+    return from_keys(kind, value) if isinstance(value, dict) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    ok = number is not None and number == number // 1 and abs(number) < 2**63
+    return int(number) if ok and number is not None else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _table_of(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _list(value: Any) -> list[Any] | None:
+    return value if isinstance(value, list) else None
+
+
+_TAKES: dict[Any, Callable[[Any], Any]] = {
+    str: _text,
+    int: _whole,
+    float: _number,
+    bool: _flag,
+    dict: _table_of,
+    list: _list,
+}

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import need
-from training.data.dataset import open_without_test
+from training.config import RunConfig, need
+from training.data.dataset import Dataset, open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.record import write_whole
+from training.names import model_name
+from training.program import parser_for, run_program
+from training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from training.screening.features import Features
@@ -78,14 +80,18 @@ def candidates(lines: Sequence[str]) -> tuple[list[Candidate], list[str]]:
     everyone = list(found.values())
     first = everyone[0].prepared.dataset
     for one in everyone:
-        data, here = one.prepared.dataset, one.prepared.dataset.split["val"]
-        there = first.split["val"]
-        ok = [data.names[i] for i in here] == [first.names[i] for i in there] and data.classes == first.classes
+        data = one.prepared.dataset
+        ok = val_names(data) == val_names(first) and data.classes == first.classes
         need(ok, "screen compares on the same val images; these candidates have different ones (data.*)")
     for one in everyone:
         telling = [line for line in one.overrides if not all(line in other.overrides for other in everyone)]
-        one.label = " ".join(telling) or one.prepared.config.model.called
+        one.label = " ".join(telling) or called(one.prepared.config)
     return everyone, impossible
+
+
+def val_names(dataset: Dataset) -> list[str]:
+    """The val images of a data set."""
+    return [dataset.names[index] for index in dataset.split["val"]]
 
 
 def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
@@ -101,13 +107,18 @@ def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
         labels, val_labels = (dataset.labels[dataset.split[name]] for name in ("train", "val"))
         probed = probe(features.train, labels, features.val, val_labels)
         seen.append((features, probed))
-        share = 100 * probed.linear.mean()
+        accuracy = 100 * probed.linear.mean()
         how = "from the cache" if features.cached else f"in {features.seconds:.1f} s"
-        print(f"{number}/{len(everyone)} {one.label}: features {how}, probe {share:.2f} %", file=sys.stderr)
+        print(f"{number}/{len(everyone)} {one.label}: features {how}, probe {accuracy:.2f} %", file=sys.stderr)
     linear, knn = (judge([getattr(probed, name) for _, probed in seen]) for name in ("linear", "knn"))
     verdicts = zip(linear, knn, strict=True)
     result = [Screened(one, *pair, *both) for one, pair, both in zip(everyone, seen, verdicts, strict=True)]
     return sorted(result, key=lambda one: (-one.verdict.share, -one.knn.share)), impossible
+
+
+def called(config: RunConfig) -> str:
+    """The name of its model."""
+    return model_name(config.model._target_, config.model.name)
 
 
 def row(one: Screened) -> dict[str, Any]:
@@ -115,9 +126,9 @@ def row(one: Screened) -> dict[str, Any]:
     config, verdict = one.candidate.prepared.config, one.verdict
     return {
         "candidate": one.candidate.label,
-        "model": config.model.called,
+        "model": called(config),
         "weights": config.weights.source,
-        "weights_resolved": one.candidate.prepared.facts.weights,
+        "weights_resolved": one.candidate.prepared.resolved.weights,
         "probe_val_acc": round(100 * verdict.share, 4),
         "probe_low": round(100 * verdict.low, 4),
         "probe_high": round(100 * verdict.high, 4),
@@ -136,14 +147,10 @@ def row(one: Screened) -> dict[str, Any]:
 def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
     """The table for the eye, and what it means."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("candidate", "weights_resolved"):
-        table.add_column(name, overflow="fold")
-    for name in ("probe", "95 %", "knn", "p", "features_s", "probe_s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    from training.table import print_lines, print_table
+
+    lines = []
     for one in found:
         cells = row(one)
         interval = f"{cells['probe_low']:.1f} to {cells['probe_high']:.1f}"
@@ -152,14 +159,14 @@ def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
         p = "best" if one is found[0] else f"{one.verdict.p:.2g}"
         mark = "" if one.worth else "worse"
         words = (one.candidate.label, cells["weights_resolved"])
-        table.add_row(*words, *numbers, p, time, f"{one.probed.seconds:.1f}", mark)
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+        lines.append([*words, *numbers, p, time, f"{one.probed.seconds:.1f}", mark])
+    headings = ("candidate", "weights_resolved", "probe", "95 %", "knn", "p", "features_s", "probe_s", "")
+    console = Console()
+    print_table(console, headings, lines, words=("candidate", "weights_resolved"))
     same = sum(one.candidate.same for one in found)
     notes = [f"{same} combination(s) more differ in training alone: the same features"] if same else []
     notes += [f"left out: {why}" for why in dict.fromkeys(impossible)]
-    for line in [*notes, advice(found)]:
-        console.print(line, soft_wrap=True)
+    print_lines(console, [*notes, advice(found)])
 
 
 def advice(found: Sequence[Screened]) -> str:
@@ -173,29 +180,6 @@ def advice(found: Sequence[Screened]) -> str:
     return f"{text} ({rest} on {n_val} val images; exact McNemar, Holm, p < {ALPHA:g})"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for a mistake, told in one line."""
-    from sweeps.hydra_glue.messages import told
-
-    text = (__doc__ or "").split("\n")
-    parser = argparse.ArgumentParser(prog="python -m training.screen", description=text[0], epilog=" ".join(text[4:]))
-    parser.add_argument("-m", "--multirun", action="store_true", help="as for train.py; commas do the same without it")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE[,VALUE]", help="settings, as for train.py -m")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
-    options = parser.parse_intermixed_args(arguments)
-    try:
-        found, impossible = screen(options.overrides)
-        if options.csv is not None:
-            write_csv(options.csv, found)
-        show(found, impossible)
-    except KeyboardInterrupt:
-        print("interrupted; what was extracted is kept", file=sys.stderr)
-        return 130
-    except Exception as error:
-        return told(error)
-    return 0
-
-
 def write_csv(file: Path, found: Sequence[Screened]) -> None:
     """A row a candidate, whole or not at all."""
     text = io.StringIO()
@@ -203,6 +187,24 @@ def write_csv(file: Path, found: Sequence[Screened]) -> None:
     writer.writeheader()
     writer.writerows(map(row, found))
     write_whole(file, text.getvalue().encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    from sweeps.hydra_glue.messages import one_line
+
+    parser = parser_for("training.screen", __doc__)
+    parser.add_argument("-m", "--multirun", action="store_true", help="as for train.py; commas do the same without it")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE[,VALUE]", help="settings, as for train.py -m")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
+    return run_program(parser, _screen, arguments, one_line)
+
+
+def _screen(options: argparse.Namespace) -> None:
+    found, impossible = screen(options.overrides)
+    if options.csv is not None:
+        write_csv(options.csv, found)
+    show(found, impossible)
 
 
 if __name__ == "__main__":

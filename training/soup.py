@@ -17,22 +17,34 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import need
-from training.errors import ConfigError
-from training.finished.finished_runs import Member, done_runs, key_of, largest, warn
+from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
+from training.program import parser_for, run_program
 from training.progress import bar
-from training.record import BEST, CONFIG, MISTAKES, RECORD, read_record, write_json, write_whole
+from training.record import (
+    Record,
+    Scores,
+    SoupSummary,
+    Times,
+    from_keys,
+    read_record,
+    timestamp,
+    write_beginning,
+    write_record,
+)
+from training.run_folder import BEST, MISTAKES, write_json, write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from training.engine.metrics import Predictions
-    from training.finished.rebuilt import Rebuilt
+    from training.engine.prepare import Prepared
+    from training.finished.evaluation import Evaluation
 
 WHY = (
     "networks that began at different random weights lie in different valleys, and their average in none; "
@@ -45,7 +57,7 @@ NO_SHAPE = {"drop_path", "dropout", "accepts", "weights"}  # of a model's config
 class Soup:
     """The mean of some runs' weights: `total` in float64, and what is no float from the first."""
 
-    members: list[Member]
+    runs: list[FinishedRun]
     first: "dict[str, Tensor]"
     total: "dict[str, Tensor]"
     val_acc: float  # per cent
@@ -53,8 +65,8 @@ class Soup:
     tried: list[dict[str, Any]] = field(default_factory=list)
 
     def weights(self) -> "dict[str, Tensor]":
-        """The mean, in the members' own types."""
-        return mean(self.total, len(self.members), self.first)
+        """The mean, in the runs' own types."""
+        return mean(self.total, len(self.runs), self.first)
 
 
 def mean(total: "dict[str, Tensor]", count: int, first: "dict[str, Tensor]") -> "dict[str, Tensor]":
@@ -62,192 +74,198 @@ def mean(total: "dict[str, Tensor]", count: int, first: "dict[str, Tensor]") -> 
     return {name: (total[name] / count).to(one.dtype) if name in total else one for name, one in first.items()}
 
 
-def group(members: list[Member], where: Path, model: str | None) -> list[Member]:
+def compatible(runs: list[FinishedRun], where: Path, model: str | None) -> list[FinishedRun]:
     """The largest group of runs that can be averaged, the best first. Raises ConfigError."""
     if model is not None:
-        names = sorted({called(member) for member in members})
-        members = [member for member in members if model in (called(member), member.config.model.called)]
-        need(bool(members), f"--model {model}: no finished runs of it in {where}; there are {', '.join(names)}")
-    started = [member for member in members if member.record["resolved"]["weights"] != "none"]
+        names = sorted({str(run.record.settings.model) for run in runs})
+        runs = [run for run in runs if model in (run.record.settings.model, run.config.model.called)]
+        need(bool(runs), f"--model {model}: no finished runs of it in {where}; there are {', '.join(names)}")
+    started = [run for run in runs if run.record.resolved.weights != "none"]
     need(bool(started), f"{where}: every finished run has weights=none, which makes no soup: {WHY}")
-    there = [member for member in started if (member.folder / BEST).is_file()]
-    need(bool(there), f"{where}: no {BEST} in its run folders")
-    found = largest(there, kin)
+    with_weights = [run for run in started if (run.folder / BEST).is_file()]
+    need(bool(with_weights), f"{where}: no {BEST} in its run folders")
+    found = largest_group(with_weights, alike)
     enough = len(found) > 1
     need(enough, f"{where}: no two finished runs share model, starting weights, images and preprocessing: no soup")
-    others = len(members) - len(found)
+    others = len(runs) - len(found)
     if others:
-        warn(f"{others} of the {len(members)} finished runs can't be averaged with the other {len(found)}: left out")
+        warn(f"{others} of the {len(runs)} finished runs can't be averaged with the other {len(found)}: left out")
     return found
 
 
-def called(member: Member) -> str:
-    """The model's name, without the module of one of your own."""
-    return member.config.model.called.rpartition(".")[2]
-
-
-def kin(member: Member) -> tuple[object, ...]:
+def alike(run: FinishedRun) -> tuple[object, ...]:
     """What has to agree: architecture, starting point, images, and how they come to the network."""
-    data, resolved = member.config.data, member.record["resolved"]
-    model = {name: value for name, value in member.record["config"]["model"].items() if name not in NO_SHAPE}
-    return (
-        *member.images,
-        key_of(model),
-        resolved["weights"],
-        resolved["normalize"],
-        data.size,
-        data.stored,
-        data.resize,
-    )
+    data, resolved = run.config.data, run.record.resolved
+    model = {name: value for name, value in asdict(run.config.model).items() if name not in NO_SHAPE}
+    preprocessing = (resolved.normalize, data.size, data.stored, data.resize)
+    return *run.same_data, comparable(model), resolved.weights, *preprocessing
 
 
-def choose(members: Sequence[Member], rebuilt: "Rebuilt") -> Soup:
-    """Choose on val. `members`: the best by val first. Raises ConfigError."""
-    started, first = datetime.now(UTC), rebuilt.weights_of(members[0])
+def choose(runs: Sequence[FinishedRun], evaluation: "Evaluation") -> Soup:
+    """Choose on val. `runs`: the best by val first. Raises ConfigError."""
+    from training.models.trained_model import read_weights
+
+    trained, best = evaluation.trained, runs[0]
+    started, first = datetime.now(UTC), read_weights(trained, best.folder, best.name)
     total = {name: one.double() for name, one in first.items() if one.is_floating_point()}
-    soup = Soup([members[0]], first, total, rebuilt.evaluate(first, "val").accuracy, started)
-    known = float(members[0].record["val"]["acc"])
-    if abs(soup.val_acc - known) > 1e-6:
-        warn(f"{members[0].name}: val acc {soup.val_acc:.2f} here, {known:.2f} in its record")
-    with bar("averaging", len(members) - 1) as advance:
-        for member in members[1:]:
-            weights = rebuilt.weights_of(member)
+    soup = Soup([best], first, total, evaluation.predictions(first, "val").accuracy, started)
+    if abs(soup.val_acc - best.val_acc) > 1e-6:
+        warn(f"{best.name}: val acc {soup.val_acc:.2f} here, {best.val_acc:.2f} in its record")
+    with bar("averaging", len(runs) - 1) as advance:
+        for run in runs[1:]:
+            weights = read_weights(trained, run.folder, best.name)
             total = {name: one + weights[name].double() for name, one in soup.total.items()}
-            count = len(soup.members) + 1
-            val_acc = rebuilt.evaluate(mean(total, count, first), "val").accuracy
+            count = len(soup.runs) + 1
+            val_acc = evaluation.predictions(mean(total, count, first), "val").accuracy
             taken = val_acc >= soup.val_acc
-            soup.tried.append({"run": member.name, "val_acc": val_acc, "taken": taken})
+            soup.tried.append({"run": run.name, "val_acc": val_acc, "taken": taken})
             if taken:
-                soup = replace(soup, members=[*soup.members, member], total=total, val_acc=val_acc)
+                soup = replace(soup, runs=[*soup.runs, run], total=total, val_acc=val_acc)
             advance()
     return soup
 
 
-def name_of(soup: Soup) -> str:
-    """Ten hex digits that name a soup: those of its members, and of their weights."""
+def identity_of(soup: Soup) -> str:
+    """Ten hex digits that name a soup: those of its runs, and of their weights."""
     parts = []
-    for member in soup.members:
-        with (member.folder / BEST).open("rb") as file:
-            parts.append([member.identity, member.seed, hashlib.file_digest(file, "sha256").hexdigest()])
+    for run in soup.runs:
+        with (run.folder / BEST).open("rb") as file:
+            parts.append([run.identity, run.seed, hashlib.file_digest(file, "sha256").hexdigest()])
     return hashlib.sha256(json.dumps(["soup", sorted(parts)]).encode()).hexdigest()[:10]
 
 
-def leave(soup: Soup, rebuilt: "Rebuilt", out: Path | None, candidates: int) -> tuple[Path, dict[str, Any]]:
+def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepared":
+    """The best run as one of another name, whose weights are called after the soup."""
+    from training.engine.prepare import Prepared
+    from training.identity import ResolvedSettings
+
+    best, compute, dataset = soup.runs[0], evaluation.compute, evaluation.dataset
+    sweep = best.folder.absolute().parents[1]
+    place = replace(best.config.sweep, root=str(sweep.parent), name=sweep.name)
+    resolved = ResolvedSettings(
+        weights=f"soup of {len(soup.runs)}",
+        normalize=str(best.record.resolved.normalize),
+        precision=compute.precision,
+        memory_format=compute.memory_format,
+        fingerprint=dataset.fingerprint,
+        drawn=tuple(dataset.drawn),
+    )
+    config = replace(best.config, seed=0, sweep=place)  # nothing is drawn for it
+    return Prepared(config, dataset, compute, resolved, identity, "")
+
+
+def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidates: int) -> tuple[Path, Record]:
     """Read test, and leave a run folder; gives it and its record. Raises ConfigError where another run lies there."""
     from training.engine.mistakes import worst_mistakes
     from training.engine.run import head_of_record, save_predictions
+    from training.models.trained_model import weights_file
 
-    identity, sweep = name_of(soup), soup.members[0].folder.parents[1]
-    folder = out or sweep / f"soup-{called(soup.members[0])}-{identity}" / "seed=0"
-    there = read_record(folder)
-    need(there is None or "soup" in there, f"{folder}: a run lies there already; choose another --out")
-    prepared = rebuilt.prepared(f"soup of {len(soup.members)}", identity, sweep.absolute())
-    weights = soup.weights()
-    found = rebuilt.evaluate(weights, "val"), rebuilt.evaluate(weights, "test")
+    identity, best = identity_of(soup), soup.runs[0]
+    folder = out or best.folder.parents[1] / f"soup-{best.record.settings.model}-{identity}" / "seed=0"
+    earlier = read_record(folder)
+    need(earlier is None or earlier.is_soup, f"{folder}: a run lies there already; choose another --out")
+    prepared, weights = prepared_as(soup, evaluation, identity), soup.weights()
+    val, test = evaluation.predictions(weights, "val"), evaluation.predictions(weights, "test")
     about = head_of_record(prepared)
-    write_json(folder / CONFIG, about)
-    save_predictions(folder, prepared, *found)
-    write_json(folder / MISTAKES, {"images": worst_mistakes(rebuilt.dataset, found[1])})
-    write_whole(folder / BEST, rebuilt.best_weights_file(weights, identity))
-    record = about | outcome(soup, rebuilt, found, candidates)
-    write_json(folder / RECORD, record)
+    write_beginning(folder, about)
+    save_predictions(folder, prepared, val, test)
+    write_json(folder / MISTAKES, {"images": worst_mistakes(prepared.dataset, test)})
+    file = weights_file(weights, evaluation.trained.about | {"identity": identity, "seed": 0})
+    write_whole(folder / BEST, file)
+    record = replace(about, **outcome(soup, evaluation, val, test), soup=summary(soup, evaluation, test, candidates))
+    record.time = times(soup)
+    write_record(folder, record)
     return folder, record
 
 
-def outcome(
-    soup: Soup, rebuilt: "Rebuilt", found: "tuple[Predictions, Predictions]", candidates: int
-) -> dict[str, Any]:
-    """What a record says of how it ended: as a run's, and how the soup was made."""
+def outcome(soup: Soup, evaluation: "Evaluation", val: "Predictions", test: "Predictions") -> dict[str, Any]:
+    """What a record says of how it ended, as attributes: the same as a run's."""
     from training.engine.metrics import summarize
-    from training.finished.paired import compare
 
-    (val, test), best, classes = found, soup.members[0], rebuilt.dataset.classes
-    single = rebuilt.evaluate(soup.first, "test")
-    right, single_right = (one.logits.argmax(1) == one.labels for one in (test, single))
+    classes = evaluation.dataset.classes
     return {
-        "params": sum(parameter.numel() for parameter in rebuilt.model.parameters()),
-        "threads": rebuilt.threads,
+        "params": sum(parameter.numel() for parameter in evaluation.trained.model.parameters()),
+        "threads": evaluation.threads,
         "status": "done",
-        "failure": None,
         "epochs_run": 0,
-        "best_epoch": None,
-        "val": summarize(val, classes),
-        "test": summarize(test, classes),
-        "soup": {
-            "size": len(soup.members),
-            "candidates": candidates,
-            "members": [
-                {"run": one.name, "identity": one.identity, "seed": one.seed, "val_acc": one.record["val"]["acc"]}
-                for one in soup.members
-            ],
-            "weights": best.record["resolved"]["weights"],
-            "tried": soup.tried,
-            "best_single": {"run": best.name, "test_acc": single.accuracy},
-            "against_best_single": compare(right, single_right),
-        },
-        "time": {
-            "started": soup.started.isoformat(timespec="milliseconds"),
-            "finished": (now := datetime.now(UTC)).isoformat(timespec="milliseconds"),
-            "minutes": (now - soup.started).total_seconds() / 60,
-            "images_per_s": None,
-            "host": platform.node(),
-            "process": os.getpid(),
-        },
+        "val": from_keys(Scores, summarize(val, classes)),
+        "test": from_keys(Scores, summarize(test, classes)),
     }
 
 
-def show(record: dict[str, Any]) -> None:
+def summary(soup: Soup, evaluation: "Evaluation", test: "Predictions", candidates: int) -> SoupSummary:
+    """How the soup was made, and how it compares with the best of its runs."""
+    from training.finished.comparison import compare
+
+    best, single = soup.runs[0], evaluation.predictions(soup.first, "test")
+    right, single_right = (one.logits.argmax(1) == one.labels for one in (test, single))
+    return SoupSummary(
+        size=len(soup.runs),
+        candidates=candidates,
+        members=[
+            {"run": run.name, "identity": run.identity, "seed": run.seed, "val_acc": run.val_acc} for run in soup.runs
+        ],
+        weights=best.record.resolved.weights,
+        tried=soup.tried,
+        best_single={"run": best.name, "test_acc": single.accuracy},
+        against_best_single=compare(right, single_right),
+    )
+
+
+def times(soup: Soup) -> Times:
+    """Of the whole of its making."""
+    now = datetime.now(UTC)
+    return Times(
+        started=timestamp(soup.started),
+        finished=timestamp(now),
+        minutes=(now - soup.started).total_seconds() / 60,
+        host=platform.node(),
+        process=os.getpid(),
+    )
+
+
+def show(soup: Soup, record: Record) -> None:
     """What came out."""
     from rich.console import Console
-    from rich.table import Table
 
-    from training.finished.paired import told
+    from training.finished.comparison import sentence
+    from training.table import print_lines, print_table
 
-    soup = record["soup"]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for heading in ("val_acc", "test_acc"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for one in soup["members"]:
-        test = f"{soup['best_single']['test_acc']:.2f}" if one["run"] == soup["best_single"]["run"] else ""
-        table.add_row(one["run"], f"{one['val_acc']:.2f}", test)
-    table.add_section()
-    name = f"soup of {soup['size']} of {soup['candidates']}"
-    table.add_row(name, f"{record['val']['acc']:.2f}", f"{record['test']['acc']:.2f}")
+    made = record.soup
+    single_test = f"{(made.best_single or {})['test_acc']:.2f}"
+    rows = [[run.name, f"{run.val_acc:.2f}", "" if number else single_test] for number, run in enumerate(soup.runs)]
+    total = [f"soup of {made.size} of {made.candidates}", f"{record.val.acc:.2f}", f"{record.test.acc:.2f}"]
     console = Console()
-    console.print(table)
-    lines = (
-        told("the soup", soup["against_best_single"], "the best single run"),
-        f"It was chosen on the same {record['val']['n']} val images as its members, so its val accuracy is flattered.",
+    print_table(console, ("run", "val_acc", "test_acc"), rows, [total], words=("run",))
+    selection = (
+        f"It was chosen on the same {record.val.n} val images as its runs, so its val accuracy is too high "
+        "(selection bias)."
     )
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, (sentence("the soup", made.against_best_single or {}), selection))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Exit code 2 for a mistake, told in one line."""
-    parser = argparse.ArgumentParser(prog="python -m training.soup", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = parser_for("training.soup", __doc__)
     parser.add_argument("sweep", type=Path, metavar="SWEEP_FOLDER", help="a sweep, or a folder of sweeps")
     parser.add_argument("--model", metavar="NAME", help="of this model (of that with most runs that fit together)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder (SWEEP_FOLDER/soup-.../seed=0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
-    options = parser.parse_args(arguments)
-    try:
-        members = group(done_runs(options.sweep), options.sweep, options.model)
-        from training.finished.rebuilt import Rebuilt
+    return run_program(parser, _soup, arguments)
 
-        rebuilt = Rebuilt(members[0], options.device)
-        soup = choose(members, rebuilt)
-        if len(soup.members) == 1:
-            print(f"no other run makes it better on val: there is no soup, take {members[0].folder}")
-            return 0
-        folder, record = leave(soup, rebuilt, options.out, len(members))
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    show(record)
+
+def _soup(options: argparse.Namespace) -> None:
+    runs = compatible(done_runs(options.sweep), options.sweep, options.model)
+    from training.finished.evaluation import set_up_evaluation
+
+    evaluation = set_up_evaluation(runs[0], options.device)
+    soup = choose(runs, evaluation)
+    if len(soup.runs) == 1:
+        print(f"no other run makes it better on val: there is no soup, take {runs[0].folder}")
+        return
+    folder, record = write_soup(soup, evaluation, options.out, len(runs))
+    show(soup, record)
     print(f"wrote {folder}")
-    return 0
 
 
 if __name__ == "__main__":

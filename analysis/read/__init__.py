@@ -1,4 +1,4 @@
 """Run folders, published tables and studies, as one DataFrame.
 
-May import: training.record and training.errors.
+May import: training.record, training.run_folder and training.errors.
 """

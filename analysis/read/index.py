@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training.record import CONFIG, HISTORY, RECORD, predictions_file, write_whole
+from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, write_whole
 
 INDEX = ".runs.npz"
-VERSION = 3  # of the file's form, and of what records.frame() reads; another is read anew
+VERSION = 4  # of the file's form, and of what records.frame() reads; another is read anew
 WORTH = 200  # runs, from which on a file is kept
 FILES = (RECORD, CONFIG, HISTORY, predictions_file("test"))
 Reader = Callable[[Sequence[Path]], pd.DataFrame]

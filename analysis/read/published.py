@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 from omegaconf import OmegaConf
 
-from analysis.read.records import FIELDS, ReportError, plain
+from analysis.read.records import FIELDS, ReportError
 
 MODELS = Path(__file__).parents[2] / "conf" / "model"
 NEEDED = ("model", "weights", "val_acc", "test_acc")
@@ -32,7 +32,7 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     for name in ("val_acc", "test_acc"):
         if not pd.api.types.is_numeric_dtype(table[name]) or not table[name].between(0, 100).all():
             raise ReportError(f"--published {file}: {name} should be numbers from 0 to 100 in all rows")
-    runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=plain(dtype)) for name, (_, dtype) in FIELDS.items()})
+    runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=dtype) for name, (_, dtype) in FIELDS.items()})
     for name in table.columns.intersection([*NEEDED, *OPTIONAL]):
         runs[name] = table[name].astype(runs[name].dtype)
     defaults = [default_weights(model) for model in runs["model"]]

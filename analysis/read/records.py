@@ -8,7 +8,8 @@ import contextlib
 import difflib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +17,64 @@ import pandas as pd
 
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
-from training.metrics import METRICS, RESERVED
-from training.record import ASKED, CONFIG, HISTORY, RECORD, read_json
+from training.errors import ConfigError
+from training.metrics import METRICS
+from training.record import Record
+from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_json
 
 ROOT = "outputs"
 
-# column: (where it is in the record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
-FIELDS = {
-    "sweep": ("sweep", "str"),
-    "identity": ("identity", "str"),
-    "seed": ("seed", "Int64"),
-    "model": ("config.model.name", "str"),
-    "weights": ("config.weights.source", "str"),
-    "weights_resolved": ("resolved.weights", "str"),
-    "optimizer": ("config.optimizer._target_", "str"),
-    "lr": ("config.optimizer.lr", "float64"),
-    "scheduler": ("config.scheduler._target_", "str"),
-    "weight_decay": ("config.optimizer.weight_decay", "float64"),
-    "batch_size": ("config.trainer.batch_size", "Int64"),
-    "epochs": ("config.trainer.epochs", "Int64"),
-    "val_acc": ("val.acc", "float64"),
-    "test_acc": ("test.acc", "float64"),
-    "best_epoch": ("best_epoch", "Int64"),
-    "params": ("params", "Int64"),
-    "images_per_s": ("time.images_per_s", "float64"),
-    "minutes": ("time.minutes", "float64"),
-    "latency_ms": ("latency_ms.batch_1.median", "float64"),
-    "status": ("status", "str"),
-    "failure": ("failure.kind", "str"),
-    "message": ("failure.message", "str"),
-    "epochs_run": ("epochs_run", "Int64"),
-    **{f"val_{name}": (f"val.{name}", "float64") for name in METRICS if name != "acc"},
-    **{f"test_{name}": (f"test.{name}", "float64") for name in METRICS if name != "acc"},
-    "lr_resolved": ("resolved.lr", "float64"),  # what lr=auto has found; else as asked
-    "precision": ("resolved.precision", "str"),
-    "device": ("resolved.device", "str"),
-    "memory_format": ("resolved.memory_format", "str"),
-    "threads": ("threads", "Int64"),
-    "data_fingerprint": ("data.fingerprint", "str"),
-    "n_train": ("data.n.train", "Int64"),
-    "n_val": ("data.n.val", "Int64"),
-    "n_test": ("data.n.test", "Int64"),
-    "shared_val": ("data.shared.val", "Int64"),
-    "shared_test": ("data.shared.test", "Int64"),
-    "test_per_class": ("test.per_class_acc", "json"),
-    "torch": ("versions.torch", "str"),
-    "code_version": ("code_version", "str"),
-    "soup": ("soup.size", "Int64"),  # how many runs' weights were averaged (training/soup.py); none for a run
-    "started": ("time.started", "str"),
-    "finished": ("time.finished", "str"),
-    "folder": ("folder", "str"),
-    "folds": ("config.data.folds", "Int64"),
-    "fold": ("fold", "Int64"),
-}
-SCHEDULERS = {
-    "ExponentialLR": "exponential",
-    "StepLR": "step",
-    "CosineAnnealingLR": "cosine",
-    "OneCycleLR": "onecycle",
+# column: (what it is of a run's record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
+FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
+    "sweep": (lambda run: run.sweep, "str"),
+    "identity": (lambda run: run.identity, "str"),
+    "seed": (lambda run: run.seed, "Int64"),
+    "model": (lambda run: run.settings.model, "str"),
+    "weights": (lambda run: run.settings.weights, "str"),
+    "weights_resolved": (lambda run: run.resolved.weights, "str"),
+    "optimizer": (lambda run: run.settings.optimizer, "str"),
+    "lr": (lambda run: run.settings.lr, "float64"),
+    "scheduler": (lambda run: run.settings.scheduler, "str"),
+    "weight_decay": (lambda run: run.settings.weight_decay, "float64"),
+    "batch_size": (lambda run: run.settings.batch_size, "Int64"),
+    "epochs": (lambda run: run.settings.epochs, "Int64"),
+    "val_acc": (lambda run: run.val.acc, "float64"),
+    "test_acc": (lambda run: run.test.acc, "float64"),
+    "best_epoch": (lambda run: run.best_epoch, "Int64"),
+    "params": (lambda run: run.params, "Int64"),
+    "images_per_s": (lambda run: run.time.images_per_s, "float64"),
+    "minutes": (lambda run: run.time.minutes, "float64"),
+    "latency_ms": (lambda run: run.latency_ms.batch_1.median, "float64"),
+    "status": (lambda run: run.status, "str"),
+    "failure": (lambda run: run.failure.kind, "str"),
+    "message": (lambda run: run.failure.message, "str"),
+    "epochs_run": (lambda run: run.epochs_run, "Int64"),
+    **{f"val_{name}": (partial(Record.figure, name=f"val_{name}"), "float64") for name in METRICS if name != "acc"},
+    **{f"test_{name}": (partial(Record.figure, name=f"test_{name}"), "float64") for name in METRICS if name != "acc"},
+    "lr_resolved": (lambda run: run.resolved.lr, "float64"),  # what lr=auto has found; else as asked
+    "precision": (lambda run: run.resolved.precision, "str"),
+    "device": (lambda run: run.resolved.device, "str"),
+    "memory_format": (lambda run: run.resolved.memory_format, "str"),
+    "threads": (lambda run: run.threads, "Int64"),
+    "data_fingerprint": (lambda run: run.data.fingerprint, "str"),
+    "n_train": (lambda run: run.data.n.train, "Int64"),
+    "n_val": (lambda run: run.data.n.val, "Int64"),
+    "n_test": (lambda run: run.data.n.test, "Int64"),
+    "shared_val": (lambda run: run.data.shared.val, "Int64"),
+    "shared_test": (lambda run: run.data.shared.test, "Int64"),
+    "test_per_class": (lambda run: None if (found := run.test.per_class_acc) is None else json.dumps(found), "str"),
+    "torch": (lambda run: run.versions.torch, "str"),
+    "code_version": (lambda run: run.code_version, "str"),
+    "soup": (lambda run: run.soup.size, "Int64"),  # runs whose weights were averaged (training/soup.py)
+    "started": (lambda run: run.time.started, "str"),
+    "finished": (lambda run: run.time.finished, "str"),
+    "folder": (lambda run: None, "str"),  # where it was read
+    "folds": (lambda run: run.settings.folds, "Int64"),
+    "fold": (lambda run: run.fold, "Int64"),
 }
 
 
-class ReportError(Exception):
+class ReportError(ConfigError):
     """A user's mistake in what to report: one line that says what is wrong and what would be right."""
 
 
@@ -109,14 +106,13 @@ def load_all(*folders: str | Path) -> pd.DataFrame:
             found.update(real)
         parts.append(part)
     runs = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    names = {str(sweep): read_json(sweep / ASKED).get("asked") for sweep in sweeps_of(runs["folder"])}
-    if any(names.values()):
-        places = map(Path, runs["folder"])
-        asked = [
-            joined(name, names[str(run.parent.parent)], f"{run.parent.name}/{run.name}")
-            for name, run in zip(runs["weights"], places, strict=True)
+    aliases = {str(sweep): read_json(sweep / ASKED).get("asked") for sweep in sweeps_of(runs["folder"])}
+    if any(aliases.values()):
+        names = [
+            joined(name, aliases[str(run.parent.parent)], f"{run.parent.name}/{run.name}")
+            for name, run in zip(runs["weights"], map(Path, runs["folder"]), strict=True)
         ]
-        runs["weights"] = pd.Series(asked, dtype="str")
+        runs["weights"] = pd.Series(names, dtype="str")
     return runs
 
 
@@ -124,9 +120,12 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """What these run folders say, a row each."""
     records = [read(run) for run in folders]
     columns = {
-        name: pd.Series([typed(dig(record, where), dtype) for record in records], dtype=plain(dtype))
-        for name, (where, dtype) in FIELDS.items()
+        name: pd.Series([value_of(record) for record in records], dtype=dtype)
+        for name, (value_of, dtype) in FIELDS.items()
     }
+    for name in own_metrics(records):
+        columns[name] = pd.Series([record.figure(name) for record in records], dtype="float64")
+    columns["folder"] = pd.Series(list(map(str, folders)), dtype="str")
     looks = [looked_up(run) or (None, None) for run in folders]
     columns["_images"] = pd.Series([images for images, _ in looks], dtype="str")
     columns["_correct"] = pd.Series([correct for _, correct in looks], dtype="str")
@@ -138,22 +137,14 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
-    for name in ("optimizer", "scheduler"):  # classes, told by the last part of their path
-        table[name] = table[name].str.replace(r".*\.", "", regex=True)
-    table["optimizer"] = table["optimizer"].str.lower()
-    constant = table["scheduler"].isna() & table["model"].notna()  # of a broken run it isn't known that it had none
-    table["scheduler"] = table["scheduler"].replace(SCHEDULERS).mask(constant, "none")
-    for split, name in own_metrics(records):
-        table[f"{split}_{name}"] = pd.Series([typed(dig(record, f"{split}.{name}"), "float64") for record in records])
-    config = pd.DataFrame([dict(flat(record.get("config"))) for record in records])
+    config = pd.DataFrame([dict(flat(record.config)) for record in records])
     return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
 
 
-def own_metrics(records: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(split, name) of the metrics of the users' own in these records (trainer.metrics in docs/own-parts.md)."""
-    parts = [(split, record.get(split)) for record in records for split in ("val", "test")]
-    found = {(split, str(name)): None for split, part in parts if isinstance(part, dict) for name in part}
-    return [(split, name) for split, name in found if name not in RESERVED and f"{split}_{name}" not in FIELDS]
+def own_metrics(records: Iterable[Record]) -> list[str]:
+    """The columns of metrics that FIELDS doesn't have."""
+    found = {f"{split}_{name}" for run in records for split in ("val", "test") for name in getattr(run, split).extra}
+    return sorted(found - FIELDS.keys())
 
 
 def sweeps_of(folders: Iterable[str]) -> list[Path]:
@@ -212,35 +203,11 @@ def run_folders(folder: Path) -> Iterator[Path]:
                 yield from run_folders(folder / entry.name)
 
 
-def joined(name: Any, asked: Any, run: str) -> str | None:
-    """The name that a run's weights have in its record, and those under which its sweep was asked for them."""
-    others = asked.get(run) if isinstance(asked, dict) else None
+def joined(name: Any, aliases: Any, run: str) -> str | None:
+    """The name that a run's weights have in its record, and the aliases under which its sweep was to use them."""
+    others = aliases.get(run) if isinstance(aliases, dict) else None
     names = {name, *(others if isinstance(others, list) else [])}
     return "+".join(sorted(one for one in names if isinstance(one, str))) or None
-
-
-def dig(record: Any, where: str) -> Any:
-    """The value under the dotted name `where`, None where there is no such thing."""
-    for key in where.split("."):
-        record = record.get(key) if isinstance(record, dict) else None
-    return record
-
-
-def typed(value: Any, dtype: str) -> Any:
-    """`value` if it is of `dtype`, else None, so that an odd value costs one cell and not the report. `json`: a dict,
-    as text."""
-    if dtype == "json":
-        return json.dumps(value) if isinstance(value, dict) else None
-    if dtype == "str":
-        return None if value is None else str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if dtype == "float64" or (value == value // 1 and abs(value) < 2**63) else None
-
-
-def plain(dtype: str) -> str:
-    """The dtype of a column of FIELDS in pandas."""
-    return "str" if dtype == "json" else dtype
 
 
 def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,38 +7,40 @@ import json
 import math
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.record import CONFIG, HISTORY, RECORD, SCHEMA, predictions_file
+from training.record import SCHEMA, Failure, Record
+from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file
 
 STATUSES = ("done", "pruned", "diverged", "failed", "unfinished", "unreadable")  # the last two are never in a record
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """What `folder` says about its run, in the form of a record; it never raises for what a file contains."""
-    record = named(folder)
+def read(folder: Path) -> Record:
+    """What `folder` says about its run; it never raises for what a file contains."""
     over = (folder / RECORD).exists()
-    broken = []
+    record, broken = None, ""
     for name in [RECORD, CONFIG] if over else [CONFIG]:
         try:
-            record |= parse(folder / name)
+            record = parse(folder / name)
             break
         except (OSError, ValueError) as error:
-            broken.append(f"{name}: {error}")
-    record["folder"] = str(folder)
+            broken = broken or f"{name}: {error}"
+    record = record or Record()
+    for name, value in named(folder).items():
+        if getattr(record, name) is None:
+            setattr(record, name, value)
     if broken:
-        record["status"] = "unreadable"
-        record["failure"] = {"kind": "unreadable", "message": broken[0]}
-        return record
+        return replace(record, status="unreadable", failure=Failure("unreadable", broken))
     if not over:
-        record["status"] = "unfinished"
-    if "epochs_run" not in record:  # failed runs have no times of their own
-        epochs, times = progress(folder / HISTORY)
-        given = record.get("time")
-        record |= {"epochs_run": epochs, "time": times | (given if isinstance(given, dict) else {})}
+        record.status = "unfinished"
+    if record.epochs_run is None:  # failed runs have no times of their own
+        record.epochs_run, minutes, images_per_s = progress(folder / HISTORY)
+        record.time.minutes = record.time.minutes or minutes
+        record.time.images_per_s = record.time.images_per_s or images_per_s
     return record
 
 
@@ -52,7 +54,7 @@ def named(folder: Path) -> dict[str, Any]:
     return {"sweep": sweep, "identity": slug.rpartition("-")[2], "seed": int(found[1]), "fold": fold}
 
 
-def parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> Record:
     """The record or config in `path`. Raises ValueError with a reason where it is neither."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -66,10 +68,10 @@ def parse(path: Path) -> dict[str, Any]:
         raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
     if path.name == RECORD and content["status"] not in STATUSES[:4]:
         raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES[:4])}")
-    return dict(content)
+    return Record.from_json(content)
 
 
-def progress(path: Path) -> tuple[int, dict[str, float]]:
+def progress(path: Path) -> tuple[int, float | None, float | None]:
     """Epochs, minutes and images/s of a run that has no result, by its history. The last line may be cut off."""
     seconds, images = [], []
     if path.exists():
@@ -80,8 +82,8 @@ def progress(path: Path) -> tuple[int, dict[str, float]]:
                     seconds.append(spent)
                     images.append(speed * spent)
     if not sum(seconds):
-        return len(seconds), {}
-    return len(seconds), {"minutes": sum(seconds) / 60, "images_per_s": sum(images) / sum(seconds)}
+        return len(seconds), None, None
+    return len(seconds), sum(seconds) / 60, sum(images) / sum(seconds)
 
 
 def looked_up(folder: Path) -> tuple[str, str] | None:

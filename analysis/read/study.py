@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from training.record import MULTIRUN
+from training.run_folder import MULTIRUN
 
 JOURNAL = "study.journal"
 

@@ -8,7 +8,7 @@ import gc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra.core.utils import JobReturn
 
@@ -20,7 +20,8 @@ from sweeps.launchers.launcher import Event, Handle, Launcher
 from sweeps.plan.jobs import Job
 from sweeps.stopping import StopRequest, heed_signals
 from training.progress import EpochReport
-from training.record import RunInUse
+from training.record import Record
+from training.run_folder import RunInUse
 
 
 class Source(Protocol):
@@ -32,7 +33,7 @@ class Source(Protocol):
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
         """An epoch of a job is over. May it go on?"""
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """A job came to its end."""
 
     def on_stop(self, job: Job) -> None:
@@ -136,7 +137,7 @@ class _SweepUnderWay:
             return
         self.outcome.results[job.number] = result
         record = finalize(job, result)
-        if record["status"] == "failed":
+        if record.status == "failed":
             self.outcome.failed.append(job.folder)
-        self.view.ended(job.number, job.folder, record["status"], detail(record))
+        self.view.ended(job.number, job.folder, str(record.status), detail(record))
         self.source.on_end(job, record)

@@ -1,6 +1,7 @@
 """What became of a job: its record, written here where the run itself could not."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Died
 from sweeps.plan.jobs import Job, written
 from training.config import as_dict
-from training.record import CONFIG, LOG, RECORD, SCHEMA, RunInUse, lock, read_json, read_record, write_json
+from training.record import SCHEMA, Failure, Record, Resolved, Times, read_beginning, read_record, write_record
+from training.run_folder import LOG, RunInUse, lock
 
 
-def finalize(job: Job, result: JobReturn) -> dict[str, Any]:
+def finalize(job: Job, result: JobReturn) -> Record:
     """The record of a job that ended. One that was there when the job was planned says nothing of how this ended."""
     record = read_record(job.folder)
     if record is not None and (result.status is JobStatus.COMPLETED or written(job.folder) != job.found):
@@ -22,12 +24,13 @@ def finalize(job: Job, result: JobReturn) -> dict[str, Any]:
     message = "it left no record"
     if isinstance(error, BaseException):
         message = str(error) if isinstance(error, Died | RunInUse) else f"{type(error).__name__}: {error}"
-    failure = {"kind": _kind(error), "message": message, "log": last_lines(job.folder)}
-    record = _about(job) | read_json(job.folder / CONFIG) | {"status": "failed", "failure": failure, "time": {}}
+    failure = Failure(_kind(error), message, last_lines(job.folder))
+    begun = read_beginning(job.folder) or _beginning(job)
+    record = replace(begun, status="failed", failure=failure, time=Times())
     if isinstance(error, RunInUse):  # whoever has it will leave a record
         return record
     with contextlib.suppress(OSError, RunInUse), lock(job.folder, wait_s=2):  # a full disk, say: it is told anyway
-        write_json(job.folder / RECORD, record)
+        write_record(job.folder, record)
     return record
 
 
@@ -37,20 +40,25 @@ def _kind(error: Any) -> str:
     return error.kind if isinstance(error, Died) else "exception"
 
 
-def _about(job: Job) -> dict[str, Any]:
+def _beginning(job: Job) -> Record:
     """What a record says of its run, for one that died before it could say so itself."""
     assert job.prepared is not None
-    about = {"schema": SCHEMA, "identity": job.prepared.identity, "seed": job.run.seed}
-    about |= {"fold": job.run.data.fold, "sweep": job.run.sweep.name}
-    return about | {"config": as_dict(job.run), "resolved": {"weights": job.prepared.facts.weights}}
+    return Record(
+        schema=SCHEMA,
+        identity=job.prepared.identity,
+        seed=job.run.seed,
+        fold=job.run.data.fold,
+        sweep=job.run.sweep.name,
+        config=as_dict(job.run),
+        resolved=Resolved(weights=job.prepared.resolved.weights),
+    )
 
 
-def detail(record: dict[str, Any]) -> str:
+def detail(record: Record) -> str:
     """What is said about a run in one line when it ends."""
-    if record.get("val") and record.get("test"):
-        return f"val acc {record['val']['acc']:.2f}, test acc {record['test']['acc']:.2f}"
-    failure = record.get("failure") or {}
-    return f"{failure.get('kind')}: {failure.get('message')}" if failure else ""
+    if record.val.acc is not None and record.test.acc is not None:
+        return f"val acc {record.val.acc:.2f}, test acc {record.test.acc:.2f}"
+    return f"{record.failure.kind}: {record.failure.message}" if record.failure.kind else ""
 
 
 def last_lines(folder: Path, count: int = 8) -> list[str]:

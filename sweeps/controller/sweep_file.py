@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweeps.plan.jobs import Job
-from training.record import ASKED, lock, read_json, write_json
+from training.run_folder import ASKED, lock, read_json, write_json
 
 
 def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:

@@ -13,7 +13,8 @@ from rich.table import Table
 from sweeps.controller.finalize import last_lines
 from sweeps.launchers.launcher import Handle
 from training.progress import EpochReport
-from training.record import LOG, read_record
+from training.record import Record, read_record
+from training.run_folder import LOG
 
 PLAIN_EVERY_S = 30.0  # an epoch's line of the same run, where stdout is no terminal
 
@@ -99,9 +100,8 @@ def name(folder: Path) -> str:
 def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
     """Print the last log lines of failed runs, the table of this sweep, and where everything lies."""
     for folder in failed:
-        record = read_record(folder) or {}
-        failure = record.get("failure") or {}
-        line = f"\n{name(folder)} failed ({failure.get('kind')}): {failure.get('message')}"
+        failure = (read_record(folder) or Record()).failure
+        line = f"\n{name(folder)} failed ({failure.kind}): {failure.message}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         for line in last_lines(folder):
             console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)

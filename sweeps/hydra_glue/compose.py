@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps import channel
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import LOG
+from training.run_folder import LOG
 
 
 def run_config(composed: DictConfig) -> RunConfig:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import difflib
-import os
 import re
-import sys
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -15,7 +13,7 @@ from sweeps.hydra_glue.arguments import PATHS
 from sweeps.stopping import SweepEnded
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import RunInUse
+from training.run_folder import RunInUse
 
 MISTAKE, FAILURE = 2, 1  # exit codes
 WORDS = {
@@ -41,15 +39,6 @@ def one_line(error: BaseException) -> tuple[int, str]:
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
     return FAILURE, f"error: {type(inner[0]).__name__}: {_flat(str(inner[0]))}"
-
-
-def told(error: Exception) -> int:
-    """Print the line for `error`; gives the exit code. With HYDRA_FULL_ERROR=1 it is raised instead."""
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        raise error
-    code, line = one_line(error)
-    print(line, file=sys.stderr)
-    return code
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -27,7 +27,7 @@ from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, Runnabl
 from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus
 from sweeps.launchers.worker import Payload, Program
 from training.config import need
-from training.record import LOG
+from training.run_folder import LOG
 
 
 @dataclass

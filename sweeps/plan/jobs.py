@@ -22,7 +22,8 @@ from training.data.dataset import open_dataset
 from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.record import RECORD, RESUME, read_record
+from training.record import DONE, read_record
+from training.run_folder import RECORD, RESUME
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
@@ -93,12 +94,12 @@ def state_of(prepared: Prepared) -> State:
     """What lies in the run folder: a result, a beginning, a failure, nothing."""
     folder = prepared.folder
     record = read_record(folder)
-    if record is not None and record.get("status") in ("done", "diverged"):
-        current = same_results(record.get("code_version"))
+    if record is not None and record.status in DONE:
+        current = same_results(record.code_version)
         if prepared.config.sweep.stale == "rerun" and not current:
             return "new"
         return "resume" if lacks_latency(prepared.config, record) else "done"
-    if record is not None and record.get("status") == "failed":
+    if record is not None and record.status == "failed":
         return "again"
     return "resume" if (folder / RESUME).exists() else "new"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeps.plan.jobs import TO_RUN, Job
+from training.names import model_name
 from training.record import read_record
 
 WORDS = {
@@ -43,11 +44,12 @@ class Pace:
 
     def minutes(self, job: Job) -> float | None:
         """What this job will take, or None where that isn't known."""
-        runs = job.folder.parents[1] / f"{glob.escape(job.run.model.called.rpartition('.')[2])}-*"
+        model = model_name(job.run.model._target_, job.run.model.name)
+        runs = job.folder.parents[1] / f"{glob.escape(model)}-*"
         if runs not in self.minutes_an_epoch:
-            records = [read_record(folder) or {} for folder in runs.parent.glob(f"{runs.name}/seed=*")]
-            done = [record for record in records if record.get("status") == "done"]
-            rates = [record["time"]["minutes"] / record["epochs_run"] for record in done]
+            records = [read_record(folder) for folder in runs.parent.glob(f"{runs.name}/seed=*")]
+            done = [record for record in records if record is not None and record.status == "done"]
+            rates = [one.time.minutes / one.epochs_run for one in done if one.time.minutes and one.epochs_run]
             self.minutes_an_epoch[runs] = statistics.median(rates) if rates else None
         rate = self.minutes_an_epoch[runs]
         return None if rate is None else rate * job.run.trainer.epochs

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
-from rich.table import Table
+
+from training.table import print_table
 
 
 def ranked(study: Study) -> Iterator[FrozenTrial]:
@@ -34,18 +35,13 @@ def show_best(console: Console, study: Study, objective: Sequence[str], folder: 
     if not best:
         return
     title = f"{'Pareto front' if several else 'Best trial'} of study {study.study_name}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("trial", justify="right")
-    for name in objective:
-        table.add_column(name, justify="right")
-    for name in best[0].params:
-        table.add_column(name, overflow="fold")
+    names = list(best[0].params)
+    rows = []
     for trial in sorted(best, key=lambda trial: trial.values[0]) if several else best:
         values = [f"{value:,.0f}" if value == round(value) else f"{value:.4g}" for value in trial.values]
-        params = [f"{trial.params.get(name, '')}" for name in best[0].params]
-        table.add_row(str(trial.number), *values, *params)
+        rows.append([str(trial.number), *values, *(f"{trial.params.get(name, '')}" for name in names)])
     console.print()
-    console.print(table)
+    print_table(console, ("trial", *objective, *names), rows, words=names, title=title)
     write_results(folder, [{"params": trial.params, "values": list(trial.values)} for trial in best])
 
 

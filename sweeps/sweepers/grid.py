@@ -25,7 +25,8 @@ from sweeps.plan.summary import describe, summary
 from sweeps.stopping import StopRequest, SweepEnded
 from training.data.pixel_cache import build_ahead, key
 from training.progress import EpochReport
-from training.record import MULTIRUN
+from training.record import Record
+from training.run_folder import MULTIRUN
 
 
 @dataclass
@@ -86,7 +87,7 @@ class JobList:
         """A grid gives nothing up."""
         return "go"
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """Nothing is learnt."""
 
     def on_stop(self, job: Job) -> None:
@@ -120,14 +121,14 @@ def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
         build_ahead(one.dataset, one.config.data)
 
 
-def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[dict[str, Any]]:
+def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[Record]:
     """Run a batch under a launcher of Hydra's own; gives the records."""
     returns = hydra_launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
     records = []
     for job, result in zip(batch, returns, strict=True):
         outcome.results[job.number] = result
         records.append(finalize(job, result))
-        if records[-1]["status"] == "failed":
+        if records[-1].status == "failed":
             outcome.failed.append(job.folder)
     return records
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from training.config import TrainerConfig, need
 from training.metrics import METRICS, all_metrics
+from training.record import Record
 
 LATENCY = "latency_ms"  # is measured only where tracking.latency=true
 EVERY_EPOCH = (METRICS["acc"].monitor, METRICS["loss"].monitor)  # what a run tells while it runs, besides its monitor
-# beside the metrics of the val images, name: (where in the record, better is)
-COSTS = {
-    "params": (("params",), "minimize"),
-    "images_per_s": (("time", "images_per_s"), "maximize"),
-    "minutes": (("time", "minutes"), "minimize"),
-    LATENCY: (("latency_ms", "batch_1", "median"), "minimize"),
+COSTS = {  # beside the metrics of the val images: a figure of the record, and which way is better
+    "params": "minimize",
+    "images_per_s": "maximize",
+    "minutes": "minimize",
+    LATENCY: "minimize",
 }
 
 
@@ -22,7 +22,7 @@ def known(trainer: TrainerConfig | None = None) -> dict[str, str]:
     """The objectives, with maximize or minimize for each. `trainer`: with the metrics that it adds."""
     metrics = all_metrics(trainer.metrics if trainer is not None else {})
     ways = {metric.monitor: str(metric.direction) for metric in metrics.values()}
-    return ways | {name: way for name, (_, way) in COSTS.items()}
+    return ways | COSTS
 
 
 def check(objective: Any, trainer: TrainerConfig | None = None) -> list[str]:
@@ -65,14 +65,8 @@ def measuring(names: list[str], fixed: dict[str, Any], space: Collection[str]) -
     return {key: True}
 
 
-def values(record: dict[str, Any], names: list[str]) -> list[float] | None:
+def values(record: Record, names: list[str]) -> list[float] | None:
     """The objectives' values of a finished run, or None where one is missing or not finite."""
-    found = []
-    for name in names:
-        node: Any = record
-        for key in COSTS[name][0] if name in COSTS else ("val", name.removeprefix("val_")):
-            node = (node or {}).get(key)
-        if not isinstance(node, int | float) or not math.isfinite(node):
-            return None
-        found.append(float(node))
-    return found
+    found = [record.figure(name) for name in names]
+    finite = [float(value) for value in found if value is not None and math.isfinite(value)]
+    return finite if len(finite) == len(names) else None

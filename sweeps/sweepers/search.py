@@ -32,7 +32,7 @@ from sweeps.sweepers.study import Membership, counted, existing_study, open_stud
 from sweeps.sweepers.trials import Trials, refuse_impossible
 from training.config import TrainerConfig, need
 from training.errors import ConfigError
-from training.record import MULTIRUN
+from training.run_folder import MULTIRUN
 
 
 class Search:

@@ -88,8 +88,8 @@ def describe(space: Space, objective: list[str], first: Job) -> dict[str, Any]:
     is at the first corner."""
     assert first.prepared is not None
     settings = dict(_settings(first.run)) | {"seed": str(first.run.seed), "data.fold": str(first.run.data.fold)}
-    facts = first.prepared.facts
-    settings |= {"the data's fingerprint": facts.fingerprint, "the weights": facts.weights}
+    resolved = first.prepared.resolved
+    settings |= {"the data's fingerprint": resolved.fingerprint, "the weights": resolved.weights}
     search = {name: json.loads(distribution_to_json(item)) for name, item in space.items()}
     return {"objective": objective, "search": search, "settings": settings}
 

@@ -27,7 +27,7 @@ from sweeps.controller.finalize import in_use
 from sweeps.sweepers.optuna_private import take_up
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
-from training.record import lock
+from training.run_folder import lock
 
 JOURNAL = "study.journal"
 CONTROLLERS = ".controllers"

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
@@ -17,7 +16,7 @@ from sweeps.sweepers.space import SearchSpace
 from sweeps.sweepers.study import Membership
 from training.errors import ConfigError
 from training.progress import EpochReport
-from training.record import read_record
+from training.record import Record, read_record
 
 
 @dataclass
@@ -89,10 +88,10 @@ class Trials:
             self._conclude(trial, record)
         return False
 
-    def _known(self, job: Job, trial: Trial) -> dict[str, Any] | None:
+    def _known(self, job: Job, trial: Trial) -> Record | None:
         """The record of a run that is done already, or that a controller pruned and died before it told the study."""
-        record = read_record(job.folder) or {}
-        pruned = record.get("status") == "pruned" and bool(self.study.trials[trial.number].intermediate_values)
+        record = read_record(job.folder) or Record()
+        pruned = record.status == "pruned" and bool(self.study.trials[trial.number].intermediate_values)
         return record if job.state == "done" or pruned else None
 
     def on_epoch(self, job: Job, report: EpochReport) -> Answer:
@@ -104,7 +103,7 @@ class Trials:
         trial.report(value, report.epoch)
         return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
 
-    def on_end(self, job: Job, record: dict[str, Any]) -> None:
+    def on_end(self, job: Job, record: Record) -> None:
         """Tell the study, also for trials that waited for the same configuration."""
         for trial in self._leave(job):
             self._conclude(trial, record)
@@ -119,8 +118,8 @@ class Trials:
         self.active.pop(job.prepared.subfolder, None)
         return [self.running.pop(job.number), *self.followers.pop(job.number, [])]
 
-    def _conclude(self, trial: Trial, record: dict[str, Any]) -> None:
-        status = record["status"]
+    def _conclude(self, trial: Trial, record: Record) -> None:
+        status = record.status
         self.ended += 1
         values = objectives.values(record, self.objective) if status == "done" else None
         if values is not None:

@@ -23,7 +23,7 @@ from training.data import dataset as dataset_module
 from training.engine import prepare as prepare_module
 from training.engine.prepare import Prepared, prepare
 from training.errors import Impossible
-from training.identity import Facts, identity, slug
+from training.identity import ResolvedSettings, identity, slug
 from training.models.weights import resolve_weights
 
 GROUPS = ("model", "weights", "data", "augment", "optimizer", "scheduler", "trainer", "tracking", "debug", "experiment")
@@ -102,7 +102,7 @@ def test_every_two_choices_compose_and_prepare(tmp_path: Path, monkeypatch: pyte
             continue
         met |= {(group, choice) for group, choice in row.items()}
         assert run.subfolder.startswith(config.model.name) and len(run.identity) == 10
-        assert run.facts.normalize == ("imagenet" if run.facts.weights.startswith("IMAGENET") else "dataset")
+        assert run.resolved.normalize == ("imagenet" if run.resolved.weights.startswith("IMAGENET") else "dataset")
     prepare_module._check_weights.cache_clear()
     assert met == {(group, choice) for group in GROUPS for choice in CHOICES[group]}
     assert impossible >= 9  # all models but three of the ResNets
@@ -173,11 +173,11 @@ def test_lists_and_functions_of_paths_stay_what_they_are() -> None:
 
 # ---- identity
 
-FACTS = Facts("none", "dataset", "fp32", "channels_last", "0123456789abcdef", ("train", "val", "test"))
+FACTS = ResolvedSettings("none", "dataset", "fp32", "channels_last", "0123456789abcdef", ("train", "val", "test"))
 
 
-def name(*overrides: str, **facts: Any) -> str:
-    return identity(composed(*overrides), dataclasses.replace(FACTS, **facts))
+def name(*overrides: str, **resolved: Any) -> str:
+    return identity(composed(*overrides), dataclasses.replace(FACTS, **resolved))
 
 
 def test_golden_identities() -> None:
@@ -197,9 +197,9 @@ def test_golden_identities() -> None:
         "debug": {"overfit_batch": False, "max_steps": None},
     }
 
-    def of(changes: dict[str, dict[str, Any]], **facts: Any) -> str:
+    def of(changes: dict[str, dict[str, Any]], **resolved: Any) -> str:
         values = {part: defaults[part] | changes.get(part, {}) for part in defaults}
-        return identity(from_values(values), dataclasses.replace(FACTS, **facts))
+        return identity(from_values(values), dataclasses.replace(FACTS, **resolved))
 
     swin = {"name": "swin_v2_s", "drop_path": 0.2, "accepts": ["drop_path", "dropout"]}
     sgd = {"_target_": "torch.optim.SGD", "lr": 0.01, "weight_decay": 0.0001, "kwargs": {"momentum": 0.9}}
@@ -231,7 +231,7 @@ def from_values(values: dict[str, Any]) -> RunConfig:
         "model.dropout=0.3",
         "augment.crop_ratio=[0.5,2]",  # nothing is cropped
         "data.stored_size=32",  # as it is
-        "trainer.precision=bf16",  # the resolved one counts, which is among the facts here
+        "trainer.precision=bf16",  # the resolved one counts, which is among the resolved settings here
         "trainer.on_oom=accumulate",  # the same steps, if in pieces
         "hydra.verbose=true",
     ],
@@ -332,8 +332,8 @@ def test_a_key_at_its_default_leaves_names_alone(monkeypatch: pytest.MonkeyPatch
 def test_an_alias_is_the_same_configuration() -> None:
     def of(model: str, source: str) -> tuple[str, str]:
         config = composed(f"model={model}", f"weights={source}")
-        facts = dataclasses.replace(FACTS, weights=resolve_weights(config.model, config.weights))
-        return facts.weights, identity(config, facts)
+        resolved = dataclasses.replace(FACTS, weights=resolve_weights(config.model, config.weights))
+        return resolved.weights, identity(config, resolved)
 
     assert of("resnet18", "default") == of("resnet18", "imagenet1k_v1")
     assert of("resnet50", "default") == of("resnet50", "imagenet1k_v2") != of("resnet50", "imagenet1k_v1")

@@ -12,7 +12,8 @@ from outcome import TINY
 from PIL import ExifTags, Image
 from safetensors.torch import save_file
 
-from training.predict import load_run, main, predict
+from training.models.trained_model import TrainedModel
+from training.predict import main, predict
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_an_image_lies_as_it_was_held(run_folder: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 3
     half.rotate(180).save(folder / "b.png", exif=exif)
-    trained = load_run(run_folder)
+    trained = TrainedModel.load(run_folder)
     seen = []
     trained.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     predict(trained, [folder / "a.png", folder / "b.png"])

@@ -22,7 +22,7 @@ from training.config import DataConfig
 from training.data.dataset import open_dataset
 from training.data.decoding import stored as stored_image
 from training.ensemble import main as ensemble
-from training.predict import load_run
+from training.models.trained_model import TrainedModel
 from training.predict import main as predict
 from training.soup import main
 
@@ -61,7 +61,7 @@ def test_its_logits_are_those_of_averaged_weights(tuned: Path) -> None:
 
     network = tiny(10).eval()
     network.load_state_dict(wanted)
-    about = load_run(folder).about["preprocessing"]
+    about = TrainedModel.load(folder).about["preprocessing"]
     data = DataConfig(size=16)
     dataset = open_dataset(data)
     mean, std = (torch.tensor(about[key]).view(3, 1, 1) for key in ("mean", "std"))
@@ -102,7 +102,7 @@ def test_runs_that_would_spoil_it_are_not_taken(tuned: Path, capfd: pytest.Captu
     best = record["soup"]["members"][0]["run"]
     for file in tuned.glob("tiny-*/seed=*/best.safetensors"):
         if str(file.parent.relative_to(tuned)) != best:
-            meta = load_run(file.parent).about
+            meta = TrainedModel.load(file.parent).about
             state = {name: -one if one.is_floating_point() else one for name, one in load_file(file).items()}
             save_file(state, file, {"finegrid": json.dumps(meta)})
     capfd.readouterr()
@@ -227,4 +227,4 @@ def test_as_a_program(tuned: Path, tmp_path: Path, shell: Door) -> None:
         "-m", "training.soup", str(tuned), "--model", "tiny", "--out", str(tmp_path / "soup"), PYTHONPATH=path
     )
     assert result.code == 0 and result.out.endswith(f"wrote {tmp_path / 'soup'}\n"), result
-    assert load_run(tmp_path / "soup").classes == [str(digit) for digit in range(10)]
+    assert TrainedModel.load(tmp_path / "soup").classes == [str(digit) for digit in range(10)]

@@ -20,7 +20,7 @@ from training.data.decoding import decode, stored
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
 from training.errors import ConfigError
-from training.record import lock, remove_parts
+from training.run_folder import lock, remove_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
 from training.data.sources import Source
 from training.errors import ConfigError
-from training.record import lock
+from training.run_folder import lock
 
 PARTS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid"), "test": ("test",)}
 LABELS = ("targets", "_labels", "labels", "y")  # what the sets call their labels, one for each image

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.code_version import same_results
-from training.record import RESUME, replacing
+from training.run_folder import RESUME, replacing
 
 AT_ONCE = 2_000_000  # bytes: the state of a smaller network is written before the next epoch begins
 log = logging.getLogger(__name__)

@@ -7,15 +7,16 @@ other runs of a sweep too.
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training.config import RunConfig
-from training.device import Compute, autocast, layout
+from training.device import Compute, autocast, layout, resolve_threads
 from training.errors import ConfigError
 from training.progress import bar
-from training.record import RECORD, write_json
+from training.record import Latency, Percentiles, Record, write_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from training.data.batches import Preprocessing
     from training.engine.prepare import Prepared
 
-BATCHES = (1, 32)
+BATCHES = (1, 32)  # as training.record.Latency names them
 WARM_UP = 3  # calls before the first that counts: memory is found, kernels are chosen
 LEAST, MOST, ENOUGH_S = 10, 100, 3.0  # calls that count, and the seconds after which no more than LEAST are made
 log = logging.getLogger(__name__)
 
 
-def measure(answer: Callable[[np.ndarray], object], side: int) -> dict[str, dict[str, float]]:
-    """Median and 95th percentile in ms an image: {"batch_1": {"median": .., "p95": ..}, "batch_32": ..}.
+def measure(answer: Callable[[np.ndarray], object], side: int) -> Latency:
+    """Median and 95th percentile in ms an image, alone and in a batch of 32.
 
     `answer` takes uint8 [B, 3, side, side] and comes back when the scores are there.
     """
-    found = {}
+    found = []
     with bar("measuring latency", len(BATCHES) * MOST) as advance:
         for batch in BATCHES:
             images = np.random.default_rng(0).integers(0, 256, (batch, 3, side, side), dtype=np.uint8)
@@ -48,18 +49,18 @@ def measure(answer: Callable[[np.ndarray], object], side: int) -> dict[str, dict
                 advance()
             advance(MOST - len(times))
             median, p95 = np.percentile(np.array(times) * 1000 / batch, [50, 95]).tolist()
-            found[f"batch_{batch}"] = {"median": median, "p95": p95}
-    return found
+            found.append(Percentiles(median, p95))
+    return Latency(batch_1=found[0], batch_32=found[1])
 
 
-def lacks_latency(config: RunConfig, record: dict[str, Any]) -> bool:
+def lacks_latency(config: RunConfig, record: Record) -> bool:
     """Whether a run is done but for its latency, which it was asked for."""
-    return config.tracking.latency and record.get("status") == "done" and "latency_ms" not in record
+    return config.tracking.latency and record.status == "done" and record.latency_ms == Latency()
 
 
-def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, compute: Compute) -> dict[str, Any]:
-    """{"latency_ms": ..} of a network that lies on its device, as it was trained: same precision, same layout. {} with
-    a warning where it can't be measured, since a result is not to be lost over it."""
+def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, compute: Compute) -> Latency:
+    """That of a network that lies on its device, as it was trained: same precision, same layout. Empty, with a warning,
+    where it can't be measured, since a result is not to be lost over it."""
     import torch
 
     from training.data.batches import to_device
@@ -77,31 +78,26 @@ def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, co
         found = measure(answer, side)
     except (RuntimeError, MemoryError) as error:  # no memory for 32 images, say
         log.warning("the latency can't be measured: %s", error)
-        return {}
-    log.info("latency: %.3f ms an image alone, %.3f ms in a batch of %d", *latency_line(found), BATCHES[-1])
-    return {"latency_ms": found}
+        return Latency()
+    alone, together = found.batch_1.median, found.batch_32.median
+    log.info("latency: %.3f ms an image alone, %.3f ms in a batch of %d", alone, together, BATCHES[-1])
+    return found
 
 
-def latency_line(found: dict[str, dict[str, float]]) -> tuple[float, float]:
-    """The two medians."""
-    first, last = (found[f"batch_{batch}"]["median"] for batch in BATCHES)
-    return first, last
-
-
-def add_latency(prepared: "Prepared", record: dict[str, Any]) -> dict[str, Any]:
+def add_latency(prepared: "Prepared", record: Record) -> Record:
     """Measure the network of a finished run, from its file, and add that to its record; gives the record."""
     import torch
 
-    from training.predict import load_run
+    from training.models.trained_model import TrainedModel
 
     compute = prepared.compute
     try:
-        trained = load_run(prepared.folder, compute.device)
+        trained = TrainedModel.load(prepared.folder, compute.device)
     except ConfigError as error:
         log.warning("the latency can't be measured: %s", error)
         return record
-    torch.set_num_threads(record["threads"])
-    model, side = trained.model.to(memory_format=layout(compute)), trained.about["preprocessing"]["stored_size"]
-    record = record | latency_of(model, trained.preprocessing, side, compute)
-    write_json(prepared.folder / RECORD, record)
+    torch.set_num_threads(record.threads or resolve_threads("auto"))
+    model = trained.model.to(memory_format=layout(compute))
+    record = replace(record, latency_ms=latency_of(model, trained.preprocessing, trained.images.stored, compute))
+    write_record(prepared.folder, record)
     return record

@@ -26,7 +26,7 @@ from training.engine.optimizer import build_optimizer
 from training.engine.schedule import Schedule
 from training.engine.techniques import EpochContext, active_techniques
 from training.progress import bar
-from training.record import write_whole
+from training.run_folder import write_whole
 
 CURVE = "lr_find.csv"
 LOW, HIGH, STEPS = 1e-7, 1.0, 100

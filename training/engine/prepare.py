@@ -23,7 +23,7 @@ from training.config import (
 from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError
-from training.identity import Facts, identity, slug
+from training.identity import ResolvedSettings, identity, slug
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
 
@@ -38,7 +38,7 @@ class Prepared:
     config: RunConfig
     dataset: Dataset
     compute: Compute
-    facts: Facts
+    resolved: ResolvedSettings
     identity: str
     slug: str  # <model>-...-<identity>
 
@@ -74,11 +74,11 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
-    facts = Facts(
+    resolved = ResolvedSettings(
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
     )
-    name = identity(config, facts)
-    return Prepared(config, dataset, compute, facts, name, f"{slug(config, facts)}-{name}")
+    name = identity(config, resolved)
+    return Prepared(config, dataset, compute, resolved, name, f"{slug(config, resolved)}-{name}")
 
 
 def _check_root(root: Path) -> None:

@@ -30,16 +30,30 @@ from training.engine.session import Session, open_session
 from training.errors import Diverged, Pruned
 from training.progress import EpochReport
 from training.record import (
+    DONE,
+    SCHEMA,
+    Counts,
+    DataSummary,
+    Failure,
+    Record,
+    Resolved,
+    Scores,
+    Times,
+    Versions,
+    from_keys,
+    read_record,
+    timestamp,
+    write_beginning,
+    write_record,
+)
+from training.run_folder import (
     BEST,
-    CONFIG,
     EXPORTS,
     MISTAKES,
     RECORD,
     RESUME,
-    SCHEMA,
     lock,
     predictions_file,
-    read_record,
     remove_parts,
     write_json,
     write_whole,
@@ -49,12 +63,12 @@ log = logging.getLogger(__name__)
 Listener = Callable[[EpochReport], None]
 
 
-def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime | None = None) -> dict[str, Any]:
+def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime | None = None) -> Record:
     """Train, evaluate, and leave a record in the run folder; gives the record.
 
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
     the run. `started`: when its preparation began, for the record. Any failure is recorded, then raised. Raises
-    training.record.RunInUse where another process has it.
+    training.run_folder.RunInUse where another process has it.
     """
     started = started or datetime.now(UTC)
     folder, config = prepared.folder, prepared.config
@@ -70,65 +84,61 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
         try:
-            write_json(folder / CONFIG, about)
+            write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
-            write_json(folder / RECORD, record)
+            write_record(folder, record)
         except Exception as error:
             _record_failure(folder, about, error)
             raise
-        if record["status"] != "pruned":  # a grid may ask for the rest of that one
+        if record.status != "pruned":  # a grid may ask for the rest of that one
             (folder / RESUME).unlink(missing_ok=True)
         return record
 
 
-def finished(folder: Path, stale: str) -> dict[str, Any] | None:
+def finished(folder: Path, stale: str) -> Record | None:
     """The record of a run that need not be done again. Failed and pruned ones need, with stale=rerun old code's too."""
     record = read_record(folder)
-    if record is None or record.get("status") not in ("done", "diverged"):
+    if record is None or record.status not in DONE:
         return None
-    if not same_results(record.get("code_version")):
+    if not same_results(record.code_version):
         if stale == "rerun":
             return None
         log.warning("%s was made by another version of training/; sweep.stale=rerun would repeat it", folder)
-    log.info("%s is finished already: %s", folder, record["status"])
+    log.info("%s is finished already: %s", folder, record.status)
     return record
 
 
-def head_of_record(prepared: Prepared) -> dict[str, Any]:
+def head_of_record(prepared: Prepared) -> Record:
     """What a run is, before anything is known of how it ends."""
-    dataset, facts = prepared.dataset, prepared.facts
-    return {
-        "schema": SCHEMA,
-        "identity": prepared.identity,
-        "seed": prepared.config.seed,
-        "fold": prepared.config.data.fold,
-        "sweep": prepared.config.sweep.name,
-        "config": as_dict(prepared.config),
-        "resolved": {
-            "weights": facts.weights,
-            "normalize": facts.normalize,
-            "precision": facts.precision,
-            "memory_format": facts.memory_format,
-            "device": prepared.compute.device,
-            "device_name": describe(prepared.compute.device),
-        },
-        "data": {
-            "fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "n": {name: len(indices) for name, indices in dataset.split.items()},
-            "skipped": list(dataset.skipped),
-            "shared": dataset.shared,
-        },
-        "code_version": code_version(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-        },
-    }
+    dataset, resolved = prepared.dataset, prepared.resolved
+    return Record(
+        schema=SCHEMA,
+        identity=prepared.identity,
+        seed=prepared.config.seed,
+        fold=prepared.config.data.fold,
+        sweep=prepared.config.sweep.name,
+        config=as_dict(prepared.config),
+        resolved=Resolved(
+            weights=resolved.weights,
+            normalize=resolved.normalize,
+            precision=resolved.precision,
+            memory_format=resolved.memory_format,
+            device=prepared.compute.device,
+            device_name=describe(prepared.compute.device),
+        ),
+        data=DataSummary(
+            fingerprint=dataset.fingerprint,
+            classes=list(dataset.classes),
+            n=from_keys(Counts, {name: len(indices) for name, indices in dataset.split.items()}),
+            skipped=list(dataset.skipped),
+            shared=from_keys(Counts, dataset.shared),
+        ),
+        code_version=code_version(),
+        versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),
+    )
 
 
-def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> Record:
     """The record of a session. With on_oom=accumulate one that runs out of memory is followed by another, which
     goes on from the last state in pieces of half the size."""
     size: int | None = None
@@ -149,33 +159,33 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime)
             torch.cuda.empty_cache()
 
 
-def _record(session: Session, on_epoch: Listener | None, started: datetime) -> dict[str, Any]:
+def _record(session: Session, on_epoch: Listener | None, started: datetime) -> Record:
     prepared, state = session.prepared, session.state
-    about = head_of_record(prepared)
+    record = head_of_record(prepared)
     if prepared.config.optimizer.lr == AUTO:
-        about["resolved"]["lr"] = state.lr
-    record = about | _outcome(session, on_epoch) | {"time": _times(session, started)}
-    if state.micro_batch is not None:
-        record["resolved"]["micro_batch"] = state.micro_batch
+        record.resolved.lr = state.lr
+    record.resolved.micro_batch = state.micro_batch
+    record.params, record.threads = session.parameter_count, state.threads
+    record = replace(record, **_outcome(session, on_epoch))
+    record.time = _times(session, started)
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
-        record |= latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
-    if record["status"] != "pruned":  # a grid may ask for the rest of that one
+        record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
+    if record.status != "pruned":  # a grid may ask for the rest of that one
         session.saver.forget()
     return record
 
 
 def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
-    """What the run came to. Diverging is a result too, not a failure."""
-    common = {"params": session.parameter_count, "threads": session.state.threads}
+    """What a record says of how the run ended: its attributes."""
     try:
         _train(session, on_epoch)
-        return common | _finish(session)
+        return _finish(session)
     except (Diverged, Pruned) as error:
         status = type(error).__name__.lower()
         log.warning("%s: %s", status, error)
-        failure = {"kind": status, "message": str(error)} if status == "diverged" else None
-        return common | {"status": status, "failure": failure, "epochs_run": error.epoch}
+        failure = Failure(kind=status, message=str(error)) if status == "diverged" else Failure()
+        return {"status": status, "failure": failure, "epochs_run": error.epoch}
 
 
 def _train(session: Session, on_epoch: Listener | None) -> None:
@@ -223,15 +233,14 @@ def _finish(session: Session) -> dict[str, Any]:
     classes, own = session.prepared.dataset.classes, session.config.trainer.metrics
     outcome = {
         "status": "done",
-        "failure": None,
         "epochs_run": state.epoch,
         "stopped_early": state.epoch < session.config.trainer.epochs,
         "best_epoch": state.best_epoch,
-        "val": summarize(val, classes, own),
-        "test": summarize(test, classes, own),
+        "val": from_keys(Scores, summarize(val, classes, own)),
+        "test": from_keys(Scores, summarize(test, classes, own)),
     }
     log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
-    session.tracker.end(session.config, session.prepared.facts.weights, val.accuracy, test.accuracy)
+    session.tracker.end(session.config, session.prepared.resolved.weights, val.accuracy, test.accuracy)
     return outcome
 
 
@@ -247,20 +256,19 @@ def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: P
         write_whole(folder / predictions_file(split), buffer.getvalue())
 
 
-def _times(session: Session, started: datetime) -> dict[str, Any]:
-    """`minutes`: all of this process, and the epochs of earlier ones. The rest: training alone, not validation."""
+def _times(session: Session, started: datetime) -> Times:
     history = session.state.history
     seconds = sum(row["seconds"] for row in history)
     images = sum(row["images_per_s"] * row["seconds"] for row in history)
-    return {
-        "started": started.isoformat(timespec="milliseconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "minutes": session.seconds() / 60,
-        "images_per_s": images / seconds if seconds else None,
-        "epoch_seconds": [row["seconds"] for row in history],
-        "host": platform.node(),
-        "process": os.getpid(),
-    }
+    return Times(
+        started=timestamp(started),
+        finished=timestamp(),
+        minutes=session.seconds() / 60,
+        images_per_s=images / seconds if seconds else None,
+        epoch_seconds=[row["seconds"] for row in history],
+        host=platform.node(),
+        process=os.getpid(),
+    )
 
 
 def failure_kind(error: BaseException) -> str:
@@ -272,12 +280,11 @@ def failure_kind(error: BaseException) -> str:
     return "exception"
 
 
-def _record_failure(folder: Path, about: dict[str, Any], error: Exception) -> None:
+def _record_failure(folder: Path, about: Record, error: Exception) -> None:
     kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
     log.error("the run failed (%s): %s", kind, message, exc_info=error if kind == "exception" else None)
-    failure = {"kind": kind, "message": message}
+    failed = replace(about, status="failed", failure=Failure(kind, message), time=Times(finished=timestamp()))
     try:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        write_json(folder / RECORD, about | {"status": "failed", "failure": failure, "time": {"finished": now}})
+        write_record(folder, failed)
     except OSError as again:
         log.error("and its failure can't be recorded: %s", again)

@@ -2,14 +2,12 @@
 
 import csv
 import io
-import json
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-import safetensors.torch
 import torch
 
 from training.code_version import code_version
@@ -33,9 +31,10 @@ from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
 from training.models.build import build_model
 from training.models.matching import put
+from training.models.trained_model import metadata, weights_file
 from training.models.weights import initialize, trained_mean_std
 from training.progress import bar
-from training.record import HISTORY, write_whole
+from training.run_folder import HISTORY, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Session:
     def _build_model(self) -> torch.nn.Module:
         torch.manual_seed(self.config.draws)
         model = build_model(self.config.model, len(self.prepared.dataset.classes))
-        initialize(model, self.config.model, self.config.weights, self.prepared.facts.weights)
+        initialize(model, self.config.model, self.config.weights, self.prepared.resolved.weights)
         model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
         if self.config.trainer.compile:  # its CUDA graphs (reduce-overhead) would take back gradients that we look at
@@ -95,10 +94,10 @@ class Session:
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
-        facts, size = self.prepared.facts, self.config.data.size
-        if facts.normalize == "none":
+        resolved, size = self.prepared.resolved, self.config.data.size
+        if resolved.normalize == "none":
             return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        trained = trained_mean_std(facts.normalize, self.config.model, self.config.weights, facts.weights)
+        trained = trained_mean_std(resolved.normalize, self.config.model, self.config.weights, resolved.weights)
         if trained is not None:
             return Preprocessing(size, *trained)
         mean, std = store.mean_std(self.prepared.dataset.split["train"])
@@ -250,17 +249,9 @@ class Session:
 
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""
-        data = self.config.data
-        preprocessing = asdict(self.preprocessing) | {"stored_size": data.stored, "resize": data.resize}
-        about = {
-            "model": asdict(self.config.model),
-            "classes": list(self.prepared.dataset.classes),
-            "preprocessing": preprocessing,
-            "identity": self.prepared.identity,
-            "seed": self.config.seed,
-        }
-        weights = {name: tensor.contiguous() for name, tensor in self.state.best_weights.items()}
-        return safetensors.torch.save(weights, {"finegrid": json.dumps(about)})
+        prepared = self.prepared
+        about = metadata(self.config, prepared.dataset.classes, self.preprocessing, prepared.identity)
+        return weights_file(self.state.best_weights, about)
 
     def seconds(self) -> float:
         """Time spent on this run: all epochs, of earlier processes too, and whatever else this process did for it."""

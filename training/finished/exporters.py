@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from training.config import need
 from training.data.batches import Preprocessing, centre
 from training.models.build import logits
-from training.predict import Trained
+from training.models.trained_model import TrainedModel
 
 EXTRA = "finegrid.json"  # of a .pt2: its metadata
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -51,7 +51,7 @@ def check_packages(kind: str) -> None:
     need(not missing, f"--to onnx needs {', '.join(missing)}: pip install 'finegrid[export]'")
 
 
-def metadata(trained: Trained) -> dict[str, str]:
+def metadata(trained: TrainedModel) -> dict[str, str]:
     """What a user of the file has to know, as texts: classes and preprocessing as JSON, the input in words."""
     about = trained.about["preprocessing"]
     side = about["stored_size"]
@@ -71,10 +71,10 @@ def metadata(trained: Trained) -> dict[str, str]:
     }
 
 
-def write(kind: str, trained: Trained, part: Path) -> None:
+def write(kind: str, trained: TrainedModel, part: Path) -> None:
     """Write the network to `part`. What torch makes of a network that it can't trace may be any exception."""
     deployed = Deployed(trained.model, trained.preprocessing).eval()
-    side = trained.about["preprocessing"]["stored_size"]
+    side = trained.images.stored
     example = torch.zeros((2, 3, side, side), dtype=torch.uint8)
     shapes = {"images": {0: torch.export.Dim("batch", min=1)}}
     quiet = (redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()))  # of progress and remarks on versions

@@ -1,4 +1,4 @@
-"""The done runs of a sweep as members of something made of them: an ensemble or a soup. Without torch.
+"""The done runs of a sweep, for something made of several: an ensemble or a soup. Without torch.
 
 Whoever chooses among them reads val here, and test once, when the choice is made.
 """
@@ -18,55 +18,49 @@ import numpy as np
 
 from training.config import RunConfig, need
 from training.errors import ConfigError
-from training.record import RECORD, predictions_file, read_record
+from training.record import Record, read_record
+from training.run_folder import RECORD, predictions_file
 
-# Of config.data: with the fingerprint, which images are where
+# Of config.data: with the fingerprint, which images are in which split
 SPLIT = ("val_fraction", "test_fraction", "split_seed", "folds", "fold")
 
 
 @dataclass(frozen=True)
-class Member:
-    """A done run: its folder, its name in the sweep, and its record."""
+class FinishedRun:
+    """A done run: its folder, its name in the sweep, its record, and what that surely has."""
 
     folder: Path
     name: str  # <slug>-<identity>/seed=<n>
-    record: dict[str, Any]
-
-    @property
-    def identity(self) -> str:
-        """Of its configuration."""
-        return str(self.record["identity"])
-
-    @property
-    def seed(self) -> int:
-        """Of the run."""
-        return int(self.record["seed"])
+    record: Record
+    identity: str
+    seed: int
+    val_acc: float  # per cent
+    val_loss: float
 
     @property
     def standing(self) -> tuple[float, float, str]:
-        """Sorts members from the best by val: accuracy, then loss, then the name, so that the order is always one."""
-        return -float(self.record["val"]["acc"]), float(self.record["val"]["loss"]), self.name
+        """Sorts runs from the best by val: accuracy, then loss, then the name, so that the order is always one."""
+        return -self.val_acc, self.val_loss, self.name
 
     @cached_property
     def config(self) -> RunConfig:
         """What was run. Raises ConfigError for a config of another version."""
         try:
-            found = _typed(RunConfig, self.record["config"])
+            found = _typed(RunConfig, self.record.config or {})
         except (KeyError, TypeError) as error:
             raise ConfigError(f"{self.folder}: written by another version of finegrid ({error})") from error
         assert isinstance(found, RunConfig)
         return found
 
     @property
-    def images(self) -> tuple[Hashable, ...]:
-        """What has to agree between runs on the same images in the same splits, without a look at any test result."""
-        data = self.record["data"]
-        split = (self.record["config"]["data"].get(name) for name in SPLIT)
-        return data["fingerprint"], tuple(data["classes"]), *split
+    def same_data(self) -> tuple[Hashable, ...]:
+        """What agrees between runs on the same images in the same splits, without a look at any test result."""
+        data, config = self.record.data, (self.record.config or {}).get("data") or {}
+        return data.fingerprint, tuple(data.classes or ()), *(config.get(name) for name in SPLIT)
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredPredictions:
     """Predictions of one split: names and labels of its N images, and logits float [N, classes]."""
 
     names: np.ndarray
@@ -74,8 +68,8 @@ class Stored:
     logits: np.ndarray
 
     @property
-    def images(self) -> str:
-        """A hash of the images and their labels."""
+    def image_hash(self) -> str:
+        """A hash of the images' names and their labels."""
         return hashlib.sha256("\n".join(self.names.tolist()).encode() + self.labels.tobytes()).hexdigest()
 
     @property
@@ -85,34 +79,44 @@ class Stored:
         return right
 
 
-def done_runs(folder: Path) -> list[Member]:
+def done_runs(folder: Path) -> list[FinishedRun]:
     """The done runs in and below `folder`, the best by val first; one that lies there twice counts once. Soups are
     none: they are made of such runs. Raises ConfigError where there is none."""
     need(folder.is_dir(), f"{folder}: no such folder; expected a sweep's, such as outputs/grid")
-    found: dict[tuple[str, int, int | None], Member] = {}
+    found: dict[tuple[str, int, int | None], FinishedRun] = {}
     for file in sorted(folder.rglob(RECORD)):
-        record = read_record(file.parent) or {}
-        if record.get("status") == "done" and "soup" not in record and _complete(record):
-            member = Member(file.parent, f"{file.parent.parent.name}/{file.parent.name}", record)
-            found.setdefault((member.identity, member.seed, record.get("fold")), member)
+        run = finished_run(file.parent)
+        if run is not None and not run.record.is_soup:
+            found.setdefault((run.identity, run.seed, run.record.fold), run)
     need(bool(found), f"{folder}: no finished runs in it or below")
-    return sorted(found.values(), key=lambda member: member.standing)
+    return sorted(found.values(), key=lambda run: run.standing)
 
 
-def largest(members: Sequence[Member], key: Callable[[Member], Hashable]) -> list[Member]:
+def finished_run(folder: Path) -> FinishedRun | None:
+    """The done run or soup in `folder`; None where there is none, or a record that lacks what is needed."""
+    record = read_record(folder)
+    if record is None or record.status != "done" or not record.identity or record.seed is None:
+        return None
+    if record.val.acc is None or record.val.loss is None:
+        return None
+    name = f"{folder.parent.name}/{folder.name}"
+    return FinishedRun(folder, name, record, record.identity, record.seed, record.val.acc, record.val.loss)
+
+
+def largest_group(runs: Sequence[FinishedRun], key: Callable[[FinishedRun], Hashable]) -> list[FinishedRun]:
     """The largest group that agrees in `key`; of two as large, that of the best run by val. Keeps the order."""
-    groups: dict[Hashable, list[Member]] = {}
-    for member in members:
-        groups.setdefault(key(member), []).append(member)
-    return max(groups.values(), key=len)  # the first of the largest: members are sorted
+    groups: dict[Hashable, list[FinishedRun]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return max(groups.values(), key=len)  # the first of the largest: runs are sorted
 
 
-def read_predictions(folder: Path, split: str) -> Stored:
+def read_predictions(folder: Path, split: str) -> StoredPredictions:
     """Val or test predictions of a run. Raises ConfigError."""
     file = folder / predictions_file(split)
     try:
         with np.load(file, allow_pickle=False) as content:
-            stored = Stored(content["id"], content["label"].astype(np.int64), content["logits"])
+            stored = StoredPredictions(content["id"], content["label"].astype(np.int64), content["logits"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(f"{file}: no readable predictions ({' '.join(str(error).split())})") from error
     shape = stored.logits.shape
@@ -121,9 +125,9 @@ def read_predictions(folder: Path, split: str) -> Stored:
     return stored
 
 
-def some(members: Sequence[Member]) -> str:
-    """Their names, for a message."""
-    return ", ".join(member.name for member in members[:3]) + (f" and {len(members) - 3} more" * (len(members) > 3))
+def first_names(runs: Sequence[FinishedRun]) -> str:
+    """Three of their names and how many more there are, for a message."""
+    return ", ".join(run.name for run in runs[:3]) + (f" and {len(runs) - 3} more" * (len(runs) > 3))
 
 
 def warn(line: str) -> None:
@@ -131,16 +135,9 @@ def warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
-def key_of(content: Any) -> str:
-    """Nested dicts and lists as something to compare by."""
+def comparable(content: Any) -> str:
+    """Nested dicts and lists as text, to compare by."""
     return json.dumps(content, sort_keys=True)
-
-
-def _complete(record: dict[str, Any]) -> bool:
-    try:
-        return bool(record["identity"]) and record["val"]["acc"] + record["val"]["loss"] + record["seed"] is not None
-    except (KeyError, TypeError):
-        return False
 
 
 def _typed(schema: Any, content: dict[str, Any]) -> Any:

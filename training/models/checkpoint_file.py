@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import need
 from training.errors import ConfigError
-from training.record import BEST
+from training.run_folder import BEST
 
 if TYPE_CHECKING:
     import torch

@@ -27,7 +27,7 @@ from training.engine.temporary_session import temporary_session
 from training.models.build import builder_source, head_prefix
 from training.models.weights import weights_content
 from training.progress import bar
-from training.record import lock, remove_parts, write_whole
+from training.run_folder import lock, remove_parts, write_whole
 
 POLICY = 1  # changes whenever the same network would give other features for the same images
 SPLITS = ("train", "val")
@@ -69,14 +69,14 @@ def features_of(prepared: Prepared) -> Features:
 
 def key(prepared: Prepared) -> str:
     """16 hex digits for these weights on these images. What changes training alone doesn't enter."""
-    config, facts, dataset = prepared.config, prepared.facts, prepared.dataset
+    config, resolved, dataset = prepared.config, prepared.resolved, prepared.dataset
     model = asdict(config.model)
     for name in ("drop_path", "dropout", "accepts", "weights"):
         del model[name]
     images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
     data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
-    about = [POLICY, data, model, facts.normalize, facts.precision, facts.memory_format]
-    weights = weights_content(config.model, config.weights, facts.weights) or f"seed {config.seed}"
+    about = [POLICY, data, model, resolved.normalize, resolved.precision, resolved.memory_format]
+    weights = weights_content(config.model, config.weights, resolved.weights) or f"seed {config.seed}"
     about += [weights, builder_source(config.model)]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -112,8 +112,8 @@ def extract(prepared: Prepared) -> np.ndarray:
         session.model.get_submodule(head).register_forward_pre_hook(catch)
         parts = [part for split in SPLITS for part in _over(session, split, caught, head)]
     features = np.concatenate(parts)
-    called = prepared.config.model.called
-    need(bool(np.isfinite(features).all()), f"{called}, {prepared.facts.weights}: its features are not finite numbers")
+    name = prepared.config.model.called
+    need(bool(np.isfinite(features).all()), f"{name}, {prepared.resolved.weights}: its features are not finite numbers")
     return features
 
 

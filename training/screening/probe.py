@@ -12,10 +12,9 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_sp
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportion_confint
 from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+from analysis.statistics import inference
 
 STRENGTHS = np.logspace(-4, 1, 6)  # sklearn's C, an inverse weight of the penalty
 FOLDS = 3
@@ -65,10 +64,11 @@ def _strength(features: np.ndarray, labels: np.ndarray, rarest: int) -> float:
     if rarest < 2:
         return float(STRENGTHS[len(STRENGTHS) // 2 - 1])
     if len(labels) > MOST_FOR_CHOICE and FOLDS * (labels.max() + 1) <= MOST_FOR_CHOICE:
-        some = train_test_split(np.arange(len(labels)), train_size=MOST_FOR_CHOICE, stratify=labels, random_state=0)[0]
-        fewest = int(np.bincount(labels[some], minlength=labels.max() + 1).min())
+        every = np.arange(len(labels))
+        subset = train_test_split(every, train_size=MOST_FOR_CHOICE, stratify=labels, random_state=0)[0]
+        fewest = int(np.bincount(labels[subset], minlength=labels.max() + 1).min())
         if fewest >= 2:
-            features, labels, rarest = features[some], labels[some], fewest
+            features, labels, rarest = features[subset], labels[subset], fewest
     folds = StratifiedKFold(min(FOLDS, rarest), shuffle=True, random_state=0)
     choices = {"logisticregression__C": STRENGTHS}
     search = GridSearchCV(_regression(1.0), choices, scoring="neg_log_loss", cv=folds, refit=False)
@@ -77,7 +77,8 @@ def _strength(features: np.ndarray, labels: np.ndarray, rarest: int) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Share of val images, with a 95 % interval (Wilson 1927, JASA 22), and p that the best is no better."""
+    """Share of val images put in their class, with a 95 % interval (Wilson 1927, JASA 22), as proportions, and p that
+    the best is no better."""
 
     share: float
     low: float
@@ -90,14 +91,16 @@ def judge(correct: Sequence[np.ndarray]) -> list[Verdict]:
     Psychometrika 12), corrected over all comparisons (Holm 1979). The best itself has p = 1."""
     best = int(np.argmax([right.sum() for right in correct]))
     others = [index for index in range(len(correct)) if index != best]
-    raw = [float(mcnemar(_table(correct[best], correct[index]), exact=True).pvalue) for index in others]
-    p = dict(zip(others, multipletests(raw, method="holm")[1], strict=True)) if raw else {}
+    raw = [inference.mcnemar(*_alone(correct[best], correct[index])) for index in others]
+    p = dict(zip(others, inference.holm(raw), strict=True))
     verdicts = []
     for index, right in enumerate(correct):
-        low, high = proportion_confint(int(right.sum()), len(right), method="wilson")
-        verdicts.append(Verdict(float(right.mean()), float(low), float(high), float(p.get(index, 1.0))))
+        share = float(right.mean())
+        low, high = inference.wilson(share, len(right))
+        verdicts.append(Verdict(share, low, high, p.get(index, 1.0)))
     return verdicts
 
 
-def _table(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.array([[(a & b).sum() for b in (other, ~other)] for a in (one, ~one)])
+def _alone(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """On how many images each alone is right."""
+    return int((one & ~other).sum()), int((other & ~one).sum())

@@ -15,7 +15,7 @@ from analysis.model.table import distinct
 from analysis.show.cells import number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.histograms import histograms, panels
-from training.record import MISTAKES, read_json
+from training.run_folder import MISTAKES, read_json
 
 COMPARED = 6  # runs whose histograms are in the page
 

@@ -14,7 +14,8 @@ from analysis.model.study import best_curve, importance
 from analysis.model.table import distinct, row_keys
 from analysis.model.wording import level_order
 from analysis.read.study import StudyResult
-from training.record import HISTORY, predictions_file, read_record
+from training.record import Record, read_record
+from training.run_folder import HISTORY, predictions_file
 
 # Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes repeat the distinction
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#767676"]
@@ -173,7 +174,7 @@ def reference_run(model: ReportModel) -> Path | None:
 
 def class_names(folder: Path, count: int) -> list[str]:
     """The classes of a run; numbers where its record doesn't tell."""
-    found = ((read_record(folder) or {}).get("data") or {}).get("classes")
+    found = (read_record(folder) or Record()).data.classes
     if isinstance(found, list) and len(found) >= count:
         return [str(name) for name in found]
     return [str(number) for number in range(count)]

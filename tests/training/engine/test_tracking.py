@@ -128,7 +128,11 @@ def test_hparams_table_has_the_run_in_its_own_folder(train: Door, tmp_path: Path
     row = hparams_of(folder)
     said = row["session_start_info"].session_start_info.hparams
     values = {key: value.number_value or value.string_value for key, value in said.items()}
-    assert values["optimizer"] == "torch.optim.AdamW" and values["lr"] == 0.02 and values["seed"] == 3
+    assert (
+        (values["model"], values["optimizer"], values["scheduler"]) == ("tiny", "adamw", "onecycle")
+        and values["lr"] == 0.02
+        and values["seed"] == 3
+    )
     assert (values["epochs"], values["batch_size"], values["weights"]) == (2, 32, "none")
     metrics = {info.name.tag for info in row["experiment"].experiment.metric_infos}
     assert metrics == {"final/val_acc", "final/test_acc"}

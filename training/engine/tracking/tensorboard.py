@@ -10,9 +10,10 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from training.config import RunConfig, TrackingConfig
+from training.config import RunConfig, TrackingConfig, as_dict
 from training.engine.tracking.histograms import histograms
 from training.models.build import head_prefix
+from training.record import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +61,16 @@ class Tracker:
         """The row of the HParams table. (SummaryWriter.add_hparams would open a run of its own for it.)"""
         if self.writer is None or self.writer.file_writer is None:
             return
+        settings = settings_of(as_dict(config))  # with the names that folder and table have
         table: dict[str, Any] = {
-            "model": config.model.name,
+            "model": settings.model,
             "weights": weights,
-            "optimizer": config.optimizer._target_,
+            "optimizer": settings.optimizer,
             "lr": config.optimizer.lr,
-            "weight_decay": config.optimizer.weight_decay,
-            "scheduler": config.scheduler._target_ or "none",
-            "batch_size": config.trainer.batch_size,
-            "epochs": config.trainer.epochs,
+            "weight_decay": settings.weight_decay,
+            "scheduler": settings.scheduler,
+            "batch_size": settings.batch_size,
+            "epochs": settings.epochs,
             "seed": config.seed,
         }
         for summary in hparams(table, {"final/val_acc": val_acc, "final/test_acc": test_acc}):

@@ -1,0 +1,51 @@
+"""The public names: `load`, the runs of a sweep as a DataFrame, and `load_model`, the trained network of a run.
+
+    from finegrid import load, load_model
+    runs = load("outputs/grid")
+    model, transform, classes = load_model(runs.loc[runs["val_acc"].idxmax(), "folder"])
+
+May import: analysis and training. Nothing of ours imports it. Neither pandas nor torch is loaded before it is needed.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
+    from torch import Tensor, nn
+
+__all__ = ["load", "load_model"]
+
+
+def load(*folders: str | Path) -> "pd.DataFrame":
+    """The runs in `folders` (sweeps, runs, folders of sweeps; none: the newest sweep), a row a run. Raises
+    training.errors.ConfigError where there is none."""
+    from analysis.read.records import load
+
+    return load(*folders)
+
+
+def load_model(
+    run_folder: str | Path, device: str = "cpu"
+) -> tuple["nn.Module", "Callable[[Image.Image], Tensor]", list[str]]:
+    """The selected network of a finished run or soup, what prepares an image for it, and the names of its classes.
+
+    The network is in evaluation mode on `device` (auto, cpu, mps, cuda or cuda:N) and takes float32 [B, 3, S, S], gives
+    logits float32 [B, classes]. The transform takes a PIL image of any mode and size, turns it upright (EXIF), and
+    gives float32 [3, S, S]: what training.predict and the run's own evaluation show to the network. Raises
+    training.errors.ConfigError where the folder holds no trained network.
+    """
+    from training.models.trained_model import TrainedModel
+
+    trained = TrainedModel.load(Path(run_folder), device)
+    trained.model.register_forward_hook(_main_logits)
+    return trained.model, trained.transform, trained.classes
+
+
+def _main_logits(model: "nn.Module", inputs: Any, output: Any) -> "Tensor":
+    """Of a network that gives the scores of auxiliary heads, too."""
+    from training.models.build import logits
+
+    return logits(output)

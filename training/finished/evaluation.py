@@ -1,0 +1,56 @@
+"""A trained network on the val or test images of its run, as the run itself evaluated it."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from training.config import RunConfig, need
+from training.data.batches import Batches
+from training.data.dataset import Dataset, open_dataset
+from training.data.image_store import ImageStore
+from training.device import Compute, layout, resolve_compute, resolve_threads
+from training.engine.loop import evaluate
+from training.engine.metrics import Predictions
+from training.finished.finished_runs import FinishedRun
+from training.models.trained_model import TrainedModel
+from training.models.weights import StateDict, put
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is needed for it: the run's config (on this device), its network and images, and how it computes."""
+
+    config: RunConfig
+    trained: TrainedModel
+    dataset: Dataset
+    batches: Batches
+    compute: Compute
+    threads: int
+
+    def predictions(self, weights: StateDict, split: str) -> Predictions:
+        """Class scores of the images of `split` with these weights in the network."""
+        put(self.trained.model, weights)
+        return evaluate(self.trained.model, self.batches.evaluate(split, self.config.trainer.batch_size), self.compute)
+
+
+def same_images(run: FinishedRun) -> Dataset:
+    """The images of a run. Raises ConfigError where they are not what they were."""
+    dataset = open_dataset(run.config.data)
+    same = dataset.fingerprint == run.record.data.fingerprint
+    need(same, f"{run.folder}: the images have changed since this run")
+    return dataset
+
+
+def set_up_evaluation(run: FinishedRun, device: str = "auto") -> Evaluation:
+    """Load a run's network and images, and set this process's torch up as the run had it: threads, determinism. Raises
+    ConfigError where something is not as it was."""
+    config = replace(run.config, trainer=replace(run.config.trainer, device=device))
+    compute = resolve_compute(config.trainer)
+    threads = run.record.threads or resolve_threads("auto")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(config.trainer.deterministic, warn_only=True)
+    dataset = same_images(run)
+    trained = TrainedModel.load(run.folder, compute.device)
+    trained.model.to(memory_format=layout(compute))
+    batches = Batches(dataset, ImageStore(dataset, config.data), trained.preprocessing, compute)
+    return Evaluation(config, trained, dataset, batches, compute, threads)

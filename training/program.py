@@ -1,0 +1,51 @@
+"""What the programs that a user calls by name have in common: a parser, and every mistake in one line.
+
+Exit codes: 0 done, 1 a bug or a failure, 2 a user's mistake, 130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from training.errors import ConfigError
+from training.run_folder import RunInUse
+from training.table import printable
+
+MISTAKE, INTERRUPTED = 2, 130  # exit codes
+ErrorLine = Callable[[Exception], tuple[int, str]]
+
+
+def parser_for(module: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser that says the first line of the module's docstring, and what stands below its examples."""
+    first, _, rest = str(doc).partition("\n")
+    below = " ".join(line for line in rest.split("\n") if line and not line.startswith("python -m "))
+    return argparse.ArgumentParser(prog=f"python -m {module}", description=first, epilog=below)
+
+
+def run_program(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None,
+    error_line: ErrorLine | None = None,
+) -> int:
+    """Parse `arguments` (None: the command line's) and do the work; gives the exit code. `error_line`: the code and the
+    line for any error; without it, a user's mistake is one line and a bug is raised. With HYDRA_FULL_ERROR=1 all are
+    raised."""
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        work(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough (`| head`), which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again while it exits
+    except Exception as error:
+        mistake = isinstance(error, ConfigError | OSError | RunInUse)
+        if os.environ.get("HYDRA_FULL_ERROR") == "1" or not (error_line or mistake):
+            raise
+        code, line = error_line(error) if error_line else (MISTAKE, f"error: {error}")
+        print(printable(line), file=sys.stderr)
+        return code
+    return 0

@@ -1,0 +1,111 @@
+"""The files of a run folder: their names, the lock, and how they are written: whole or not at all. Without torch.
+
+record.json (training/record.py) is written last, so whoever finds one finds a finished run. config.json says what a run
+without a record is.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+RECORD = "record.json"
+CONFIG = "config.json"
+HISTORY = "history.csv"
+MISTAKES = "mistakes.json"  # {"images": [...]}, see training/engine/mistakes.py
+BEST = "best.safetensors"
+RESUME = "resume.pt"
+LOG = "run.log"
+LOCK = ".lock"
+MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
+ASKED = "sweep.json"  # of a sweep: the names that weights were asked for under, and a search's objectives
+EXPORTS = {"onnx": "model.onnx", "torch": "model.pt2"}  # kind: its file, where no other is named
+
+
+class RunInUse(Exception):
+    """Another process is working on this run folder."""
+
+
+def predictions_file(split: str) -> str:
+    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32."""
+    return f"predictions_{split}.npz"
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write `content` to `path` so that a reader, or a crash at any point, sees the old file or the new one.
+
+    Raises OSError with the path in it, and the old file stays.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to. At the end it takes the place of `path`; whatever is raised before, it is
+    removed, and the old file stays. Raises OSError with the path in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)  # "no space left on device" alone helps nobody
+        raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left. Only for the holder of the folder's lock."""
+    for part in folder.glob(".*.part"):
+        part.unlink()
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a dict as JSON, whole or not at all."""
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The dict in a JSON file; {} where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@contextlib.contextmanager
+def lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the run folder. The lock is the kernel's: it goes with its owner, however that dies.
+
+    Raises RunInUse when another process still holds it after `wait_s`.
+    """
+    ends = time.monotonic() + wait_s
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+") as file:
+        while not _locked(file):
+            if time.monotonic() >= ends:
+                file.seek(0)
+                raise RunInUse(f"{folder} is in use by {file.read().strip() or 'another process'}")
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {os.uname().nodename}".encode())
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

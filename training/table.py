@@ -1,0 +1,38 @@
+"""Tables and sentences in a terminal. (The report has formats of its own, analysis/show.)"""
+
+from collections.abc import Collection, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Rows = Sequence[Sequence[str]]
+
+
+def print_table(
+    console: Console, headings: Sequence[str], *sections: Rows, words: Collection[str] = (), title: str | None = None
+) -> None:
+    """Print rows under `headings`, in sections with a line between them. Columns are numbers, to the right and never
+    cut, but for those named in `words`: text, which is folded where the terminal is narrow. Nothing is markup."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in headings:
+        if heading in words:
+            table.add_column(Text(heading), overflow="fold")
+        else:
+            table.add_column(Text(heading), justify="right", no_wrap=True)
+    for rows in sections:
+        for row in rows:
+            table.add_row(*map(Text, row))
+        table.add_section()
+    console.print(table)
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without control characters: it may come from anywhere."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
+def print_lines(console: Console, lines: Sequence[str]) -> None:
+    """Sentences as they are, a line each, broken by the terminal alone."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
