@@ -1,17 +1,16 @@
-"""Modules of version 0.1.0 by the names that they had before they were sorted into rooms, for code of users' own.
-
-`from training.images import load_image` still works, with a DeprecationWarning; it is training.data.decoding itself.
+"""Modules by the names that they had before they were sorted into rooms: configs, run folders and users' own code hold
+those. `training.images` is training.data.decoding itself, found when it is asked for.
 """
 
 import importlib
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MOVED = {
+    "training.torchvision_sets": "training.data.torchvision_sets",
     "training.batches": "training.data.batches",
     "training.cache": "training.data.pixel_cache",
     "training.dataset": "training.data.dataset",
@@ -39,12 +38,11 @@ class _Moved(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        old, new = module.__name__, MOVED[module.__name__]
-        warnings.warn(f"{old} is {new} now", DeprecationWarning, stacklevel=2)
-        sys.modules[old] = importlib.import_module(new)  # which is what the import statement gets
+        name = module.__name__
+        sys.modules[name] = importlib.import_module(MOVED[name])  # which is what the import statement gets
 
 
 def install() -> None:
     """Let Python find them; they are imported when they are asked for."""
     if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
-        sys.meta_path.append(_Moved())
+        sys.meta_path.insert(0, _Moved())
