@@ -66,6 +66,14 @@ def test_no_value_breaks_a_reader(tmp_path: Path, key: str, value: Any) -> None:
     write_record(tmp_path, record)
 
 
+def test_a_metric_that_is_not_known_is_a_column(tmp_path: Path) -> None:
+    content = next(content for content in kept() if content.get("status") == "done")
+    content["val"]["kappa"], content["test"]["kappa"] = 0.5, "odd"
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    (row,) = load(tmp_path).to_dict("records")
+    assert row["val_kappa"] == 0.5 and row["test_kappa"] != row["test_kappa"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
 def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "record.json").write_text(text)

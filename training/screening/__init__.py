@@ -1,4 +1,4 @@
 """What untrained networks make of the images, for training.screen.
 
-May import: all rooms of training but finished.
+May import: all rooms of training but finished, and analysis.statistics.
 """

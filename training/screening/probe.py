@@ -77,8 +77,8 @@ def _strength(features: np.ndarray, labels: np.ndarray, rarest: int) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Share of val images put in their class, with a 95 % interval (Wilson 1927, JASA 22), as proportions, and p that
-    the best is no better."""
+    """Share of val images put in their class, with a 95 % interval (Wilson 1927, JASA 22), all three proportions; and p
+    that the best is no better."""
 
     share: float
     low: float
