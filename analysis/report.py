@@ -18,8 +18,8 @@ from analysis.model.table import COLUMNS, distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
-from training.program import run_program
-from training.table import printable
+from training.console.program import run_program
+from training.console.table import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,8 +6,8 @@ The run waits for the answer, so that a pruned run trains no epoch more. A run t
 from multiprocessing.connection import Connection
 from typing import Literal
 
+from training.console.progress import EpochReport
 from training.errors import Pruned, Stopped
-from training.progress import EpochReport
 
 Answer = Literal["go", "stop", "prune"]
 _connection: Connection | None = None

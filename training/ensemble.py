@@ -22,6 +22,9 @@ from rich.console import Console
 from scipy.special import softmax
 
 from training.config import need
+from training.console.program import parser_for, run_program
+from training.console.progress import bar
+from training.console.table import print_lines, print_table
 from training.engine.metrics import Predictions, summarize
 from training.errors import ConfigError
 from training.finished.comparison import compare, interval, sentence
@@ -34,10 +37,7 @@ from training.finished.finished_runs import (
     read_predictions,
     warn,
 )
-from training.program import parser_for, run_program
-from training.progress import bar
 from training.run_folder import predictions_file, write_json, write_whole
-from training.table import print_lines, print_table
 
 SIZE = 50  # runs in an ensemble, one counted as often as it was taken
 FILE = "ensemble.json"

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from training.config import DataConfig, TrainerConfig, need
+from training.console.program import parser_for, run_program
+from training.console.progress import bar
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
-from training.program import parser_for, run_program
-from training.progress import bar
 from training.record import Record, read_record, to_keys, write_record
 from training.run_folder import EXPORTS, lock, predictions_file, replacing
 

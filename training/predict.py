@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.config import need
-from training.program import parser_for, run_program
-from training.progress import bar
+from training.console.program import parser_for, run_program
+from training.console.progress import bar
 from training.run_folder import write_whole
 
 if TYPE_CHECKING:

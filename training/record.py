@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from training.names import model_name, short_name
+from training.identity import model_name, short_name
 from training.run_folder import CONFIG, RECORD, read_json, write_json
 
 SCHEMA = 1
@@ -231,9 +231,10 @@ def settings_of(config: dict[str, Any]) -> Settings:
     parts = {name: part if isinstance(part := config.get(name), dict) else {} for name in _GROUPS}
     model, optimizer, trainer = parts["model"], parts["optimizer"], parts["trainer"]
     target, schedule = _text(model.get("_target_")), _text(parts["scheduler"].get("_target_"))
+    accepts = found if isinstance(found := model.get("accepts"), list) else []
     name, made_by = _text(model.get("name")), _text(optimizer.get("_target_"))
     return Settings(
-        model=model_name(target, name or "") or None if target is not None else name,
+        model=model_name(target, name or "", accepts) or None if target is not None else name,
         weights=_text(parts["weights"].get("source")),
         optimizer=None if made_by is None else short_name(made_by),
         lr=_number(optimizer.get("lr")),

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import RunConfig, need
+from training.console.program import parser_for, run_program
 from training.data.dataset import Dataset, open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.names import model_name
-from training.program import parser_for, run_program
+from training.identity import model_name
 from training.run_folder import write_whole
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
 
 def called(config: RunConfig) -> str:
     """The name of its model."""
-    return model_name(config.model._target_, config.model.name)
+    return model_name(config.model._target_, config.model.name, config.model.accepts)
 
 
 def row(one: Screened) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
     """The table for the eye, and what it means."""
     from rich.console import Console
 
-    from training.table import print_lines, print_table
+    from training.console.table import print_lines, print_table
 
     lines = []
     for one in found:

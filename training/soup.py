@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import need
+from training.console.program import parser_for, run_program
+from training.console.progress import bar
 from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
-from training.program import parser_for, run_program
-from training.progress import bar
 from training.record import (
     Record,
     Scores,
@@ -228,8 +228,8 @@ def show(soup: Soup, record: Record) -> None:
     """What came out."""
     from rich.console import Console
 
+    from training.console.table import print_lines, print_table
     from training.finished.comparison import sentence
-    from training.table import print_lines, print_table
 
     made = record.soup
     single_test = f"{(made.best_single or {})['test_acc']:.2f}"

@@ -19,7 +19,7 @@ from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Event, Handle, Launcher
 from sweeps.plan.jobs import Job
 from sweeps.stopping import StopRequest, heed_signals
-from training.progress import EpochReport
+from training.console.progress import EpochReport
 from training.record import Record
 from training.run_folder import RunInUse
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sweeps.controller.finalize import last_lines
 from sweeps.launchers.launcher import Handle
-from training.progress import EpochReport
+from training.console.progress import EpochReport
 from training.record import Record, read_record
 from training.run_folder import LOG
 

@@ -15,7 +15,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from sweeps.channel import Answer
-from training.progress import EpochReport
+from training.console.progress import EpochReport
 
 
 @dataclass(frozen=True)

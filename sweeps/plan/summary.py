@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeps.plan.jobs import TO_RUN, Job
-from training.names import model_name
+from training.identity import model_name
 from training.record import read_record
 
 WORDS = {
@@ -44,7 +44,8 @@ class Pace:
 
     def minutes(self, job: Job) -> float | None:
         """What this job will take, or None where that isn't known."""
-        model = model_name(job.run.model._target_, job.run.model.name)
+        network = job.run.model
+        model = model_name(network._target_, network.name, network.accepts)
         runs = job.folder.parents[1] / f"{glob.escape(model)}-*"
         if runs not in self.minutes_an_epoch:
             records = [read_record(folder) for folder in runs.parent.glob(f"{runs.name}/seed=*")]

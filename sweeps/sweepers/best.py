@@ -9,7 +9,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from training.table import print_table
+from training.console.table import print_table
 
 
 def ranked(study: Study) -> Iterator[FrozenTrial]:

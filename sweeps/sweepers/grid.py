@@ -23,8 +23,8 @@ from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe, summary
 from sweeps.stopping import StopRequest, SweepEnded
+from training.console.progress import EpochReport
 from training.data.pixel_cache import build_ahead, key
-from training.progress import EpochReport
 from training.record import Record
 from training.run_folder import MULTIRUN
 

@@ -14,8 +14,8 @@ from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.samplers import Samplers
 from sweeps.sweepers.space import SearchSpace
 from sweeps.sweepers.study import Membership
+from training.console.progress import EpochReport
 from training.errors import ConfigError
-from training.progress import EpochReport
 from training.record import Record, read_record
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
 
+from training.console.progress import bar
 from training.device import resolve_threads
-from training.progress import bar
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.config import RunConfig
+from training.console.progress import bar
 from training.device import Compute, autocast, layout, resolve_threads
 from training.errors import ConfigError
-from training.progress import bar
 from training.record import Latency, Percentiles, Record, write_record
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import RunConfig, SchedulerConfig, need
+from training.console.progress import bar
 from training.data.batches import Batches
 from training.device import Compute
 from training.engine.loop import Trainer, changed_by, grouped, reseed
@@ -25,7 +26,6 @@ from training.engine.loss import Loss, cross_entropy
 from training.engine.optimizer import build_optimizer
 from training.engine.schedule import Schedule
 from training.engine.techniques import EpochContext, active_techniques
-from training.progress import bar
 from training.run_folder import write_whole
 
 CURVE = "lr_find.csv"

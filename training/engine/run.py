@@ -19,6 +19,7 @@ import torchvision
 
 from training.code_version import code_version, same_results
 from training.config import AUTO, as_dict
+from training.console.progress import EpochReport
 from training.data.batches import one_batch
 from training.device import describe
 from training.engine.latency import add_latency, lacks_latency, latency_of
@@ -28,7 +29,6 @@ from training.engine.out_of_memory import halved, out_of_memory
 from training.engine.prepare import Prepared
 from training.engine.session import Session, open_session
 from training.errors import Diverged, Pruned
-from training.progress import EpochReport
 from training.record import (
     DONE,
     SCHEMA,

@@ -12,6 +12,7 @@ import torch
 
 from training.code_version import code_version
 from training.config import AUTO
+from training.console.progress import bar
 from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
 from training.data.preprocessing import Preprocessing
@@ -33,7 +34,6 @@ from training.models.build import build_model
 from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
 from training.models.weights import initialize, trained_mean_std
-from training.progress import bar
 from training.run_folder import HISTORY, write_whole
 
 log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import need
+from training.console.progress import bar
 from training.data.integrity import cache_folder
 from training.data.pixel_cache import DAY_S, FEATURES, make_room
 from training.engine.prepare import Prepared
@@ -26,7 +27,6 @@ from training.engine.session import Session
 from training.engine.temporary_session import temporary_session
 from training.models.build import builder_source, head_prefix
 from training.models.weights import weights_content
-from training.progress import bar
 from training.run_folder import lock, remove_parts, write_whole
 
 POLICY = 1  # changes whenever the same network would give other features for the same images

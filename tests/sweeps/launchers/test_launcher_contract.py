@@ -21,7 +21,7 @@ from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import context_without_callbacks, returned
 from sweeps.launchers.batch import BatchJob
 from sweeps.launchers.launcher import Event, Handle, Launcher, as_launcher
-from training.progress import EpochReport
+from training.console.progress import EpochReport
 
 LAUNCHERS = {"local": ["hydra.launcher.slots=2"], "in_process": []}  # all of them: a new one is one line here
 EPOCHS = 3

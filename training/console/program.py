@@ -8,9 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from training.console.table import printable
 from training.errors import ConfigError
 from training.run_folder import RunInUse
-from training.table import printable
 
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
 ErrorLine = Callable[[Exception], tuple[int, str]]
