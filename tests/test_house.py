@@ -12,6 +12,7 @@ MOST_FILES = 18  # Python files that a folder shows: about fifteen
 FLOORS = {
     "training": [
         ["training"],
+        ["training.console"],
         ["training.data"],
         ["training.models"],
         ["training.engine.techniques", "training.engine.tracking"],

@@ -9,7 +9,8 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
+from training.config import RunConfig
 from training.errors import ConfigError
 from training.metrics import METRICS
 from training.record import Record
@@ -137,8 +139,22 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
-    config = pd.DataFrame([dict(flat(record.config)) for record in records])
+    config = pd.DataFrame([config_of(record) for record in records])
     return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
+
+
+@cache
+def default_config() -> dict[str, Any]:
+    """Every key of a config at its default. A key that an older record lacks had that value (training/identity.py)."""
+    return dict(flat(asdict(RunConfig())))
+
+
+def config_of(record: Record) -> dict[str, Any]:
+    """The dotted keys of a run's config; those of groups that it has are complete, whichever version wrote it."""
+    found = dict(flat(record.config))
+    groups = {name.partition(".")[0] for name in found}
+    known = {*groups, "loss"} if groups else groups  # the group that came later
+    return {name: value for name, value in default_config().items() if name.partition(".")[0] in known} | found
 
 
 def own_metrics(records: Iterable[Record]) -> list[str]:
