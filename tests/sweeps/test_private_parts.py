@@ -7,6 +7,7 @@ import ast
 import inspect
 import pickle
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import optuna
@@ -186,6 +187,7 @@ def private_uses(file: Path, allowed: tuple[str, ...] = MODULES) -> Iterator[str
             yield f"{line}: {node.attr}"
 
 
+@cache
 def names_of_private_parts() -> set[str]:
     """Every underscore attribute that the two modules touch."""
     trees = [ast.parse((ROOT / name).read_text()) for name in MODULES]

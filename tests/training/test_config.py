@@ -73,6 +73,7 @@ def rows_with_all_pairs() -> list[dict[str, str]]:
     return rows
 
 
+@pytest.mark.slow
 def test_every_two_choices_compose_and_prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def weights_of_the_model(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         config = ModelConfig(name=row["model"] if row["model"] != "torchvision" else "convnext_tiny")

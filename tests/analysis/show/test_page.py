@@ -52,6 +52,7 @@ def own(text: str) -> str:
     return text.replace(max(scripts, key=len), "")
 
 
+@pytest.mark.slow
 def test_names_are_escaped_and_nothing_is_fetched(sweep: Path, tmp_path: Path) -> None:
     text = own(page(sweep, file=tmp_path / "page.html"))
     assert EVIL not in text and "onerror=alert(1)>" not in text

@@ -168,6 +168,7 @@ if "forkserver" in " ".join(sys.orig_argv):
 """
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_first_run(start: Starter, tmp_path: Path) -> None:
     """While the fork server imports torch: it must not die of the terminal's Ctrl-C, nor may a run begin."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_SERVER)

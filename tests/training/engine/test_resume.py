@@ -75,7 +75,8 @@ def test_killed_run_ends_as_an_unbroken_one(held: subprocess.Popen[str], train: 
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow)],
 )
 def test_interrupted_run_keeps_its_last_epoch(
     held: subprocess.Popen[str], tmp_path: Path, number: int, code: int, said: str

@@ -259,6 +259,7 @@ def test_test_images_are_looked_at_once_and_after_the_last_epoch(train: Door, tm
         assert {line for line in loads if line.endswith(f" {rows}")} == {f"train {rows}", f"val {rows}"}
 
 
+@pytest.mark.slow
 def test_sweep_gives_the_records_of_single_runs(train: Door, tmp_path: Path) -> None:
     result = train(*QUICK, TINY, "-m", "optimizer.lr=0.01,0.001")
     assert result.code == 0, result.err
