@@ -112,9 +112,11 @@ def arguments() -> argparse.ArgumentParser:
     )
     add("--format", choices=["table", *FORMATS], default="table", help="default: table")
     add("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
-    query = "only runs for which this pandas expression over the columns of load() is true"
+    query = "only runs for which this is true: columns of load() with ==, !=, <, <=, >, >=, in, and, or, not"
     add("--where", metavar="QUERY", help=query)
-    reference = "the row that all are compared with: its identity, or an expression; default: the best by val accuracy"
+    reference = (
+        "the row that all are compared with: its identity, or a query as for --where; default: the best by val accuracy"
+    )
     add("--reference", metavar="ROW", help=reference)
     between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)

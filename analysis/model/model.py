@@ -20,6 +20,7 @@ from analysis.model.table import (
     row_keys,
     sort_rows,
 )
+from analysis.read.query import QueryError, matching
 from analysis.read.records import ReportError, nearest, objectives, sweeps_of
 from analysis.read.study import StudyResult, studies
 from analysis.statistics import inference
@@ -122,14 +123,9 @@ def find_row(rows: pd.DataFrame, wanted: str, results: Mapping[str, RowResults])
     found = [str(key) for key in rows.index if len(wanted) >= 4 and str(key).startswith(wanted)]
     if not found:
         try:
-            selected = rows.eval(wanted, engine="python")
-        except Exception as error:  # pandas and the user's expression may raise anything
-            raise ReportError(
-                f"--reference {wanted!r}: neither an identity nor an expression: {' '.join(str(error).split())}"
-            ) from None
-        if not isinstance(selected, pd.Series) or not pd.api.types.is_bool_dtype(selected.dtype):
-            raise ReportError(f"--reference {wanted!r}: expected e.g. \"model == 'resnet18' and lr == 1e-3\"")
-        found = [str(key) for key in rows.index[selected.fillna(False).astype(bool)]]
+            found = [str(key) for key in rows.index[matching(rows, wanted)]]
+        except QueryError as error:
+            raise ReportError(f"--reference {wanted!r}: neither an identity nor a query: {error}") from None
     if len(found) != 1:
         raise ReportError(f"--reference {wanted!r}: {len(found)} rows are that, expected one")
     if found[0] not in results:

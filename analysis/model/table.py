@@ -4,7 +4,6 @@ A column of the table is a line in COLUMNS; what it is made of must be a column 
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from analysis.statistics.comparisons import Comparisons
     from analysis.statistics.results import RowResults
+from analysis.read.query import QueryError, matching
 from analysis.read.records import ReportError, nearest
 from analysis.read.run_folder import STATUSES
 
@@ -51,21 +51,13 @@ FOLD = "data.fold"  # as the seed, it tells replicates of one row apart
 
 
 def filter_runs(runs: pd.DataFrame, query: str | None) -> pd.DataFrame:
-    """The runs for which the pandas expression `query` over their columns is true."""
+    """The runs for which `query` (analysis/read/query.py) is true. Raises ReportError."""
     if query is None:
         return runs
     try:
-        selected = runs.eval(query, engine="python")
-    except Exception as error:  # pandas and the user's expression may raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        name = re.search(r"name '(\w+)' is not defined", reason)
-        hint = nearest(name[1], [str(column) for column in runs.columns]) if name else ""
-        raise ReportError(f"--where {query!r}: {reason}{hint}") from None
-    if not isinstance(selected, pd.Series) or not pd.api.types.is_bool_dtype(selected.dtype):
-        raise ReportError(
-            f"--where {query!r} is neither true nor false for a run; expected e.g. \"model == 'resnet18'\""
-        )
-    return runs[selected.fillna(False).astype(bool)]
+        return runs[matching(runs, query)]
+    except QueryError as error:
+        raise ReportError(f"--where {query!r}: {error}") from None
 
 
 def distinct(runs: pd.DataFrame) -> pd.DataFrame:

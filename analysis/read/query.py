@@ -2,6 +2,7 @@
 
     model == 'resnet18' and lr < 1e-2
     augment.flip > 0 and optimizer in ('adamw', 'sgd')
+    'resnet' in model
 
 Names of columns (dotted ones too), comparisons, and, or, not, in, parentheses, strings and numbers. It is read by
 Python's own parser and worked out here; there are no calls, no attributes and no arithmetic in it.
@@ -78,6 +79,9 @@ def _joined(parts: "list[pd.Series[bool]]", every: bool) -> "pd.Series[bool]":
 def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pd.DataFrame) -> "pd.Series[bool]":
     one, other = _operand(left, table), _operand(right, table)
     if isinstance(op, ast.In | ast.NotIn):
+        if isinstance(one, str) and isinstance(other, pd.Series):  # part of a text: 'resnet' in model
+            has_part = other.astype("str").str.contains(one, regex=False, na=False)
+            return has_part if isinstance(op, ast.In) else ~has_part
         if not isinstance(one, pd.Series) or not isinstance(other, list):
             raise QueryError(f"{ast.unparse(left)} in {ast.unparse(right)}: expected a column in a list of values")
         found = one.isin(other)

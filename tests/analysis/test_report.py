@@ -22,7 +22,7 @@ def test_where_and_sort(demo: Path) -> None:
     assert models("--sort", "model") == ["resnet18", "resnet50", "swin_t"]
     assert models("--sort", "lr") == ["swin_t", "resnet18", "resnet50"]
     assert models("--sort", "test_acc") == ["resnet18", "swin_t", "resnet50"]  # two without: by val_acc
-    query = "model.str.startswith('resnet') and `augment.flip` == 0 and lr < 1e-2"
+    query = "'resnet' in model and `augment.flip` == 0 and lr < 1e-2"
     assert models("--where", query) == ["resnet18", "resnet50"]
     (row,) = rows_of(report_here(demo, "--format", "csv", "--where", "seed == 1 and val_macro_f1 > 97"))
     assert (row["seeds"], row["val_acc"], row["minutes"], row["status"]) == ("1", "99.0", "2.25", "done")
@@ -39,7 +39,8 @@ def test_where_and_sort(demo: Path) -> None:
         (["empty"], ["no runs in empty", "record.json"]),
         (["--sort", "valacc"], ["valacc", "did you mean val_acc?"]),
         (["--where", "modle == 'resnet18'"], ["modle", "did you mean model?"]),
-        (["--where", "lr >"], ["lr >", "syntax"]),
+        (["--where", "lr >"], ["lr >", "can't be read"]),
+        (["--where", "lr.to_pickle('F')"], ["neither true nor false"]),
         (["--where", "seed + 1"], ["neither true nor false"]),
     ],
 )

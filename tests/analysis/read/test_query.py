@@ -28,6 +28,7 @@ RUNS = pd.DataFrame(
         ("90 < test_acc <= 91.5", [False, True, False]),
         ("model in ['resnet50', 'resnet34']", [False, True, False]),
         ("model not in ('resnet50',)", [True, False, True]),
+        ("'net1' in model", [True, False, False]),
         ("not (early) and test_acc > -1", [False, True, False]),
         ("(test_acc > 90) | (model == 'resnet18')", [True, True, False]),
         ("~(test_acc > 90) & (lr > 1e-3)", [False, False, True]),
