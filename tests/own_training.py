@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.engine.metrics import Predictions
+from training.engine.predictions import Predictions
 from training.engine.techniques import Batch, EpochContext, Technique
 
 

@@ -25,7 +25,7 @@ from training.config import need
 from training.console.program import parser_for, run_program
 from training.console.progress import bar
 from training.console.table import print_lines, print_table
-from training.engine.metrics import Predictions, summarize
+from training.engine.predictions import Predictions, summarize
 from training.errors import ConfigError
 from training.finished.comparison import compare, interval, sentence
 from training.finished.finished_runs import (

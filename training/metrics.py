@@ -23,7 +23,7 @@ class Metric:
 
     name: str
     direction: Direction
-    target: str  # dotted name of a function of training.engine.metrics.Predictions
+    target: str  # dotted name of a function of training.engine.predictions.Predictions
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -38,10 +38,10 @@ class Metric:
 
 
 TABLE = (
-    Metric("acc", "maximize", "training.engine.metrics.accuracy"),
-    Metric("loss", "minimize", "training.engine.metrics.cross_entropy"),
-    Metric("balanced_acc", "maximize", "training.engine.metrics.balanced_accuracy"),
-    Metric("macro_f1", "maximize", "training.engine.metrics.macro_f1"),
+    Metric("acc", "maximize", "training.engine.predictions.accuracy"),
+    Metric("loss", "minimize", "training.engine.predictions.cross_entropy"),
+    Metric("balanced_acc", "maximize", "training.engine.predictions.balanced_accuracy"),
+    Metric("macro_f1", "maximize", "training.engine.predictions.macro_f1"),
 )
 METRICS = {metric.name: metric for metric in TABLE}
 

@@ -42,7 +42,7 @@ from training.run_folder import BEST, MISTAKES, write_json, write_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.engine.metrics import Predictions
+    from training.engine.predictions import Predictions
     from training.engine.prepare import Prepared
     from training.finished.evaluation import Evaluation
 
@@ -180,7 +180,7 @@ def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidate
 
 def outcome(soup: Soup, evaluation: "Evaluation", val: "Predictions", test: "Predictions") -> dict[str, Any]:
     """What a record says of how it ended, as attributes: the same as a run's."""
-    from training.engine.metrics import summarize
+    from training.engine.predictions import summarize
 
     classes = evaluation.dataset.classes
     return {

@@ -21,9 +21,9 @@ from training.config import TrainerConfig, need
 from training.device import Compute, autocast
 from training.engine.cuda_graph import Captured
 from training.engine.loss import Loss, cross_entropy, main_labels
-from training.engine.metrics import Predictions
 from training.engine.optimizer import gradient_norm
 from training.engine.out_of_memory import pieces
+from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
 from training.engine.techniques import Batch, EpochContext, Technique
 from training.engine.unused_conv_weights import zero_unused_gradients

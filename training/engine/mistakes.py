@@ -8,7 +8,7 @@ import numpy as np
 
 from training.data.dataset import Dataset
 from training.data.decoding import BadImage, decode, to_rgb
-from training.engine.metrics import Predictions
+from training.engine.predictions import Predictions
 
 SHOWN, SIDE = 24, 96  # images, and pixels of their longer side
 

@@ -147,7 +147,7 @@ def _check_loss(loss_key: str, smoothing: float, weights: Any, classes: int, mix
 def _check_metrics(metrics_key: str, classes: int) -> None:
     """Metrics of the user's own give a number."""
     if own := json.loads(metrics_key):
-        from training.engine.metrics import check_own_metrics
+        from training.engine.predictions import check_own_metrics
 
         check_own_metrics(own, classes)
 

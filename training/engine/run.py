@@ -23,9 +23,9 @@ from training.console.progress import EpochReport
 from training.data.batches import one_batch
 from training.device import describe
 from training.engine.latency import add_latency, lacks_latency, latency_of
-from training.engine.metrics import Predictions, summarize
 from training.engine.mistakes import worst_mistakes
 from training.engine.out_of_memory import halved, out_of_memory
+from training.engine.predictions import Predictions, summarize
 from training.engine.prepare import Prepared
 from training.engine.session import Session, open_session
 from training.errors import Diverged, Pruned

@@ -21,8 +21,8 @@ from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import suggested_rate
-from training.engine.metrics import Predictions, measure, signed
 from training.engine.optimizer import build_optimizer, learning_rates
+from training.engine.predictions import Predictions, measure, signed
 from training.engine.prepare import Prepared
 from training.engine.process import set_up_process
 from training.engine.schedule import Schedule

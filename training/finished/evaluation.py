@@ -10,7 +10,7 @@ from training.data.dataset import Dataset, open_dataset
 from training.data.image_store import ImageStore
 from training.device import Compute, layout, resolve_compute, resolve_threads
 from training.engine.loop import evaluate
-from training.engine.metrics import Predictions
+from training.engine.predictions import Predictions
 from training.finished.finished_runs import FinishedRun
 from training.models.trained_model import TrainedModel
 from training.models.weights import StateDict, put

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from analysis import load
 from sweeps.sweepers import objective
-from training.engine.metrics import Predictions, summarize
+from training.engine.predictions import Predictions, summarize
 from training.metrics import METRICS
 
 RUN = [*QUICK, TINY, "trainer.precision=fp32"]
