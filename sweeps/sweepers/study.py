@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.controller.finalize import in_use
+from sweeps.sweepers.journal import JOURNAL, mend, open_journal
 from sweeps.sweepers.optuna_private import take_up
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
 from training.run_folder import lock
 
-JOURNAL = "study.journal"
 CONTROLLERS = ".controllers"
 BEAT_S = 20.0  # how often a running trial's time is renewed
 DEAD_S = 120.0  # a trial of another host is lost when its time is older
@@ -40,6 +38,8 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
     existed = folder.exists()
     try:
         with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
+            if storage is None:
+                mend(folder / JOURNAL)
             study = existing_study(name, storage, folder, directions, space)  # refused, if so, before it is written to
             if study is None:
                 study = _create(name, storage, folder, directions, space)
@@ -84,7 +84,7 @@ def _storage_errors_told() -> Iterator[None]:
 
 
 def _backend(storage: Any, folder: Path) -> Any:
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if storage is None else storage
+    return open_journal(folder / JOURNAL) if storage is None else storage
 
 
 def _file(storage: Any, folder: Path) -> Path | None:
