@@ -15,6 +15,7 @@ from analysis.model.table import distinct, row_keys
 from analysis.model.wording import level_order
 from analysis.read.run_folder import read, read_test_predictions
 from analysis.read.study import StudyResult
+from training.console.table import visible
 from training.record import Record, read_record
 from training.run_folder import HISTORY
 
@@ -29,7 +30,7 @@ MOST_RUNS, MOST_POINTS = 200, 300  # of curves: runs, and epochs of each
 
 def plain(text: object) -> str:
     """`text` for Plotly, which would read <b> and <a> in it."""
-    return html.escape(str(text), quote=False)
+    return html.escape(visible(str(text)), quote=False)
 
 
 def val_against_test(model: ReportModel) -> go.Figure | None:
