@@ -117,7 +117,10 @@ class Membership:
         """Hold this controller's lock: on this host its release tells others at once that it is gone. Beat."""
         over = threading.Event()
         folder = self.folder / CONTROLLERS / self.name
-        with lock(folder):
+        with contextlib.ExitStack() as held:
+            with lock(self.folder, wait_s=60):  # so that nobody takes a folder that is being made for a dead one's
+                clear_dead(self.folder / CONTROLLERS)
+                held.enter_context(lock(folder))
             thread = threading.Thread(target=self._beat, args=(over,), daemon=True)
             thread.start()
             try:
@@ -191,6 +194,14 @@ class Membership:
         if owner.rsplit("-", 2)[0] == platform.node():
             return not in_use(self.folder / CONTROLLERS / owner)
         return bool(time.time() - alive > DEAD_S)
+
+
+def clear_dead(controllers: Path) -> None:
+    """Remove the folders of this host's controllers that were killed. Only for the holder of the sweep's lock."""
+    for folder in controllers.glob(f"{platform.node()}-*-*"):
+        ours = folder.name.rsplit("-", 2)[0] == platform.node()  # over a network the lock of others may not be seen
+        if ours and not in_use(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def counted(study: Study) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,18 @@ def test_a_journal_ends_with_a_whole_entry(tmp_path: Path, content: bytes, kept:
     assert (pieces.read_bytes() if pieces.exists() else b"\n") == content[len(kept) :] + b"\n"
 
 
-def test_a_study_goes_on_after_half_an_entry(train: Door, tmp_path: Path) -> None:
+def test_a_study_goes_on_after_half_an_entry_and_a_kill(train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 1), *RANDOM, RATE, "hydra.launcher.slots=1"]
     assert train(*command, "hydra.sweeper.n_trials=1").code == 0
     journal = tmp_path / "outputs" / "grid" / "study.journal"
     with journal.open("ab") as file:
         file.write(b'{"op_code":8,"trial_')
+    controllers = journal.parent / ".controllers"
+    for name in (f"{platform.node()}-1-abcdef", "another-host-1-abcdef"):
+        (controllers / name).mkdir()
+        (controllers / name / ".lock").touch()
     cut = train(*command, "hydra.sweeper.n_trials=2")
+    assert [folder.name for folder in controllers.iterdir()] == ["another-host-1-abcdef"], "those of this host are gone"
     assert cut.code == 0, cut.err
     assert f"kept in {journal}.cut" in cut.out + cut.err
     study = optuna.load_study(study_name="grid", storage=JournalStorage(JournalFileBackend(str(journal))))
