@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.model.table import COLUMNS, distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
+from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
 from training.console.program import run_program
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
+    check_raw(args)
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
@@ -40,11 +42,18 @@ def report(args: argparse.Namespace) -> None:
     return show(runs, args, f"{', '.join(folders)}: {what}", [])
 
 
+def check_raw(args: argparse.Namespace) -> None:
+    """Raise ReportError where --raw is asked for and would do nothing."""
+    if args.raw and args.format != "csv":
+        raise ReportError("--raw is for --format csv: the other formats have no cells that act")
+
+
 def report_published(args: argparse.Namespace) -> None:
     """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
     from analysis.model.published import remarks
     from analysis.read.published import read_published
 
+    check_raw(args)
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
     published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
@@ -70,15 +79,16 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
         own.comparisons.noise,
     )
     heading = f"{args.published} beside {', '.join(map(str, args.folders))}"
-    write(side_by_side_text(rows, heading) if args.format == "table" else FORMATS[args.format](rows))
+    write(side_by_side_text(rows, heading) if args.format == "table" else formatted(args, rows))
 
 
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
+    from analysis.model.row_results import unused_predictions
 
     if runs.empty:
-        return write("" if args.format == "table" else FORMATS[args.format](empty_rows()))
+        return write("" if args.format == "table" else formatted(args, empty_rows()))
     model = build(runs, args.sort, args.reference, distinguish=args.format == "table")
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
@@ -88,9 +98,14 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         save(args.html, build_page(model, heading, notes))
     if args.format == "table":
         return write(report_text(model, heading, notes, failures(runs)))
-    for line in failures(runs):
+    for line in [*unused_predictions(model.runs), *failures(runs)]:
         say(line)
-    return write(FORMATS[args.format](model.rows))
+    return write(formatted(args, model.rows))
+
+
+def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
+    """The rows in the format that was asked for, which is not the table."""
+    return raw_csv_text(rows) if args.raw else FORMATS[args.format](rows)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -111,6 +126,8 @@ def arguments() -> argparse.ArgumentParser:
         help="a sweep, a run, or a folder of sweeps (none: the newest)",
     )
     add("--format", choices=["table", *FORMATS], default="table", help="default: table")
+    raw = "with --format csv: text without the apostrophe that keeps spreadsheets from taking it for a formula"
+    add("--raw", action="store_true", help=raw)
     add("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
     query = "only runs for which this is true: columns of load() with ==, !=, <, <=, >, >=, in, and, or, not"
     add("--where", metavar="QUERY", help=query)

@@ -42,3 +42,13 @@ def _results(seeds: list[dict[str, Any]], test_set: list[str]) -> RowResults:
 def _unpack(hex_bits: str, count: int) -> np.ndarray:
     """The first `count` bits of a text in hex, as bool."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(hex_bits), dtype=np.uint8))[:count].astype(bool)
+
+
+def unused_predictions(runs: pd.DataFrame) -> list[str]:
+    """A line for each run whose predictions are there and are left out of the comparisons."""
+    if "_misfit" not in runs:
+        return []
+    found = distinct(runs)
+    found = found[found["_misfit"].notna()]
+    pairs = zip(found["folder"], found["_misfit"], strict=True)
+    return [f"{folder}: {reason}; left out of the comparisons of images" for folder, reason in pairs]

@@ -93,7 +93,8 @@ def load(*folders: str | Path) -> pd.DataFrame:
 
 def load_all(*folders: str | Path) -> pd.DataFrame:
     """The same with what only the report needs: `_images` (what the test images are known by), `_correct` (which of
-    them were put in their class, as bits in hex) and `_epoch_gain` (see epoch_gain)."""
+    them were put in their class, as bits in hex), `_misfit` (why the predictions are not used) and `_epoch_gain` (see
+    epoch_gain)."""
     parts = []
     found: set[Path] = set()
     for folder in [Path(name) for name in folders] or [newest_sweep()]:
@@ -128,9 +129,9 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     for name in own_metrics(records):
         columns[name] = pd.Series([record.figure(name) for record in records], dtype="float64")
     columns["folder"] = pd.Series(list(map(str, folders)), dtype="str")
-    looks = [looked_up(run) or (None, None) for run in folders]
-    columns["_images"] = pd.Series([images for images, _ in looks], dtype="str")
-    columns["_correct"] = pd.Series([correct for _, correct in looks], dtype="str")
+    looks = [looked_up(run, record) for run, record in zip(folders, records, strict=True)]
+    for number, name in enumerate(("_images", "_correct", "_misfit")):
+        columns[name] = pd.Series([look[number] for look in looks], dtype="str")
     selected: list[Any] = columns["best_epoch"].tolist()
     gains = [
         None if pd.isna(epoch) else epoch_gain(run / HISTORY, int(epoch))

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from training.record import SCHEMA, Failure, Record
 from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file
 
 STATUSES = ("done", "pruned", "diverged", "failed", "unfinished", "unreadable")  # the last two are never in a record
+ROUNDING_POINTS = 0.01  # of an accuracy in a record
 
 
 def read(folder: Path) -> Record:
@@ -68,7 +70,12 @@ def parse(path: Path) -> Record:
         raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
     if path.name == RECORD and content["status"] not in STATUSES[:4]:
         raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES[:4])}")
-    return Record.from_json(content)
+    record = Record.from_json(content)
+    for name in ("val_acc", "test_acc", "val_balanced_acc", "test_balanced_acc"):
+        value = record.figure(name)
+        if value is not None and not 0 <= value <= 100:
+            raise ValueError(f"its {name} is {value:g}, expected 0 to 100 (per cent)")
+    return record
 
 
 def progress(path: Path) -> tuple[int, float | None, float | None]:
@@ -86,17 +93,52 @@ def progress(path: Path) -> tuple[int, float | None, float | None]:
     return len(seconds), sum(seconds) / 60, sum(images) / sum(seconds)
 
 
-def looked_up(folder: Path) -> tuple[str, str] | None:
+def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str | None]:
     """The test predictions of a run: a hash of the images and their labels, and whether each was put in its class, as
-    bits in hex; None where they can't be read."""
+    bits in hex; and why they are not used, where they are there and don't fit the record."""
+    if not (folder / predictions_file("test")).exists():
+        return None, None, None
     try:
-        with np.load(folder / predictions_file("test"), allow_pickle=False) as content:
-            names, labels, logits = content["id"], content["label"], content["logits"]
-            correct = logits.argmax(1) == labels
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, EOFError):
-        return None
+        names, labels, logits = read_test_predictions(folder, record)
+    except ValueError as error:
+        return None, None, str(error)
+    correct = logits.argmax(1) == labels
     digest = hashlib.sha256(names.tobytes() + labels.astype("int64").tobytes())
-    return digest.hexdigest()[:16], np.packbits(correct).tobytes().hex()
+    return digest.hexdigest()[:16], np.packbits(correct).tobytes().hex(), None
+
+
+def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Names [N] str, labels [N] int and logits [N, classes] float of the test images of a run. Raises ValueError with
+    the reason where they can't be read, or don't fit the record."""
+    file = folder / predictions_file("test")
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            names, labels, logits = content["id"], content["label"], content["logits"]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
+    if wrong := misfit(names, labels, logits, record):
+        raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
+    return names, labels, logits
+
+
+def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record) -> str:
+    """What is wrong with predictions, in the light of the record of their run; nothing where they fit."""
+    kinds = names.dtype.kind == "U", labels.dtype.kind in "iu", logits.dtype.kind == "f"
+    if not all(kinds) or (names.ndim, labels.ndim, logits.ndim) != (1, 1, 2):
+        return "expected names, whole numbers as labels, and a row of scores an image"
+    count, classes = logits.shape
+    if not len(names) == len(labels) == count:
+        return f"{len(names)} names, {len(labels)} labels and {count} rows of scores"
+    if record.data.n.test not in (None, count):
+        return f"{count} images, expected {record.data.n.test}"
+    if not count or not classes or labels.min() < 0 or labels.max() >= classes:
+        return f"labels outside of its {classes} classes" if count and classes else "it is empty"
+    if record.data.classes is not None and len(record.data.classes) != classes:
+        return f"{classes} classes, expected {len(record.data.classes)}"
+    accuracy = 100 * float((logits.argmax(1) == labels).mean())
+    if record.test.acc is not None and abs(accuracy - record.test.acc) > ROUNDING_POINTS:
+        return f"{accuracy:.2f} % of its images are right, expected {record.test.acc:.2f} %"
+    return ""
 
 
 def epoch_gain(history: Path, selected: int) -> float | None:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, SETTINGS
 from analysis.model.wording import signed
+from training.console.table import visible
 
 MEASURED = (*MEANS, *COMPARED_NUMBERS)
 
@@ -50,7 +51,7 @@ def texts(rows: pd.DataFrame, missing: str = "") -> dict[str, list[str]]:
 
     def text(name: str, value: object) -> str:
         if not isinstance(value, float):
-            return missing if value is None or value is pd.NA else " ".join(str(value).split())
+            return missing if value is None or value is pd.NA else visible(" ".join(str(value).split()))
         if pd.isna(value):
             return missing
         return f"{value:.2f}" if name in (*MEANS, "published", "own") else f"{value:g}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.show.cells import number_columns, readable, texts
+from training.console.table import visible
 
 ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 ESCAPED |= {character: "\\" + character for character in "&%$#_{}"} | {"±": r"$\pm$"}
@@ -21,4 +22,4 @@ def latex_text(rows: pd.DataFrame) -> str:
     align = "".join("r" if name in number_columns(rows) else "l" for name in columns)
     body = "".join(map(line, zip(*columns.values(), strict=True)))
     top = f"% needs \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{align}}}\n\\toprule\n"
-    return f"{top}{line(list(columns))}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+    return f"{top}{line(list(map(visible, columns)))}\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.show.cells import difference_cells, number_columns, readable, shared_columns, texts
 from analysis.show.layout import COLUMN_GAP, layout
+from training.console.table import visible
 
 if TYPE_CHECKING:
     from analysis.model.model import ReportModel
@@ -60,16 +61,18 @@ def table_text(rows: pd.DataFrame, heading: str, notes: Sequence[str] = ()) -> s
     columns["#"] = [str(number) for number in range(1, len(rows) + 1)]
     right = {"#", *number_columns(eyes)}
     with console.capture() as capture:
-        console.print(Text(f"{heading}\n"))
+        console.print(Text(f"{visible(heading)}\n"))
         for block in blocks:
             grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, COLUMN_GAP - 1, 0, 0))
             for name in block:
-                grid.add_column(Text(heads[name]), justify="right" if name in right else "left", overflow="fold")
+                grid.add_column(
+                    Text(visible(heads[name])), justify="right" if name in right else "left", overflow="fold"
+                )
             for cells in zip(*(columns[name] for name in block), strict=True):
                 grid.add_row(*map(Text, cells))
             console.print(grid, Text())
         if common:
-            console.print(Text("all rows: " + ", ".join(f"{name}={value}" for name, value in common.items())))
+            console.print(Text("all rows: " + ", ".join(f"{visible(name)}={value}" for name, value in common.items())))
         for note in notes:
-            console.print(Text(note))
+            console.print(Text(visible(note)))
     return capture.get()

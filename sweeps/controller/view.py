@@ -9,10 +9,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.controller.finalize import last_lines
 from sweeps.launchers.launcher import Handle
 from training.console.progress import EpochReport
+from training.console.table import visible
 from training.record import Record, read_record
 from training.run_folder import LOG
 
@@ -44,7 +46,7 @@ class View:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def begun(self, handle: Handle) -> None:
         """A run has started in its slot."""
@@ -88,7 +90,7 @@ class View:
             if report is not None:
                 row += [f"{report.epoch}/{report.epochs}", f"{report.val_acc:.2f}", f"{report.images_per_s:.0f}"]
                 row.append(f"{report.seconds_left:.0f} s")
-            table.add_row(*row)
+            table.add_row(*(Text(visible(cell)) for cell in row))  # as it is: a name may look like markup
         return Group(table, self.progress)
 
 
@@ -102,12 +104,12 @@ def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
     for folder in failed:
         failure = (read_record(folder) or Record()).failure
         line = f"\n{name(folder)} failed ({failure.kind}): {failure.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         for line in last_lines(folder):
-            console.print(f"    {line}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"    all of it: {folder / LOG}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"    {visible(line)}", markup=False, highlight=False, soft_wrap=True)
+        console.print(visible(f"    all of it: {folder / LOG}"), markup=False, highlight=False, soft_wrap=True)
     from analysis.report import main as report
 
     if any(sweep_folder.glob("*/seed=*")):
         report([str(sweep_folder)])
-    console.print(f"folders: {sweep_folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(visible(f"folders: {sweep_folder}"), markup=False, highlight=False, soft_wrap=True)

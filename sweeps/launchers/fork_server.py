@@ -11,6 +11,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 
+from sweeps.launchers.temp_folder import mark_temp_folder
 from sweeps.launchers.worker import SIGNALS, Program, main
 
 SERVER_DIED = 255  # multiprocessing's exit code for a process whose fork server is gone
@@ -30,6 +31,7 @@ class Forks:
     def start_server(self) -> None:
         """Start the server where none runs; returns at once. It and its runs are out of Ctrl-C's and SIGTERM's reach:
         blocked signals stay so in children."""
+        mark_temp_folder()
         resource_tracker.ensure_running()  # which the server starts else, unblocking the signals again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:

@@ -94,7 +94,9 @@ class Search:
         with member.joined():
             member.enqueue(points)
             self._say_plan(name, counted(study), first)
-            self._search(self._trials(member, space, samplers), outcome)
+            self._search(trials := self._trials(member, space, samplers), outcome)
+            if trials.unwritten:
+                outcome.request.make(f"the study could not be written ({trials.unwritten})", 1)
             if self.confirm[0] and not outcome.request.reason:
                 self._confirm(member, space, outcome)
         show_best(self.console, study, self.objective, self.folder)

@@ -16,20 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweeps.controller.finalize import in_use
+from sweeps.sweepers.journal import JOURNAL, mend, open_journal
 from sweeps.sweepers.optuna_private import take_up
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
 from training.run_folder import lock
 
-JOURNAL = "study.journal"
 CONTROLLERS = ".controllers"
 BEAT_S = 20.0  # how often a running trial's time is renewed
 DEAD_S = 120.0  # a trial of another host is lost when its time is older
@@ -40,6 +38,8 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
     existed = folder.exists()
     try:
         with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
+            if storage is None:
+                mend(folder / JOURNAL)
             study = existing_study(name, storage, folder, directions, space)  # refused, if so, before it is written to
             if study is None:
                 study = _create(name, storage, folder, directions, space)
@@ -84,7 +84,7 @@ def _storage_errors_told() -> Iterator[None]:
 
 
 def _backend(storage: Any, folder: Path) -> Any:
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL))) if storage is None else storage
+    return open_journal(folder / JOURNAL) if storage is None else storage
 
 
 def _file(storage: Any, folder: Path) -> Path | None:
@@ -117,7 +117,10 @@ class Membership:
         """Hold this controller's lock: on this host its release tells others at once that it is gone. Beat."""
         over = threading.Event()
         folder = self.folder / CONTROLLERS / self.name
-        with lock(folder):
+        with contextlib.ExitStack() as held:
+            with lock(self.folder, wait_s=60):  # so that nobody takes a folder that is being made for a dead one's
+                clear_dead(self.folder / CONTROLLERS)
+                held.enter_context(lock(folder))
             thread = threading.Thread(target=self._beat, args=(over,), daemon=True)
             thread.start()
             try:
@@ -191,6 +194,14 @@ class Membership:
         if owner.rsplit("-", 2)[0] == platform.node():
             return not in_use(self.folder / CONTROLLERS / owner)
         return bool(time.time() - alive > DEAD_S)
+
+
+def clear_dead(controllers: Path) -> None:
+    """Remove the folders of this host's controllers that were killed. Only for the holder of the sweep's lock."""
+    for folder in controllers.glob(f"{platform.node()}-*-*"):
+        ours = folder.name.rsplit("-", 2)[0] == platform.node()  # over a network the lock of others may not be seen
+        if ours and not in_use(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def counted(study: Study) -> int:

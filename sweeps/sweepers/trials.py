@@ -1,9 +1,11 @@
 """The trials of a study as jobs: asked for when a slot is free, told what came of them."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from optuna.exceptions import StorageInternalError
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
@@ -17,6 +19,17 @@ from sweeps.sweepers.study import Membership
 from training.console.progress import EpochReport
 from training.errors import ConfigError
 from training.record import Record, read_record
+
+UNWRITTEN = (OSError, StorageInternalError)  # what is raised where a study can't be written, on a full disk say
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a study has to be told of a trial that is over."""
+
+    trial: Trial
+    state: TrialState
+    values: list[float] | None
 
 
 @dataclass
@@ -40,9 +53,27 @@ class Trials:
     followers: dict[int, list[Trial]] = field(default_factory=dict)  # of a configuration that is running already
     failed: int = 0
     ended: int = 0
+    untold: list[Ending] = field(default_factory=list)  # trials that are over, of which the study could not be told
+    unwritten: str = ""  # why the study could not be written; from then on no trial is asked for
 
     def next_job(self) -> Job | None:
-        """A trial that has to be run: one that a dead controller left, or a new one, unless its result is known."""
+        """A trial that has to be run: one that a dead controller left, or a new one, unless its result is known. None
+        too where the study can't be written: what runs goes on, and the next start tells the study."""
+        self._tell_all()
+        if self.unwritten:
+            return None
+        try:
+            return self._next_job()
+        except UNWRITTEN as error:
+            self._can_not_write(error)
+            return None
+
+    def _can_not_write(self, error: Exception) -> None:
+        if not self.unwritten:
+            self.unwritten = " ".join(str(error).split())
+            self.say(f"the study can't be written, no new trials: {self.unwritten}; the same command again goes on")
+
+    def _next_job(self) -> Job | None:
         while True:
             trial = self.member.adopt()
             if trial is None and not self._too_many_failures():
@@ -60,6 +91,9 @@ class Trials:
             self.suggest(trial)
             job = self.planner.job(trial.number, self.space.overrides(trial.params))
             refuse_impossible(job)
+        except UNWRITTEN:  # nothing is wrong with the trial: it is left to the next controller
+            self.member.drop(trial)
+            raise
         except Exception:
             self._tell(trial, TrialState.FAIL)
             raise
@@ -100,8 +134,12 @@ class Trials:
         if len(self.objective) > 1 or value is None:
             return "go"
         trial = self.running[job.number]
-        trial.report(value, report.epoch)
-        return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
+        try:
+            trial.report(value, report.epoch)
+            return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
+        except UNWRITTEN as error:
+            self._can_not_write(error)
+            return "go"
 
     def on_end(self, job: Job, record: Record) -> None:
         """Tell the study, also for trials that waited for the same configuration."""
@@ -111,7 +149,8 @@ class Trials:
     def on_stop(self, job: Job) -> None:
         """Leave the trial to the next controller."""
         for trial in self._leave(job):
-            self.member.release(trial)
+            with contextlib.suppress(*UNWRITTEN):  # then it is found by the lock of this controller, which goes too
+                self.member.release(trial)
 
     def _leave(self, job: Job) -> list[Trial]:
         assert job.prepared is not None
@@ -127,7 +166,8 @@ class Trials:
         elif status == "pruned":
             self._tell(trial, TrialState.PRUNED)
         else:
-            trial.set_user_attr("status", status)
+            with contextlib.suppress(*UNWRITTEN):
+                trial.set_user_attr("status", status)
             self.failed += status == "failed"
             self._tell(trial, TrialState.FAIL)
             if self._too_many_failures():
@@ -135,11 +175,21 @@ class Trials:
 
     def _tell(self, trial: Trial, state: TrialState, values: list[float] | None = None) -> None:
         self.member.drop(trial)
-        try:
-            self.study.tell(trial, state=state, values=values, skip_if_finished=True)
-        except RuntimeError as error:  # GridSampler stops a study that has nothing left; outside of optimize it can't
-            if "Study.stop" not in str(error):
-                raise
+        self.untold.append(Ending(trial, state, values))
+        self._tell_all()
+
+    def _tell_all(self) -> None:
+        """Tell the study of the trials that are over; those of which it can't be told stay for another try."""
+        while self.untold:
+            one = self.untold[0]
+            try:
+                self.study.tell(one.trial, state=one.state, values=one.values, skip_if_finished=True)
+            except UNWRITTEN as error:
+                return self._can_not_write(error)
+            except RuntimeError as error:  # GridSampler stops a study that has nothing left; outside of optimize not
+                if "Study.stop" not in str(error):
+                    raise
+            self.untold.pop(0)
 
     def _too_many_failures(self) -> bool:
         return self.failed > self.max_failure_rate * max(1, self.ended)

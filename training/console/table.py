@@ -1,11 +1,14 @@
 """Tables and sentences in a terminal. (The report has formats of its own, analysis/show.)"""
 
+import re
 from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+# Control characters but for tab and line feed; marks that turn the direction of text; separators of lines
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 Rows = Sequence[Sequence[str]]
 
 
@@ -30,6 +33,11 @@ def print_table(
 def printable(text: str) -> str:
     """`text` on one line, without control characters: it may come from anywhere."""
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
+def visible(text: str) -> str:
+    """`text` with what acts on a terminal or turns the order of characters written as it is in JSON: \\u202e."""
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_lines(console: Console, lines: Sequence[str]) -> None:

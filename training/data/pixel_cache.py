@@ -6,6 +6,7 @@ file appears whole or not at all; losing it costs time and nothing else.
 """
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -31,6 +32,7 @@ POLICY = 1  # changes whenever the same file would be stored as other pixels
 PIXELS, FEATURES = "pixels.npy", "features.npy"
 KEPT = (f"stored-*/{PIXELS}", f"features-*/{FEATURES}")
 DAY_S = 86400.0  # that the building of a large one may take another process
+ZEROS = 1 << 24  # bytes written at once where a file's blocks can't be reserved
 SMALL = 64_000_000  # bytes of images that are no files, from which on they are kept on disk for the other runs
 log = logging.getLogger(__name__)
 
@@ -85,10 +87,12 @@ def key(dataset: "Dataset", config: DataConfig) -> str:
 
 
 def build(file: Path, shape: tuple[int, ...], image: "Callable[[int], np.ndarray]") -> None:
-    """Decode all images into `file`, with a progress bar if it takes long."""
+    """Decode all images into `file`, with a progress bar if it takes long. Raises OSError where the disk is too full,
+    before the first image is decoded."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         pixels = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        reserve(part, pixels.offset)
 
         def store(index: int) -> None:
             pixels[index] = image(index)
@@ -99,6 +103,34 @@ def build(file: Path, shape: tuple[int, ...], image: "Callable[[int], np.ndarray
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def reserve(file: Path, header: int) -> None:
+    """Have the file system set aside the blocks of a file that has its length, and `header` bytes of content, already.
+    Without them, a write to the mapped file on a full disk ends the process by SIGBUS. Raises OSError."""
+    length = file.stat().st_size
+    try:
+        with file.open("r+b") as opened:
+            if not allocated(opened.fileno(), length):
+                opened.seek(header)
+                for start in range(header, length, ZEROS):
+                    opened.write(bytes(min(ZEROS, length - start)))
+    except OSError as error:
+        error.filename = str(file.parent)  # the part itself is removed: its name would help nobody
+        raise
+
+
+def allocated(descriptor: int, length: int) -> bool:
+    """Whether the blocks could be set aside; False where the system has no call for it. Raises OSError."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return False
+    try:
+        os.posix_fallocate(descriptor, 0, length)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            return False
+        raise
+    return True
 
 
 def make_room(needed: int, limit: float, keep: Path) -> None:

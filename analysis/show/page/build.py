@@ -1,6 +1,5 @@
 """A ReportModel -> one HTML file that needs no network: jinja2 escapes what it writes, Plotly draws."""
 
-import html
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis.model.model import ReportModel
@@ -15,6 +15,7 @@ from analysis.model.table import distinct
 from analysis.show.cells import number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.histograms import histograms, panels
+from training.console.table import visible
 from training.run_folder import MISTAKES, read_json
 
 COMPARED = 6  # runs whose histograms are in the page
@@ -22,7 +23,9 @@ COMPARED = 6  # runs whose histograms are in the page
 
 def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     """The page as text."""
-    environment = Environment(loader=PackageLoader("analysis.show", "page"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=PackageLoader("analysis.show", "page"), autoescape=True, undefined=StrictUndefined, finalize=shown_text
+    )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the best run first
     plots: list[dict[str, Any]] = []
 
@@ -53,6 +56,11 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         css=(Path(__file__).parent / "page.css").read_text(),
         script=(Path(__file__).parent / "page.js").read_text(),
     )
+
+
+def shown_text(value: Any) -> Any:
+    """What the template writes: text without characters that turn its order; what is our own page stays."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def table(rows: pd.DataFrame) -> dict[str, Any]:
@@ -98,5 +106,5 @@ def chosen(model: ReportModel) -> dict[str, dict[str, Any]]:
         if len(found) == COMPARED:
             break
         if any(folder.glob("events.out.tfevents.*")) and (of_run := histograms(folder)):
-            found[html.escape(label, quote=False)] = of_run
+            found[figures.plain(label)] = of_run
     return found

@@ -13,9 +13,11 @@ from analysis.model.model import ReportModel
 from analysis.model.study import best_curve, importance
 from analysis.model.table import distinct, row_keys
 from analysis.model.wording import level_order
+from analysis.read.run_folder import read, read_test_predictions
 from analysis.read.study import StudyResult
+from training.console.table import visible
 from training.record import Record, read_record
-from training.run_folder import HISTORY, predictions_file
+from training.run_folder import HISTORY
 
 # Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes repeat the distinction
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#767676"]
@@ -28,7 +30,7 @@ MOST_RUNS, MOST_POINTS = 200, 300  # of curves: runs, and epochs of each
 
 def plain(text: object) -> str:
     """`text` for Plotly, which would read <b> and <a> in it."""
-    return html.escape(str(text), quote=False)
+    return html.escape(visible(str(text)), quote=False)
 
 
 def val_against_test(model: ReportModel) -> go.Figure | None:
@@ -142,10 +144,10 @@ def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:
     if folder is None:
         return None
     try:
-        with np.load(folder / predictions_file("test"), allow_pickle=False) as content:
-            labels, guesses = content["label"], content["logits"].argmax(1)
-    except (OSError, ValueError, KeyError):
+        _, labels, logits = read_test_predictions(folder, read(folder))
+    except ValueError:  # not there, or left out of all comparisons, which the cautions say
         return None
+    guesses = logits.argmax(1)
     classes = [plain(name) for name in class_names(folder, int(max(labels.max(), guesses.max())) + 1)]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (labels, guesses), 1)

@@ -12,6 +12,7 @@ from report_runs import predict, report_here, rows_of, write_failed, write_run
 from analysis import load
 
 INDEX = ".runs.npz"
+DATA = {"fingerprint": "f00d", "n": {"train": 900, "val": 200, "test": 40}}
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def many(tmp_path: Path) -> Path:
             continue
         right = generator.random(40) < 0.9
         test, flip = 100 * float(right.mean()), 0.5 if number % 3 else 0.0
-        folder = write_run(sweep, identity, seed, lr=1 / (number // 2 + 1), test=test, flip=flip, val=80 + number / 20)
+        folder = write_run(
+            sweep, identity, seed, lr=1 / (number // 2 + 1), test=test, flip=flip, val=80 + number / 20, data=DATA
+        )
         predict(folder, right)
     (sweep / "resnet18-0000000003" / "seed=0" / "record.json").write_text("{")
     (sweep / "resnet18-0000000004" / "seed=0" / "record.json").unlink()

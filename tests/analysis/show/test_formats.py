@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from report_runs import COLUMNS, HEAD, report, rows_of, write_demo, write_run
+from report_runs import COLUMNS, HEAD, report, report_here, rows_of, run_with, write_demo, write_run
 
 EYES = [*COLUMNS[:12], "test_95", "diff", "mark", *COLUMNS[12:17]]
 
@@ -70,3 +71,51 @@ def test_markdown_and_latex_are_ready_to_paste(demo: Path, tmp_path: Path) -> No
     assert r"a|b\&c\_d & none & none & adamw" in text
     table_rows = [line for line in lines if line.endswith(r"\\")]
     assert len(table_rows) == 5 and {line.replace(r"\&", "").count(" & ") for line in table_rows} == {19}
+
+
+ESCAPE, TURNED, LINK = "m\x1b[31m\x07red", "photo\u202egnp.exe", "[bold]x[/] ![a](http://b.c/d) <b>"
+FORMULAS = ["=1+1", "+cmd", "@SUM(A1)", "-x", '=HYPERLINK("http://a")']
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    sweep = tmp_path / "hostile"
+    classes = {name: 50.0 for name in (ESCAPE, TURNED, LINK)}
+    for number, model in enumerate([ESCAPE, TURNED, LINK, *FORMULAS]):
+        folder = run_with(sweep, f"{number:010x}", 0, 90.0, np.arange(40) % 4 > 0, model="m")
+        record = json.loads((folder / "record.json").read_text())
+        record["config"]["model"]["name"] = model
+        record["config"][f"odd{TURNED}"] = {ESCAPE: number}
+        record["test"]["per_class_acc"] = classes
+        record["data"]["classes"] = [ESCAPE, TURNED]
+        (folder / "record.json").write_text(json.dumps(record))
+    failure = {"kind": "exception", "message": f"{ESCAPE} {TURNED} [/red]"}
+    write_run(sweep, "ffffffffff", status="failed", failure=failure)
+    return sweep
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "latex", "csv", "json"])
+def test_names_from_elsewhere_act_on_nothing(hostile: Path, kind: str) -> None:
+    page = hostile.parent / "page.html"
+    told = report_here(hostile, "--format", kind, "--html", page)
+    assert told.returncode == 0, told.stderr
+    for text in (told.stdout, told.stderr, page.read_text().partition("<script>")[0]):
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    if kind == "json":
+        names = [row["model"] for row in json.loads(told.stdout)]
+        assert {ESCAPE, TURNED, LINK, *FORMULAS} <= set(names)  # escaped, so the same characters
+        assert "\\u202e" in told.stdout
+    elif kind == "csv":
+        names = [row["model"] for row in rows_of(told)]
+        assert {f"'{name}" for name in FORMULAS} <= set(names) and "photo\\u202egnp.exe" in names
+        raw = report_here(hostile, "--format", "csv", "--raw")
+        assert {ESCAPE, TURNED, *FORMULAS} <= {row["model"] for row in rows_of(raw)}
+    elif kind == "markdown":
+        assert r"[bold]x[/] ![a\](http://b.c/d) \<b>" in told.stdout
+    elif kind == "table":
+        assert "\\u202egnp.exe" in "".join(told.stdout.split())
+
+
+def test_raw_is_for_csv(hostile: Path) -> None:
+    told = report_here(hostile, "--raw")
+    assert told.returncode == 2 and told.stderr.count("\n") == 1 and "--format csv" in told.stderr

@@ -1,7 +1,11 @@
 """data.cache: where stored images come from changes how long a run takes, and nothing else."""
 
+import contextlib
+import errno
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +122,47 @@ def test_what_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ImageStore(data, DataConfig(size=16)).batch(np.arange(24)).shape == (24, 16, 16, 3), "auto: in memory"
     with pytest.raises(OSError):
         ImageStore(data, DataConfig(size=16, cache="disk"))
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """A file system of this size at `folder`; only root may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_found_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A write to a mapped file without blocks would end the process by SIGBUS."""
+    data = opened(tree(tmp_path / "images", {"a": 12, "b": 12}))
+    caplog.set_level("INFO")
+    with small_disk(tmp_path / "cache", 1):
+        monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
+        config = DataConfig(size=128)  # 24 images: 1.2 MB
+        full = ImageStore(data, config).batch(np.arange(24))
+        assert [record.message for record in caplog.records if "no images are kept on disk" in record.message] != []
+        assert "No space left on device" in caplog.text and not list((tmp_path / "cache").rglob("*.part"))
+        with pytest.raises(OSError, match="No space left on device"):
+            ImageStore(data, DataConfig(size=128, cache="disk"))
+    assert np.array_equal(full, ImageStore(data, DataConfig(size=128, cache="none")).batch(np.arange(24)))
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOSPC])
+def test_file_systems_that_reserve_nothing_get_zeros(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    data = opened(tree(tmp_path / "images", {"a": 12, "b": 12}))
+    expected = ImageStore(data, DataConfig(size=16, cache="none")).batch(np.arange(24))
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    assert np.array_equal(ImageStore(data, DataConfig(size=16)).batch(np.arange(24)), expected)
+    assert len(pixel_files(Path(os.environ["FINEGRID_CACHE"]))) == (code == errno.EOPNOTSUPP)

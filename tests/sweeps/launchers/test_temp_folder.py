@@ -1,0 +1,31 @@
+"""What killed controllers leave in the folder for temporary files."""
+
+import os
+import time
+from pathlib import Path
+
+from sweeps.launchers.temp_folder import clear_dead
+from training.run_folder import lock
+
+
+def marked(folder: Path) -> Path:
+    """A folder with a lock that was made a minute ago."""
+    with lock(folder):
+        (folder / "listener-0").touch()
+    os.utime(folder / ".lock", (time.time() - 60,) * 2)
+    return folder
+
+
+def test_only_folders_of_dead_controllers_go(tmp_path: Path) -> None:
+    dead, living, young = (tmp_path / f"pymp-{name}" for name in ("dead", "living", "young"))
+    foreign, other = tmp_path / "pymp-foreign", tmp_path / "other"
+    for folder in (dead, living, other):
+        marked(folder)
+    with lock(young):
+        pass
+    foreign.mkdir()
+    with lock(living):
+        os.utime(living / ".lock", (time.time() - 60,) * 2)
+        clear_dead(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([living, young, foreign, other])
+    clear_dead(tmp_path / "nowhere")
