@@ -311,10 +311,10 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("truncated.pth", "not a readable checkpoint"),
         ("truncated.safetensors", "not a readable safetensors file"),
-        ("text.pth", "refused: it is damaged, or a pickle"),
-        ("text.safetensors", "not a readable safetensors file"),
-        ("nothing.pth", "not a readable checkpoint"),
-        ("nothing.safetensors", "not a readable safetensors file"),
+        ("text.pth", "an HTML page"),
+        ("text.safetensors", "an HTML page"),
+        ("nothing.pth", "an empty file"),
+        ("nothing.safetensors", "an empty file"),
         ("list.pth", "expected a state dict, names to tensors"),
         (
             "part.pth",
