@@ -18,6 +18,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # Lines as long as they are, whatever terminal the tests run in: rich wraps at the width, and paths can be long. What a
 # narrow terminal shows is tested with a width of its own.
 os.environ["COLUMNS"] = "400"
+# The networks and data of the tests themselves, which their run folders name; what isn't trusted has tests of its own.
+os.environ["FINEGRID_TRUST"] = "own_parts,family_parts"
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["data.size=8", "trainer.batch_size=32", "debug.max_steps=2", "trainer.epochs=2", "trainer.threads=1"]

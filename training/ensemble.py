@@ -22,7 +22,7 @@ from rich.console import Console
 from scipy.special import softmax
 
 from training.config import need
-from training.console.program import parser_for, run_program
+from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.console.table import print_lines, print_table
 from training.engine.predictions import Predictions, summarize
@@ -241,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sweep", type=Path, metavar="SWEEP_FOLDER", help="a sweep, or a folder of sweeps")
     parser.add_argument("--size", type=int, default=SIZE, help=f"runs to take at most, one counted often ({SIZE})")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write (SWEEP_FOLDER)")
+    add_trust(parser)
     return run_program(parser, _ensemble, arguments)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from training.config import DataConfig, TrainerConfig, need
-from training.console.program import parser_for, run_program
+from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
@@ -57,6 +57,7 @@ def known_answers(folder: Path, record: Record, classes: int) -> ValAnswers:
     """The val images of a run and its predictions. Raises ConfigError where they are not what they were."""
     from training.data.dataset import open_dataset
     from training.data.image_store import ImageStore
+    from training.targets import foreign
 
     file = folder / predictions_file("val")
     try:
@@ -70,7 +71,8 @@ def known_answers(folder: Path, record: Record, classes: int) -> ValAnswers:
     ok = len(names) == len(labels) == len(logits) > 0 and logits.ndim == 2 and logits.shape[1] == classes
     need(ok, f"{file}: {len(names)} images, scores {list(logits.shape)}, but the network has {classes} classes")
     try:
-        dataset = open_dataset(config)
+        with foreign(folder):
+            dataset = open_dataset(config)
     except ConfigError as error:
         raise ConfigError(f"the export is checked on the run's val images, which can't be read: {error}") from error
     same = dataset.fingerprint == record.data.fingerprint
@@ -177,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", choices=list(EXPORTS), required=True, help="onnx, or torch: a torch.export program")
     files = ", ".join(EXPORTS.values())
     parser.add_argument("--out", type=Path, help=f"the file to write (in the run folder: {files})")
+    add_trust(parser)
     return run_program(parser, _export, arguments)
 
 

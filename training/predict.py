@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.config import need
-from training.console.program import parser_for, run_program
+from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.run_folder import write_whole
 
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--names", action="store_true", help="class names instead of class indices")
     parser.add_argument("--batch-size", type=int, default=64, help="images at once (64)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
+    add_trust(parser)
     return run_program(parser, _predict, arguments)
 
 

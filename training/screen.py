@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import RunConfig, need
-from training.console.program import parser_for, run_program
+from training.console.program import add_trust, parser_for, run_program
 from training.data.dataset import Dataset, open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
@@ -197,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-m", "--multirun", action="store_true", help="as for train.py; commas do the same without it")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE[,VALUE]", help="settings, as for train.py -m")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
+    add_trust(parser)
     return run_program(parser, _screen, arguments, one_line)
 
 

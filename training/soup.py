@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import need
-from training.console.program import parser_for, run_program
+from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
 from training.record import (
@@ -251,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", metavar="NAME", help="of this model (of that with most runs that fit together)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder (SWEEP_FOLDER/soup-.../seed=0)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
+    add_trust(parser)
     return run_program(parser, _soup, arguments)
 
 

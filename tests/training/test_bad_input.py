@@ -301,7 +301,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"nothing.{ending}").touch()
     torch.save([torch.zeros(3)], folder / "list.pth")
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, folder / "part.pth")
-    shutil.copy(folder / "resnet18.pth", folder / "resnet18.ckpt")
+    shutil.copy(folder / "resnet18.pth", folder / "resnet18.h5")
     (folder / "empty_run").mkdir()
     return folder
 
@@ -311,16 +311,16 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("truncated.pth", "not a readable checkpoint"),
         ("truncated.safetensors", "not a readable safetensors file"),
-        ("text.pth", "refused: it is damaged, or a pickle"),
-        ("text.safetensors", "not a readable safetensors file"),
-        ("nothing.pth", "not a readable checkpoint"),
-        ("nothing.safetensors", "not a readable safetensors file"),
+        ("text.pth", "an HTML page"),
+        ("text.safetensors", "an HTML page"),
+        ("nothing.pth", "an empty file"),
+        ("nothing.safetensors", "an empty file"),
         ("list.pth", "expected a state dict, names to tensors"),
         (
             "part.pth",
             "a checkpoint of another architecture: 1 of 122 tensors fit this model; bn1.weight [64] is missing",
         ),
-        ("resnet18.ckpt", "expected a .safetensors, .pth or .pt file, or a run folder"),
+        ("resnet18.h5", "expected a .safetensors, .pth, .pt, .ckpt, .bin or .pth.tar file, or a run folder"),
         ("empty_run", "no best.safetensors in this folder; is it a finished run's?"),
         ("absent.pth", "no such file"),
     ],

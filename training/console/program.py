@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from training.console.table import printable
 from training.errors import ConfigError
 from training.run_folder import RunInUse
+from training.targets import trusting
 
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
 ErrorLine = Callable[[Exception], tuple[int, str]]
@@ -21,6 +22,12 @@ def parser_for(module: str, doc: str | None) -> argparse.ArgumentParser:
     first, _, rest = str(doc).partition("\n")
     below = " ".join(line for line in rest.split("\n") if line and not line.startswith("python -m "))
     return argparse.ArgumentParser(prog=f"python -m {module}", description=first, epilog=below)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """The option --trust, of programs that read run folders; run_program follows it."""
+    words = "a module of your own whose code a run folder may use (again for more; or FINEGRID_TRUST=MODULE,MODULE)"
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=words)
 
 
 def run_program(
@@ -34,7 +41,8 @@ def run_program(
     raised."""
     options = parser.parse_intermixed_args(arguments)
     try:
-        work(options)
+        with trusting(name for given in getattr(options, "trust", []) for name in given.split(",") if name):
+            work(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

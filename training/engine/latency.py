@@ -89,10 +89,12 @@ def add_latency(prepared: "Prepared", record: Record) -> Record:
     import torch
 
     from training.models.trained_model import TrainedModel
+    from training.targets import trusting
 
     compute = prepared.compute
     try:
-        trained = TrainedModel.load(prepared.folder, compute.device)
+        with trusting([prepared.config.model._target_]):  # which the user has just named
+            trained = TrainedModel.load(prepared.folder, compute.device)
     except ConfigError as error:
         log.warning("the latency can't be measured: %s", error)
         return record

@@ -14,6 +14,7 @@ from training.engine.predictions import Predictions
 from training.finished.finished_runs import FinishedRun
 from training.models.trained_model import TrainedModel
 from training.models.weights import StateDict, put
+from training.targets import foreign
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Evaluation:
 
 def same_images(run: FinishedRun) -> Dataset:
     """The images of a run. Raises ConfigError where they are not what they were."""
-    dataset = open_dataset(run.config.data)
+    with foreign(run.folder):
+        dataset = open_dataset(run.config.data)
     same = dataset.fingerprint == run.record.data.fingerprint
     need(same, f"{run.folder}: the images have changed since this run")
     return dataset

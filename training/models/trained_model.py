@@ -24,6 +24,7 @@ from training.errors import ConfigError
 from training.models.build import build_model, logits
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
 from training.run_folder import BEST
+from training.targets import foreign
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,16 @@ class TrainedModel:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "TrainedModel":
-        """The selected network of a run folder. Raises ConfigError."""
+        """The selected network of a run folder. Raises ConfigError, also for a network whose code is neither known nor
+        trusted (training/targets.py)."""
         need(folder.is_dir(), f"{folder}: no such run folder")
         need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
         state, about = read_checkpoint(checkpoint_file(str(folder)))
         need("classes" in about, f"{folder / BEST}: not written by a run (no classes in its metadata)")
         device = resolve_compute(TrainerConfig(device=device)).device
         try:
-            model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
+            with foreign(folder / BEST):
+                model = build_model(ModelConfig(**about["model"]), len(about["classes"]))
             fits = match(model.state_dict(), state, "", str(folder))
             put(model, {name: state[name] for name in fits.taken})
             part = about["preprocessing"]

@@ -10,7 +10,7 @@ from training.config import ModelConfig, WeightsConfig
 from training.errors import ConfigError, Impossible
 from training.models.build import family_of, head_prefix
 from training.models.checkpoint_file import StateDict, checkpoint_file, content_hash, read_checkpoint
-from training.models.matching import load_into, match, put
+from training.models.matching import check_numbers, load_into, match, put, without_prefix
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,9 @@ def initialize(model: "nn.Module", config: ModelConfig, weights: WeightsConfig, 
 
 def check_weights(model: "nn.Module", state: StateDict, source: str) -> None:
     """Raise ConfigError unless `state` fits the network, which may be without numbers."""
-    match(model.state_dict(), state, head_prefix(model), source)
+    own = model.state_dict()
+    state = without_prefix(own, state)
+    check_numbers(own, state, match(own, state, head_prefix(model), source).taken, source)
 
 
 def trained_mean_std(

@@ -1,6 +1,7 @@
 """Runs that are killed, that break, diverge or find no room on the disk, and what the same command makes of them."""
 
 import contextlib
+import io
 import json
 import os
 import resource
@@ -19,6 +20,7 @@ from outcome import TINY, history_of, only_run, outcome, record_of
 import training.engine.checkpoint
 import training.engine.run
 import training.engine.session
+from training.engine.checkpoint import load_state
 from training.engine.prepare import Prepared
 
 # Everything that has a state or draws random numbers: 2 batches a step, 2 steps an epoch
@@ -210,6 +212,67 @@ def test_damaged_resume_state_is_left_aside(train: Door, tmp_path: Path) -> None
     assert resumed.code == 0 and "can't be read, so the run starts over" in resumed.out
     assert "epoch 1/3" in resumed.out
     assert outcome(folder) == outcome(unbroken)
+
+
+def spoil_bit(content: bytes, place: float) -> bytes:
+    at = int(place * (len(content) - 1))
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+def without_parts(content: bytes) -> bytes:
+    text = io.BytesIO()
+    torch.save({"state": torch.load(io.BytesIO(content), weights_only=True)["state"]}, text)
+    return text.getvalue()
+
+
+DAMAGED: dict[str, Callable[[bytes], bytes]] = {
+    "cut off": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "garbage": lambda content: b"no state at all",
+    "another dict": without_parts,
+}
+
+
+@pytest.fixture
+def broken(train: Door, tmp_path: Path) -> tuple[list[str], Path]:
+    """The arguments and the folder of a run that broke in its third epoch."""
+    arguments = [*QUICK, TINY, "tracking=none", "trainer.epochs=3", *stopping(tmp_path, 5)]
+    (tmp_path / "stop").write_text("break")
+    assert train(*arguments).code == 1
+    (tmp_path / "stop").unlink()
+    return arguments, only_run(tmp_path / "outputs")
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_states_are_kept_beside(broken: tuple[list[str], Path], train: Door, damage: str) -> None:
+    arguments, folder = broken
+    spoilt = DAMAGED[damage]((folder / "resume.pt").read_bytes())
+    (folder / "resume.pt").write_bytes(spoilt)
+    resumed = train(*arguments)
+    assert resumed.code == 0 and "resume.pt.bad" in resumed.out and "epoch 1/3" in resumed.out, resumed
+    assert (folder / "resume.pt.bad").read_bytes() == spoilt and not (folder / "resume.pt").exists()
+
+
+def test_no_bit_flips_in_silence(broken: tuple[list[str], Path]) -> None:
+    _, folder = broken
+    whole = (folder / "resume.pt").read_bytes()
+    places = [number / 60 for number in range(61)] + [1 - number / len(whole) for number in range(40)]
+    for place in places:
+        (folder / "resume.pt").write_bytes(spoil_bit(whole, place))
+        assert load_state(folder) is None, place
+        assert (folder / "resume.pt.bad").is_file() and not (folder / "resume.pt").exists()
+    (folder / "resume.pt").write_bytes(whole)
+    loaded = load_state(folder)
+    assert loaded is not None and loaded[0].epoch == 2
+
+
+def test_a_state_without_a_checksum_still_loads(broken: tuple[list[str], Path], train: Door) -> None:
+    """As earlier versions wrote it."""
+    arguments, folder = broken
+    content = torch.load(folder / "resume.pt", weights_only=True)
+    torch.save(content, folder / "resume.pt")
+    resumed = train(*arguments)
+    assert resumed.code == 0 and "going on after epoch 2 of 3" in resumed.out, resumed
 
 
 def test_resume_state_of_other_code_is_left_aside(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

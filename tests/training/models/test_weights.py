@@ -1,11 +1,15 @@
 """Where initial weights come from, seen from what a run makes of them."""
 
+import argparse
 import hashlib
+import os
 import shutil
 import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import Door, run_folders
@@ -17,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import train as train_module
+from training.models.matching import without_prefix
 
 # ---- files of others
 
@@ -25,6 +30,7 @@ def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {prefix + name: tensor for name, tensor in state.items()}
 
 
+EXTRAS = [argparse.Namespace(lr=0.1), np.float64(0.9), np.int64(3), Path("/x"), defaultdict(list, a=[1])]
 SAVED: dict[str, Callable[[dict[str, Tensor], Path], None]] = {
     "plain.safetensors": lambda state, file: save_file(state, file),
     "plain.pth": lambda state, file: torch.save(state, file),
@@ -32,6 +38,10 @@ SAVED: dict[str, Callable[[dict[str, Tensor], Path], None]] = {
     "with_epoch.pt": lambda state, file: torch.save({"epoch": 3, "state_dict": state, "lr": [0.1]}, file),
     "of_torchvision.pth": lambda state, file: torch.save({"model": state, "args": {"lr": 0.1}}, file),
     "parallel.pth": lambda state, file: torch.save(prefixed(state, "module."), file),
+    "lightning.ckpt": lambda state, file: torch.save({"state_dict": prefixed(state, "model.")}, file),
+    "prefixed.safetensors": lambda state, file: save_file(prefixed(state, "module.backbone."), file),
+    "nested.pth.tar": lambda state, file: torch.save({"model": {"state_dict": prefixed(state, "net.")}}, file),
+    "average.bin": lambda state, file: torch.save({"state_dict_ema": state, "args": EXTRAS}, file),
     "compiled.pth": lambda state, file: torch.save({"state_dict": prefixed(state, "module._orig_mod.")}, file),
 }
 
@@ -59,6 +69,60 @@ def test_a_checkpoint_is_where_training_begins(
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     assert record_of(folder)["resolved"]["weights"] == f"checkpoint:{digest}"
     assert f"-checkpoint-{digest}-" in folder.parent.name
+
+
+def test_other_parts_of_a_checkpoint_are_left(train: Door, tmp_path: Path, state: dict[str, Tensor]) -> None:
+    """MoCo's second encoder and queue, and a network that has names like prefixes itself."""
+    both = prefixed(state, "module.encoder_q.") | prefixed(state, "module.encoder_k.") | {"module.queue": torch.ones(2)}
+    torch.save({"state_dict": both}, tmp_path / "moco.pth")
+    own = torch.nn.Sequential(OrderedDict(model=torch.nn.Linear(2, 2), net=torch.nn.Linear(2, 2))).state_dict()
+    assert without_prefix(own, own) is own
+    assert train(TINY, *FROZEN, "weights=checkpoint", f"weights.path={tmp_path}/moco.pth").code == 0
+    assert "took 8 of 10 tensors" in logged(only_run(tmp_path / "outputs"))
+
+
+def nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor * float("nan") if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def written(text: bytes) -> Callable[[dict[str, Tensor], Path], object]:
+    return lambda state, file: file.write_bytes(text)
+
+
+REFUSED: dict[str, tuple[str, Callable[[dict[str, Tensor], Path], object]]] = {
+    "nan.pth": ("first.weight holds NaN", lambda state, file: torch.save(nan(state), file)),
+    "nan.safetensors": ("holds NaN", lambda state, file: save_file(nan(state), file)),
+    "int8.pth": ("first.weight is int8", lambda state, file: torch.save({k: v.char() for k, v in state.items()}, file)),
+    "names.pth": (
+        "the nearest is first_.weight",
+        lambda state, file: torch.save({k.replace(".", "_."): v for k, v in state.items()}, file),
+    ),
+    "keys.pth": (
+        "found the keys state_dictt, epoch",
+        lambda state, file: torch.save({"state_dictt": state, "epoch": 1}, file),
+    ),
+    "list.pth": ("found a list", lambda state, file: torch.save([1, 2], file)),
+    "code.pth": ("would run code", lambda state, file: torch.save({"state_dict": state, "f": os.system}, file)),
+    "lfs.pth": ("a Git LFS pointer", written(b"version https://git-lfs.github.com/spec/v1\n")),
+    "lfs.safetensors": ("a Git LFS pointer", written(b"version https://git-lfs.github.com/spec/v1\n")),
+    "page.bin": ("an HTML page", written(b"\n<!DOCTYPE html><html></html>")),
+    "keras.pt": ("an HDF5 file", written(b"\x89HDF\r\n")),
+    "empty.ckpt": ("an empty file", written(b"")),
+    "renamed.pth": ("a safetensors file by its content", lambda state, file: save_file(state, file)),
+    "renamed.safetensors": ("a file of torch.save", lambda state, file: torch.save(state, file)),
+    "x.h5": ("expected a .safetensors, .pth, .pt, .ckpt, .bin or .pth.tar file", written(b"x")),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_checkpoint_is_told_by_name(
+    train: Door, tmp_path: Path, state: dict[str, Tensor], name: str
+) -> None:
+    reason, save = REFUSED[name]
+    save(state, tmp_path / name)
+    result = train(TINY, *FROZEN, "weights=checkpoint", f"weights.path={tmp_path / name}")
+    assert result.code == 2 and result.err.count("\n") == 1 and reason in result.err, result
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_without_a_checkpoint_it_begins_elsewhere(train: Door, tmp_path: Path, state: dict[str, Tensor]) -> None:
