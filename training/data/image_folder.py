@@ -4,6 +4,8 @@ FOLDER/train|val|test/CLASS/.../IMAGE   val/ may be called valid/ or validation/
 FOLDER/train|test/CLASS/.../IMAGE       or train/ and val/: the third is drawn from train later
 FOLDER/CLASS/.../IMAGE                  all are drawn later
 FILE.csv                                columns path,label[,split], paths relative to a folder
+
+Hidden files and folders and those of systems (thumbnails, recycle bins, resource forks) are left out at any depth.
 """
 
 import csv
@@ -23,6 +25,10 @@ from training.data.sources import Source
 from training.errors import ConfigError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# In lower case; what begins with a dot (.DS_Store, ._*, .@__thumb) belongs to them too.
+SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
+SYSTEM_FOLDERS = {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"}
+SYSTEM_NAMES = SYSTEM_FILES | SYSTEM_FOLDERS | {"system volume information", "lost+found", "__macosx", "__pycache__"}
 log = logging.getLogger(__name__)
 
 
@@ -88,7 +94,8 @@ def _kind(folder: bool) -> str:
 
 def from_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     """The images below `root`, and the names of all class folders, empty ones too; both unsorted."""
-    folders = _subfolders(root)
+    system: set[str] = set()
+    folders = _subfolders(root, system)
     given = {name: SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES}
     kinds = set(given.values())
     if given and kinds.isdisjoint({"train"}) and len(given) == len(folders):
@@ -103,19 +110,21 @@ def from_folders(root: Path) -> tuple[list[ImageFile], list[str]]:
     classes: set[str] = set()
     others: Counter[str] = Counter()
     for folder, split in given.items():
-        labels = _subfolders(root / folder)
+        labels = _subfolders(root / folder, system)
         if not labels:
             raise ConfigError(f"{root / folder} has no class folders: expected {root / folder}/CLASS/IMAGE")
         classes.update(labels)
         for label in labels:
             start = f"{folder}/{label}" if folder else label
-            found = (ImageFile(name, root / name, label, split) for name in _images(root, start, others))
+            found = (ImageFile(name, root / name, label, split) for name in _images(root, start, others, system))
             rows.extend(found)
     kinds_of_files = ", ".join(f"{count} {ending or 'without extension'}" for ending, count in others.most_common(5))
     if not rows:
         raise ConfigError(f"no images in {root}" + (f" (other files: {kinds_of_files})" if others else ""))
     if others:
         log.info("no images, not used in %s: %s", root, kinds_of_files)
+    if system:
+        log.info("system and hidden files and folders, not used in %s: %s", root, _system_counts(system))
     if not any(given) and len(classes) == 1 and (inside := _subfolders(root / rows[0].label)):
         nested = root / rows[0].label
         raise ConfigError(
@@ -129,10 +138,26 @@ def _list(folders: "set[str] | dict[str, str] | list[str]") -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _subfolders(folder: Path) -> list[str]:
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is the system's or a program's own: thumbnails, recycle bins, hidden."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
+def _system_counts(paths: set[str]) -> str:
+    names = (os.path.basename(path) for path in paths)  # noqa: PTH119 (a Path for each resource fork is slow)
+    counts = Counter("._*" if name.startswith("._") else name for name in names)
+    more = f" and {len(counts) - 9} more names" if len(counts) > 9 else ""
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common(9)) + more
+
+
+def _subfolders(folder: Path, system: "set[str] | None" = None) -> list[str]:
+    """Names of the folders in `folder`, sorted, without the system's: the paths of those are added to `system`."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        with os.scandir(folder) as found:
+            entries = list(found)
+            if system is not None:
+                system.update(entry.path for entry in entries if is_system(entry.name))
+            return sorted(entry.name for entry in entries if not is_system(entry.name) and entry.is_dir())
     except OSError as error:
         raise _unreadable(error) from error
 
@@ -141,8 +166,11 @@ def _unreadable(error: OSError) -> ConfigError:
     return ConfigError(f"{error.filename}: {(error.strerror or 'not readable').lower()}")
 
 
-def _images(root: Path, start: str, others: "Counter[str]") -> Iterator[str]:
-    """Names of the images below root/start, relative to root; what else lies there is counted in `others`."""
+def _images(root: Path, start: str, others: "Counter[str]", system: set[str]) -> Iterator[str]:
+    """Names of the images below root/start, relative to root.
+
+    The endings of what else lies there are counted in `others`, the system's files and folders are added to `system`.
+    """
 
     def stop(error: OSError) -> None:  # os.walk would leave out what it can't read
         raise _unreadable(error)
@@ -154,11 +182,12 @@ def _images(root: Path, start: str, others: "Counter[str]") -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        system.update(f"{parent}/{name}" for name in folders + files if is_system(name))
+        folders[:] = sorted(name for name in folders if not is_system(name))
         relative = Path(parent).relative_to(root).as_posix()
         for name in files:
             ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of 500,000 files is slow)
-            if name.startswith("."):
+            if is_system(name):
                 continue
             if ending in extensions():
                 yield f"{relative}/{name}"

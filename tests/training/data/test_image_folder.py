@@ -89,6 +89,36 @@ def test_what_counts_as_an_image(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert "1 .txt" in caplog.text and "1 .eps" in caplog.text
 
 
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_system_files_are_left_out_counted_and_named(
+    tmp_path: Path, top: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree(tmp_path, {f"{top}a": 5, f"{top}b": 5, **({"val/a": 2, "val/b": 2} if top else {})})
+    caplog.set_level("INFO")
+    clean = opened(tmp_path)
+    assert "not used" not in caplog.text
+    thumbnails = (
+        "@eaDir",
+        "@EADIR",
+        ".@__thumb",
+        "__MACOSX",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+    )
+    for folder in (*thumbnails, ".ipynb_checkpoints", "#recycle"):
+        for place in {"", top, f"{top}a/", f"{top}a/deep/"}:
+            write(tmp_path / f"{place}{folder}/000.png")
+    for place in {"", top, f"{top}b/"}:
+        for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "._000.png"):
+            (tmp_path / f"{place}{file}").write_bytes(b"of the system")
+    dataset = opened(tmp_path)
+    assert dataset.classes == ("a", "b") and dataset.names == clean.names
+    assert dataset.fingerprint == clean.fingerprint
+    places = 3 if top else 2
+    assert f"{places + 1} @eaDir" in caplog.text and "not used in" in caplog.text
+
+
 # ---- CSV
 
 
