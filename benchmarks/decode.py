@@ -16,7 +16,7 @@ from torchvision.transforms.v2.functional import resize
 
 from benchmarks.measure import ROOT, show, spread
 from training.config import DataConfig
-from training.data.decoding import load_image, stored
+from training.data.files.decoding import load_image, stored
 from training.data.parallel import in_threads
 
 

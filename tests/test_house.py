@@ -13,6 +13,7 @@ FLOORS = {
     "training": [
         ["training"],
         ["training.console"],
+        ["training.data.files"],
         ["training.data"],
         ["training.models"],
         ["training.engine.techniques", "training.engine.tracking"],

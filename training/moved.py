@@ -1,5 +1,5 @@
 """Modules by the names that they had before they were sorted into rooms: configs, run folders and users' own code hold
-those. `training.images` is training.data.decoding itself, found when it is asked for.
+those. `training.images` is training.data.files.decoding itself, found when it is asked for.
 """
 
 import importlib
@@ -14,7 +14,7 @@ MOVED = {
     "training.batches": "training.data.batches",
     "training.cache": "training.data.pixel_cache",
     "training.dataset": "training.data.dataset",
-    "training.images": "training.data.decoding",
+    "training.images": "training.data.files.decoding",
     "training.index": "training.data.integrity",
     "training.listing": "training.data.image_folder",
     "training.splits": "training.data.splits",

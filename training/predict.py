@@ -1,94 +1,169 @@
-"""Class predictions for unlabelled images.
+"""Class predictions for unlabelled images: folders, files, patterns, or a CSV with a column `path`.
 
 python -m training.predict outputs/runs/resnet18-.../seed=0 photos --out ID_result.csv
+python -m training.predict outputs/runs/resnet18-.../seed=0 list.csv 'more/*.jpg' --scores
 
-Writes rows `ID,label` in the order of the file names: the ID is the file's name without its ending (with it, where two
-files would share an ID), the label the index of the class, or its name with --names. Classes and preprocessing come
-from the run folder.
+Writes rows `ID,label`: the ID is the file's name without its extension (with it, where two files would share an ID) or
+the path as it stands in a CSV; the label is the name of the class, or its index with --indices. classes.json beside the
+CSV says which index is which class. An image that can't be read has an empty label, is named at the end, and the exit
+code is 1. Rows are written as they come, to FILE.part, which becomes FILE when all are there. Classes and preprocessing
+come from the run folder.
 """
 
 import argparse
-import csv
-import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from training.config import need
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
-from training.run_folder import write_whole
+from training.console.table import printable
 
 if TYPE_CHECKING:
-    from training.models.trained_model import TrainedModel
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder, in the order of their names. Raises ConfigError where there is none."""
-    from training.data.decoding import extensions
-
-    need(folder.is_dir(), f"{folder}: no such folder of images")
-    images = [file for file in folder.rglob("*") if file.suffix.lower() in extensions() and file.is_file()]
-    files = sorted(file for file in images if not any(part[0] == "." for part in file.relative_to(folder).parts))
-    need(bool(files), f"{folder}: no images in it")
-    return files
-
-
-def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64) -> list[int]:
-    """The index of the most likely class of each image. Raises BadImage (an OSError) for one that can't be read."""
     import numpy as np
 
-    from training.data.decoding import load_image
+    from training.finished.image_inputs import Inputs
+    from training.models.trained_model import TrainedModel
 
-    labels: list[int] = []
+FAILED = 1  # exit code where an image could not be read
+NAMED = 20  # of the images that could not be read
+
+
+class Prediction(NamedTuple):
+    """Of one image: `logits` float32 [classes], or None and `problem`: its path and why it can't be read."""
+
+    logits: "np.ndarray | None"
+    problem: str = ""
+
+
+def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64) -> Iterator[list[Prediction]]:
+    """The predictions of `files`, a batch at a time, as soon as they are made."""
+    import numpy as np
+
+    def load(file: Path) -> "np.ndarray | str":
+        return _stored(trained, file)
+
     with bar("predicting", len(files)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(files), batch_size):
-            images = []
-            for image in pool.map(lambda file: trained.stored(load_image(file)), files[start : start + batch_size]):
-                images.append(image)
+            loaded = []
+            for one in pool.map(load, files[start : start + batch_size]):
+                loaded.append(one)
                 advance()
-            labels += trained.logits(np.stack(images)).argmax(1).tolist()
-    return labels
+            images = [one for one in loaded if not isinstance(one, str)]
+            logits = iter(trained.logits(np.stack(images)).cpu().numpy() if images else ())
+            yield [Prediction(None, one) if isinstance(one, str) else Prediction(next(logits)) for one in loaded]
 
 
-def write_csv(out: Path, files: Sequence[Path], root: Path, labels: Sequence[str]) -> None:
-    """The rows ID,label, whole or not at all."""
-    relative = [file.relative_to(root) for file in files]
-    short = [path.with_suffix("").as_posix() for path in relative]
-    ids = short if len(set(short)) == len(short) else [path.as_posix() for path in relative]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["ID", "label"])
-    writer.writerows(zip(ids, labels, strict=True))
-    write_whole(out, text.getvalue().encode())
+def _stored(trained: "TrainedModel", file: Path) -> "np.ndarray | str":
+    """An image at its stored size, uint8 [S, S, 3], or why it can't be read."""
+    from training.data.files.decoding import BadImage, load_image
+
+    if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113 (Path's raise for a name too long)
+        return f"{file}: not a file"  # a pipe would be waited for
+    try:
+        return trained.stored(load_image(file))
+    except BadImage as error:
+        return str(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = parser_for("training.predict", __doc__)
     parser.add_argument("run_folder", type=Path, help="the folder of a finished run")
-    parser.add_argument("images", type=Path, help="a folder of images, subfolders included")
+    images = "folders of images (subfolders included), files, quoted patterns, or CSVs with a column path"
+    parser.add_argument("images", nargs="+", help=images)
     parser.add_argument("--out", type=Path, default=Path("ID_result.csv"), help="the CSV to write (ID_result.csv)")
-    parser.add_argument("--names", action="store_true", help="class names instead of class indices")
+    labels = parser.add_mutually_exclusive_group()
+    labels.add_argument("--indices", action="store_true", help="class indices as labels, as classes.json has them")
+    labels.add_argument("--names", action="store_true", help="class names as labels, which is the default")
+    parser.add_argument(
+        "--scores", action="store_true", help="also the probability (0 to 1) of each class, a column each"
+    )
+    on_bad = "an image that can't be read: an empty label and exit code 1 (empty), or stop with exit code 2 (raise)"
+    parser.add_argument("--on-bad", choices=["empty", "raise"], default="empty", help=on_bad)
+    parser.add_argument("--root", metavar="FOLDER", help="what the paths in a CSV are relative to (the CSV's folder)")
     parser.add_argument("--batch-size", type=int, default=64, help="images at once (64)")
     parser.add_argument("--device", default="auto", help="auto, cpu, mps, cuda or cuda:N")
     add_trust(parser)
-    return run_program(parser, _predict, arguments)
+    problems: list[str] = []
+    code = run_program(parser, lambda options: problems.extend(_predict(options)), arguments)
+    return code or (FAILED if problems else 0)
 
 
-def _predict(options: argparse.Namespace) -> None:
+def _predict(options: argparse.Namespace) -> list[str]:
+    """Write the CSV; gives what could not be read."""
     need(options.batch_size >= 1, f"--batch-size {options.batch_size}: expected 1 or more")
-    files = image_files(options.images)
+    from training.finished.image_inputs import find_images
+    from training.finished.prediction_csv import check_out
+
+    inputs = find_images(options.images, options.root)
+    check_out(options.out, options.images)
+    for line in inputs.left_out:
+        _say(line)
     from training.models.trained_model import TrainedModel
 
     trained = TrainedModel.load(options.run_folder, options.device)
-    indices = predict(trained, files, options.batch_size)
-    labels = [trained.classes[index] if options.names else str(index) for index in indices]
-    write_csv(options.out, files, options.images, labels)
-    print(f"{len(files)} predictions in {options.out}")
+    problems = _write(options, trained, inputs)
+    kind = "class indices; their names are" if options.indices else "class names; their indices are"
+    count = len(inputs.images) - len(problems)
+    what = f"{count} prediction{'s' if count != 1 else ''} in {options.out}"
+    print(printable(f"{what} ({kind} in classes.json beside it)"))
+    for problem in problems[:NAMED]:
+        _say(f"no label: {problem}")
+    if problems:
+        more = f" ({len(problems) - NAMED} of them not named here)" if len(problems) > NAMED else ""
+        _say(f"{len(problems)} of {len(inputs.images)} images can't be read: their labels are empty{more}")
+    return problems
+
+
+def _write(options: argparse.Namespace, trained: "TrainedModel", inputs: "Inputs") -> list[str]:
+    from training.data.files.decoding import BadImage
+    from training.finished.image_inputs import ids_of, writable
+    from training.finished.prediction_csv import growing_csv, part_of, write_classes
+
+    classes = [writable(name) for name in trained.classes]
+    labels = list(map(str, range(len(classes)))) if options.indices else classes
+    scores = [f"probability_{label}" for label in labels] if options.scores else []
+    ids = ids_of(inputs.images)
+    problems: list[str] = []
+    done = 0
+    try:
+        with growing_csv(options.out, ["ID", "label", *scores]) as append:
+            for batch in predict(trained, [image.path for image in inputs.images], options.batch_size):
+                found = [one.problem for one in batch if one.logits is None]
+                if found and options.on_bad == "raise":
+                    raise BadImage(found[0])
+                problems += found
+                append([[ids[done + place], *_cells(one, labels, len(scores))] for place, one in enumerate(batch)])
+                done += len(batch)
+            if line := write_classes(options.out.parent, classes):
+                _say(line)
+    except BaseException:
+        if done and part_of(options.out).exists():
+            _say(f"{done} of {len(ids)} rows are in {part_of(options.out)}")
+        raise
+    return problems
+
+
+def _cells(prediction: Prediction, labels: Sequence[str], scores: int) -> list[str]:
+    """Label and `scores` probabilities (none, or one a class), all empty for an image that can't be read."""
+    import numpy as np
+
+    if prediction.logits is None:
+        return [""] * (1 + scores)
+    label = labels[int(prediction.logits.argmax())]
+    if not scores:
+        return [label]
+    powers = np.exp(prediction.logits.astype(np.float64) - prediction.logits.max())
+    return [label, *(f"{value:.6g}" for value in powers / powers.sum())]
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 if __name__ == "__main__":

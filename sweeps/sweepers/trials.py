@@ -1,6 +1,7 @@
 """The trials of a study as jobs: asked for when a slot is free, told what came of them."""
 
 import contextlib
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from sweeps.sweepers.study import Membership
 from training.console.progress import EpochReport
 from training.errors import ConfigError
 from training.record import Record, read_record
+from training.run_folder import HISTORY
 
 UNWRITTEN = (OSError, StorageInternalError)  # what is raised where a study can't be written, on a full disk say
 
@@ -135,11 +137,22 @@ class Trials:
             return "go"
         trial = self.running[job.number]
         try:
-            trial.report(value, report.epoch)
+            self._report(job, trial, report.epoch, value)
             return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
         except UNWRITTEN as error:
             self._can_not_write(error)
             return "go"
+
+    def _report(self, job: Job, trial: Trial, epoch: int, value: float) -> None:
+        """Tell the study of an epoch, and of those before it that it lacks: a controller may have died, or the disk
+        have been full, between an epoch and its report. (A run that goes on tells of its last epoch once more.)"""
+        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        if any(before not in known for before in range(1, epoch)):
+            for before, figure in figures(job.folder / HISTORY, self.objective[0]).items():
+                if before < epoch and before not in known:
+                    trial.report(figure, before)
+        if epoch not in known:
+            trial.report(value, epoch)
 
     def on_end(self, job: Job, record: Record) -> None:
         """Tell the study, also for trials that waited for the same configuration."""
@@ -193,6 +206,16 @@ class Trials:
 
     def _too_many_failures(self) -> bool:
         return self.failed > self.max_failure_rate * max(1, self.ended)
+
+
+def figures(history: Path, name: str) -> dict[int, float]:
+    """A column of history.csv by epoch, as far as it can be read."""
+    found: dict[int, float] = {}
+    with contextlib.suppress(OSError), history.open(newline="", encoding="utf-8", errors="replace") as file:
+        for row in csv.DictReader(file):
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                found[int(row["epoch"])] = float(row[name])
+    return found
 
 
 def refuse_impossible(job: Job) -> None:

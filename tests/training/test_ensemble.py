@@ -1,13 +1,17 @@
 """An ensemble of a sweep's runs, by `python -m training.ensemble`."""
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Door
+from conftest import QUICK, Door
 from merging import accuracy, folded, made, stored, tuned
+from outcome import TINY
+from pictures import tree
 from scipy.special import softmax
 
 from analysis.statistics import inference
@@ -159,3 +163,11 @@ def test_folds_are_not_mixed(folded: Path, capfd: pytest.CaptureFixture[str]) ->
     candidates = ensemble(folded)["selection"]["candidates"]
     assert len(candidates) == 2 and len({name.rpartition("-")[2] for name in candidates}) == 1
     assert "of other images, splits or classes" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
+def test_names_of_images_that_are_not_utf8(train: Door, tmp_path: Path) -> None:
+    pictures = tree(tmp_path / "pictures", {os.fsdecode(b"caf\xe9"): 12, "tea": 12})
+    result = train("-m", *QUICK, TINY, "data=folder", f"data.root={pictures}", "seed=0,1", "sweep.name=odd")
+    assert result.code == 0, result.err
+    assert ensemble(tmp_path / "outputs" / "odd")["members"]

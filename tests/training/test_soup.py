@@ -20,7 +20,7 @@ from torch import Tensor
 from analysis.report import main as report
 from training.config import DataConfig
 from training.data.dataset import open_dataset
-from training.data.decoding import stored as stored_image
+from training.data.files.decoding import stored as stored_image
 from training.ensemble import main as ensemble
 from training.models.trained_model import TrainedModel
 from training.predict import main as predict

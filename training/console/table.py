@@ -7,8 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Control characters but for tab and line feed; marks that turn the direction of text; separators of lines
-UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+# Control characters but for tab and line feed; marks that turn the direction of text; separators of lines; surrogates,
+# which stand for the bytes of a file name that is not UTF-8 and can't be written
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 Rows = Sequence[Sequence[str]]
 
 
@@ -31,8 +34,10 @@ def print_table(
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters: it may come from anywhere."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    """`text` on one line, without control characters: it may come from anywhere. Bytes that are not UTF-8 are written
+    as `visible` writes them, so that a file's name can be told from others."""
+    writable = text.encode("utf-8", "backslashreplace").decode()
+    return " ".join("".join(one if one.isprintable() else " " for one in writable).split())
 
 
 def visible(text: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from training.config import DataConfig
 from training.data.dataset import Dataset
-from training.data.decoding import BadImage
+from training.data.files.decoding import BadImage
 from training.data.parallel import in_threads
 from training.data.pixel_cache import decoded, mapped, size_of, wanted
 from training.data.preprocessing import Triple

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.config import DataConfig
-from training.data.decoding import BadImage, decode
+from training.data.files.decoding import BadImage, decode
 from training.data.parallel import in_threads
 from training.data.sources import Source
 

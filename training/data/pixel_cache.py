@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.config import DataConfig, need
-from training.data.decoding import decode, stored
+from training.data.files.decoding import decode, stored
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
 from training.errors import ConfigError

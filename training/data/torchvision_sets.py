@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from training.config import DataConfig, need
-from training.data.decoding import extensions, load_image
-from training.data.image_folder import existing
+from training.data.files.decoding import extensions, load_image
+from training.data.files.image_listing import existing
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
 from training.data.sources import Source
@@ -81,7 +81,7 @@ def folder(given: str | None) -> Path:
         import torch
 
         return Path(torch.hub.get_dir()).parent / "datasets"
-    path = Path(os.path.expanduser(given)).absolute()  # noqa: PTH111 (as in image_folder.existing)
+    path = Path(os.path.expanduser(given)).absolute()  # noqa: PTH111 (as in image_listing.existing)
     return path if path.parent.is_dir() and not path.exists() else existing(given, "data.root")
 
 

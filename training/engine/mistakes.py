@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from training.data.dataset import Dataset
-from training.data.decoding import BadImage, decode, to_rgb
+from training.data.files.decoding import BadImage, decode, to_rgb
 from training.engine.predictions import Predictions
 
 SHOWN, SIDE = 24, 96  # images, and pixels of their longer side

@@ -193,34 +193,39 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
     state, epochs = session.state, session.config.trainer.epochs
     if state.epoch:
         log.info("going on after epoch %d of %d", state.epoch, epochs)
+        if on_epoch is not None:  # once more: whoever listens may have died before it heard of it
+            on_epoch(_report(session, state.history[-1]))
     while state.epoch < epochs and not session.out_of_patience:
         row = session.train_one_epoch()
-        left = (epochs - state.epoch) * state.seconds / state.epoch
+        report = _report(session, row)
         log.info(
             "epoch %d/%d  train loss %.4f acc %.2f  val loss %.4f acc %.2f  lr %.2e  %.0f images/s  %.0f s left",
             state.epoch, epochs, row["train_loss"], row["train_acc"], row["val_loss"], row["val_acc"], row["lr"],
-            row["images_per_s"], left,
+            row["images_per_s"], report.seconds_left,
         )  # fmt: skip
         if on_epoch is not None:
-            monitor = session.config.trainer.monitor
-            on_epoch(
-                EpochReport(
-                    epoch=state.epoch,
-                    epochs=epochs,
-                    val_acc=row["val_acc"],
-                    val_loss=row["val_loss"],
-                    images_per_s=row["images_per_s"],
-                    seconds_left=left,
-                    monitor=monitor,
-                    value=row[monitor],
-                )
-            )
+            on_epoch(report)
     if state.epoch < epochs:
         log.info(
             "no better %s in %d epochs: training ends early",
             session.config.trainer.monitor,
             session.config.trainer.patience,
         )
+
+
+def _report(session: Session, row: dict[str, float]) -> EpochReport:
+    """What a listener is told of the last epoch, whose row of history.csv this is."""
+    state, trainer = session.state, session.config.trainer
+    return EpochReport(
+        epoch=state.epoch,
+        epochs=trainer.epochs,
+        val_acc=row["val_acc"],
+        val_loss=row["val_loss"],
+        images_per_s=row["images_per_s"],
+        seconds_left=(trainer.epochs - state.epoch) * state.seconds / state.epoch,
+        monitor=trainer.monitor,
+        value=row[trainer.monitor],
+    )
 
 
 def _finish(session: Session) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class StoredPredictions:
     @property
     def image_hash(self) -> str:
         """A hash of the images' names and their labels."""
-        return hashlib.sha256("\n".join(self.names.tolist()).encode() + self.labels.tobytes()).hexdigest()
+        return hashlib.sha256(
+            "\n".join(self.names.tolist()).encode("utf-8", "surrogatepass") + self.labels.tobytes()
+        ).hexdigest()
 
     @property
     def correct(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from training.config import DataConfig, ModelConfig, RunConfig, TrainerConfig, need
 from training.data.batches import Preprocessing
-from training.data.decoding import stored
+from training.data.files.decoding import stored
 from training.device import resolve_compute
 from training.errors import ConfigError
 from training.models.build import build_model, logits

@@ -1,8 +1,10 @@
 """The report as a page: what is in it, and how it behaves in a real browser (marker `browser`)."""
 
 import html
+import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,18 @@ def test_names_are_escaped_and_nothing_is_fetched(sweep: Path, tmp_path: Path) -
     for heading in ("What it means", "Table", "What matters", "Val and test", "Curves", "Mistakes"):
         assert f"<h2>{heading}</h2>" in text
     assert "Weights and gradients over the epochs" in text and "data:image/jpeg;base64," in text
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
+def test_names_that_are_not_utf8(train: Door, tmp_path: Path) -> None:
+    pictures = tree(tmp_path / "pictures", {os.fsdecode(b"caf\xe9"): 12, "tea": 12})
+    for file in sorted(pictures.rglob("*.*")):
+        file.rename(file.with_name(os.fsdecode(b"na\xefve-") + file.name))
+    result = train(*QUICK, TINY, "data=folder", f"data.root={pictures}", "sweep.name=odd", "tracking=none")
+    assert result.code == 0, result.err
+    text = own(page(tmp_path / "outputs" / "odd", file=tmp_path / "page.html"))
+    assert "caf\\\\udce9" in text, "a class, in the confusion matrix: a backslash in JSON"
+    assert "Most confidently wrong" in text and "na\\udcefve-" in text
 
 
 def test_a_hundred_runs_in_six_megabytes(tmp_path: Path) -> None:

@@ -104,6 +104,6 @@ def test_opening_twice_gives_the_same_object(tmp_path: Path) -> None:
 
 
 def test_neither_torch_nor_hydra_is_imported() -> None:
-    modules = "training.data.dataset, training.data.decoding"
+    modules = "training.data.dataset, training.data.files.decoding"
     code = f"import sys, {modules}; print({{'torch', 'hydra', 'sklearn'}} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).strip() == "set()"

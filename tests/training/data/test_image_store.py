@@ -10,7 +10,7 @@ from pictures import opened, tree
 
 from training.config import DataConfig
 from training.data.dataset import Dataset
-from training.data.decoding import stored
+from training.data.files.decoding import stored
 from training.data.image_store import ImageStore
 
 

@@ -13,7 +13,7 @@ from pictures import cache_files, opened, problem, table, tree, write
 from pictures import fresh as fresh
 from PIL import Image
 
-from training.data.decoding import load_image
+from training.data.files.decoding import load_image
 
 
 def test_fingerprint_knows_content_labels_names_and_splits(tmp_path: Path) -> None:

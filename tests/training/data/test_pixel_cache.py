@@ -18,7 +18,7 @@ from sweeping import small
 
 import training.data.pixel_cache
 from training.config import DataConfig
-from training.data.decoding import BadImage
+from training.data.files.decoding import BadImage
 from training.data.image_store import ImageStore
 from training.errors import ConfigError
 

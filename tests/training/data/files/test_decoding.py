@@ -10,7 +10,7 @@ from pictures import opened, tree
 from PIL import ExifTags, Image
 
 from training.config import DataConfig
-from training.data.decoding import load_image, stored, to_rgb
+from training.data.files.decoding import load_image, stored, to_rgb
 from training.data.image_store import ImageStore
 
 
