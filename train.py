@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 failures: list[Exception] = []
 
 
-@hydra.main(config_path=str(Path(__file__).parent / "conf"), config_name="config")
+@hydra.main(config_path=str((Path(__file__).parent / "finegrid" / "conf").resolve()), config_name="config")
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)

@@ -19,6 +19,7 @@ import pandas as pd
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
 from training.config import RunConfig
+from training.console.program import called
 from training.errors import ConfigError
 from training.metrics import METRICS
 from training.record import Record
@@ -187,7 +188,7 @@ def newest_sweep(root: str | Path = ROOT) -> Path:
 
     sweeps = {sweep: last(sweep) for sweep in sorted(Path(root).glob("*/"))}
     if not any(sweeps.values()):
-        raise ReportError(f"no runs under {root}/ yet: start one (python train.py), or name a folder of runs")
+        raise ReportError(f"no runs under {root}/ yet: start one ({called('train')}), or name a folder of runs")
     return max(sweeps, key=sweeps.__getitem__)
 
 

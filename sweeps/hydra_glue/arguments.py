@@ -12,6 +12,7 @@ from typing import Never
 
 from sweeps.hydra_glue.private import argument_parser, in_quotes
 from training.config import RunConfig
+from training.console.program import called
 from training.errors import ConfigError
 
 PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
@@ -56,12 +57,12 @@ def _check(override: str, single: bool) -> None:
     if key.startswith("+") and key.lstrip("+") in GROUPS:
         raise ConfigError(f"{override}: write it without the +, there is a choice already")
     if single and ((key == "sweeps" and value != "null") or override.lower() == "sweep.plan=true"):
-        raise ConfigError(f"{override}: is for a sweep, which needs -m: python train.py -m {override}")
+        raise ConfigError(f"{override}: is for a sweep, which needs -m: {called('train')} -m {override}")
     if key in GROUPS and value.startswith("["):
         some = value.strip("[]")
         raise ConfigError(f"{override}: takes one choice; all of them, one after the other: -m {key}={some}")
     if key in GROUPS and re.fullmatch(r"null|[\d.eE+-]+|true|false|", value):
-        raise ConfigError(f"{override}: no such choice; `python train.py --help` lists them")
+        raise ConfigError(f"{override}: no such choice; `{called('train')} --help` lists them")
 
 
 def _complain(message: str) -> Never:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps import channel
 from training.config import RunConfig
+from training.console.program import called
 from training.errors import ConfigError
 from training.run_folder import LOG
 
@@ -72,6 +73,7 @@ def register() -> None:
         "run_subfolder": _run_subfolder,
         "default_sweep_name": _default_sweep_name,
         "log_file": _log_file,
+        "called": called,
     }
     for name, function in resolvers.items():
         OmegaConf.register_resolver(name, function, replace=True)

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sweeps.hydra_glue.arguments import PATHS
 from sweeps.stopping import SweepEnded
 from training.config import RunConfig
+from training.console.program import called
 from training.errors import ConfigError
 from training.run_folder import RunInUse
 
@@ -64,7 +65,7 @@ def _plain(chain: list[BaseException]) -> str:
         if key in PATHS:
             value = value.replace("'", "")
             comma = f"; a path with a comma takes quotes in quotes: '{key}=\"{value}\"'"
-        return f"{key}={value}: several values make a sweep, which needs -m: python train.py -m {key}={value}{comma}"
+        return f"{key}={value}: several values make a sweep, which needs -m: {called('train')} -m {key}={value}{comma}"
     if "INTERVAL_SWEEP" in text:
         return "interval(...) is for a search (hydra/sweeper=optuna); a grid takes values: optimizer.lr=1e-3,1e-4"
     if found := re.search(r"Could not override '([^']+)'", text):
@@ -125,7 +126,7 @@ def _unknown_key(key: str) -> str:
     if has_kwargs and not near:
         hint = f"; if it is a setting of torch's own: {group}.kwargs.{word}"
     shown = "hydra" if group.startswith("hydra") else "job"
-    return f"{key}: no such key{hint}; `python train.py --cfg {shown}` shows all keys"
+    return f"{key}: no such key{hint}; `{called('train')} --cfg {shown}` shows all keys"
 
 
 def _keys(kind: Any, prefix: str = "") -> list[str]:

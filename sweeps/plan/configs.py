@@ -16,7 +16,7 @@ from sweeps.plan.jobs import expand, fixed_lines
 from training.config import RunConfig, need
 from training.errors import ConfigError
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = (Path(__file__).parents[2] / "finegrid" / "conf").resolve()  # installed there; in a checkout a link to conf/
 
 
 def run_config_of(overrides: Sequence[str]) -> RunConfig:

@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from training.console.table import printable
 from training.errors import ConfigError
@@ -17,11 +18,19 @@ MISTAKE, INTERRUPTED = 2, 130  # exit codes
 ErrorLine = Callable[[Exception], tuple[int, str]]
 
 
+def called(module: str) -> str:
+    """How a person calls the program `module` here: by the console command where that was used, else by Python."""
+    if Path(sys.argv[0]).name == "finegrid":
+        name = module.rpartition(".")[2]
+        return f"finegrid {'init' if name == 'starting_folder' else name}"
+    return "python train.py" if module == "train" else f"python -m {module}"
+
+
 def parser_for(module: str, doc: str | None) -> argparse.ArgumentParser:
     """A parser that says the first line of the module's docstring, and what stands below its examples."""
     first, _, rest = str(doc).partition("\n")
-    below = " ".join(line for line in rest.split("\n") if line and not line.startswith("python -m "))
-    return argparse.ArgumentParser(prog=f"python -m {module}", description=first, epilog=below)
+    below = " ".join(line for line in rest.split("\n") if line and not line.startswith(("python -m ", "finegrid ")))
+    return argparse.ArgumentParser(prog=called(module), description=first, epilog=below)
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
