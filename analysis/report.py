@@ -19,7 +19,7 @@ from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
-from training.console.program import run_program
+from training.console.program import called, run_program
 from training.console.table import printable
 
 
@@ -112,7 +112,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     description, _, examples = str(__doc__).partition("\n\n")
     parser = argparse.ArgumentParser(
-        "python -m analysis.report",
+        called("analysis.report"),
         description=description,
         epilog=f"examples:\n{examples}\ncolumns: {', '.join(COLUMNS)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

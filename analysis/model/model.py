@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.model import factors
 from analysis.model.cautions import cautions
 from analysis.model.row_results import results_of_rows, unused_predictions
-from analysis.model.sentences import ComparedRows, found_rates, labels, sentences
+from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
 from analysis.model.table import (
@@ -48,6 +48,7 @@ class ReportModel:
     sentences: Sequence[str] = ()
     effects: Sequence[str] = ()
     cautions: Sequence[str] = ()
+    commands: Sequence[str] = ()  # to go on with: lines that must not be broken, so that they can be copied
 
 
 def build(
@@ -89,7 +90,7 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     effects = effect_lines(model)
     if interaction:
         effects += interaction_lines(model, *interaction)
-    return replace(model, studies=found, sentences=said, effects=effects, cautions=warned)
+    return replace(model, studies=found, sentences=said, effects=effects, cautions=warned, commands=best_run(done))
 
 
 def effect_lines(model: ReportModel) -> list[str]:

@@ -4,8 +4,10 @@ Every sentence is one function; each gives "" where its figures can't be had.
 """
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from analysis.statistics.noise import sampling_sd_points
 from analysis.statistics.planning import detectable_points, images_needed, reference_image_variance, seeds_needed
 from analysis.statistics.results import RowResults
 from analysis.statistics.selection import selection_bias_points
+from training.console.program import called
 
 UNNAMED = ("model", "optimizer", "scheduler")  # settings of which the value alone says what it is
 VISIBLE_POINTS = 0.05  # what a number with one decimal shows
@@ -70,6 +73,14 @@ def found_rates(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
         low, high = f"{rates.min():.2g}", f"{rates.max():.2g}"
         parts.append(f"{low if low == high else f'{low} to {high}'} ({labels[str(key)]})")
     return [f"lr=auto found {', '.join(parts)}."] if parts else []
+
+
+def best_run(runs: pd.DataFrame) -> list[str]:
+    """What to call with the best run by val. `runs`: each once; nothing for one run, and for a published table."""
+    done = runs[runs["status"] == "done"].sort_values("val_acc", ascending=False, kind="stable")
+    if len(done) < 2 or not Path(folder := str(done["folder"].iloc[0])).is_dir():
+        return []
+    return [f"Classify new images with the best run by val: {called('training.predict')} {shlex.quote(folder)} IMAGES"]
 
 
 def scope_of_claims(rows: ComparedRows) -> str:

@@ -25,7 +25,7 @@ def report_text(model: "ReportModel", heading: str, notes: Sequence[str], failur
     lines += [f"caution: {line}" for line in model.cautions] + list(failures)
     if len(model.rows) > MOST_ROWS:
         lines.insert(0, f"({len(model.rows) - MOST_ROWS} more rows; --format csv has all, --where chooses)")
-    return table_text(model.rows[:MOST_ROWS], heading, lines)
+    return table_text(model.rows[:MOST_ROWS], heading, lines) + "".join(f"{visible(line)}\n" for line in model.commands)
 
 
 def side_by_side_text(rows: pd.DataFrame, heading: str) -> str:

@@ -44,7 +44,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
     return environment.get_template("page.html").render(
         heading=heading,
-        notes=[*notes, *model.sentences],
+        notes=[*notes, *model.sentences, *model.commands],
         effects=model.effects,
         cautions=model.cautions,
         table=table(model.rows),
