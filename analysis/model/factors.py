@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.model.wording import level_order, level_text, plural, signed
 from analysis.statistics import inference
-from analysis.statistics.effects import Effect, Interaction, interaction, paired_effect
+from analysis.statistics.effects import LEAST_PAIRS, Effect, Interaction, interaction, paired_effect
 from analysis.statistics.noise import Noise
 from analysis.statistics.results import RowResults
 
@@ -118,7 +118,7 @@ def factor_interaction(
     found: list[tuple[object, FactorEffect]] = []
     for level in sorted(table[by].unique(), key=lambda one: (order.get(str(one), 0.0), *level_order(one))):
         groups = match_rows(table[table[by] == level], results, factor)
-        if effect := _matched_effect(groups, factor, low, high, noise):
+        if effect := _matched_effect(groups, factor, low, high, noise, least_pairs=1):
             found.append((level, effect))
     if len(found) < 2:
         return None
@@ -143,8 +143,13 @@ def interaction_lines(found: FactorInteraction | None, factor: str, by: str, neg
 
 
 def _matched_effect(
-    groups: list[dict[Any, RowResults]], factor: str, low: object, high: object, noise: Noise
+    groups: list[dict[Any, RowResults]],
+    factor: str,
+    low: object,
+    high: object,
+    noise: Noise,
+    least_pairs: int = LEAST_PAIRS,
 ) -> FactorEffect | None:
     pairs = [(group[high], group[low]) for group in groups if low in group and high in group]
-    effect = paired_effect(pairs, noise)
+    effect = paired_effect(pairs, noise, least_pairs)
     return FactorEffect(factor, low, high, effect) if effect else None

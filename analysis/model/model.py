@@ -138,7 +138,8 @@ def _with_soups(comparisons: Comparisons, all_results: Mapping[str, RowResults],
     """`comparisons`, and beside them those of the soups in `all_results` with the same reference."""
     if comparisons.by_row.keys() == all_results.keys() or comparisons.reference is None:
         return comparisons
-    more = compare_rows(all_results, comparisons.reference, val_image_points=100 / max(n_val, 1))
+    points = 100 / max(n_val, 1)
+    more = compare_rows(all_results, comparisons.reference, val_image_points=points, named=comparisons.named)
     return replace(comparisons, by_row={**more.by_row, **comparisons.by_row})
 
 

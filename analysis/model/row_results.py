@@ -19,7 +19,14 @@ def results_of_rows(runs: pd.DataFrame) -> dict[str, RowResults]:
     done = done[done["n_test"].fillna(0) > 0]
     has_predictions = set(PREDICTIONS) <= set(done.columns)
     test_set = ["data_fingerprint", *(name for name in SPLIT if name in done)]
-    wanted = ["val_acc", "test_acc", "n_test", *(PREDICTIONS if has_predictions else ()), *test_set]
+    wanted = [
+        "val_acc",
+        "test_acc",
+        "n_test",
+        *(["n_val"] if "n_val" in done else []),
+        *(PREDICTIONS if has_predictions else ()),
+        *test_set,
+    ]
     groups: dict[str, list[dict[str, Any]]] = {}  # pandas' own groups take ten times as long over thousands of rows
     for key, *values in zip(row_keys(done), *(done[name].tolist() for name in wanted), strict=True):
         groups.setdefault(str(key), []).append(dict(zip(wanted, values, strict=True)))
@@ -31,12 +38,13 @@ def _results(seeds: list[dict[str, Any]], test_set: list[str]) -> RowResults:
     set's id; else the data set and how it was split."""
     val, test = (np.array([seed[name] for seed in seeds], dtype=float) for name in ("val_acc", "test_acc"))
     n_test = int(seeds[0]["n_test"])
+    n_val = 0 if pd.isna(seeds[0].get("n_val")) else int(seeds[0]["n_val"])
     images, correct = ([seed.get(name) for seed in seeds] for name in PREDICTIONS)
     known = [bits for bits in correct if isinstance(bits, str)]
     if len(set(images)) == 1 and len(known) == len(seeds):
         matrix = np.stack([_unpack(bits, n_test) for bits in known])
-        return RowResults(val, test, n_test, matrix, str(images[0]))
-    return RowResults(val, test, n_test, None, "/".join(str(seeds[0][name]) for name in test_set))
+        return RowResults(val, test, n_test, matrix, str(images[0]), n_val)
+    return RowResults(val, test, n_test, None, "/".join(str(seeds[0][name]) for name in test_set), n_val)
 
 
 def _unpack(hex_bits: str, count: int) -> np.ndarray:

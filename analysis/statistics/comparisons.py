@@ -12,6 +12,7 @@ from typing import Literal
 
 from analysis.statistics import inference
 from analysis.statistics.inference import Interval
+from analysis.statistics.max_t import simulate
 from analysis.statistics.noise import (
     Noise,
     binomial_variance,
@@ -34,6 +35,7 @@ class Difference:
     low: float
     high: float
     p: float
+    t: float = math.nan  # standard errors; nan where only counts are compared
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Comparisons:
     reference: str | None
     by_row: Mapping[str, Comparison]
     noise: Noise
+    named: bool = False  # the reference was named beforehand, not picked by val
 
     @property
     def claim(self) -> Claim:
@@ -66,29 +69,62 @@ class Comparisons:
 
 
 def compare_rows(
-    rows: Mapping[str, RowResults], reference: str | None = None, val_image_points: float = 0.0
+    rows: Mapping[str, RowResults],
+    reference: str | None = None,
+    val_image_points: float = 0.0,
+    named: bool | None = None,
 ) -> Comparisons:
-    """Compare rows by key. The reference, where none is named, is the row with the best mean val accuracy (on a tie the
-    one with more seeds, then the first). `val_image_points`: one val image, in points."""
+    """Compare rows by key. The reference, where none is given, is the row with the best mean val accuracy (on a tie the
+    one with more seeds, then the first). `val_image_points`: one val image, in points. `named`: whether the reference
+    was named before anybody saw the results (None: where one is given); where it was picked by val, intervals and marks
+    allow for that."""
     noise = estimate_noise(rows, val_image_points)
+    named = reference is not None if named is None else named
     if reference is None and rows:
         reference = max(rows, key=lambda key: (rows[key].mean_val_percent, rows[key].seeds))
-    by_row, differences = {}, {}
+    by_row: dict[str, Comparison] = {}
+    differences: dict[str, Difference] = {}
     for key, row in rows.items():
         low, high = test_interval(row, noise)
         by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
         if reference is not None and key != reference and row.test_set_id == rows[reference].test_set_id:
             differences[key] = difference(row, rows[reference], noise)
-    corrected = inference.holm([found.p for found in differences.values()])
-    for (key, found), p in zip(differences.items(), corrected, strict=True):
-        mark: Mark = "tied" if p > 1 - inference.LEVEL else "worse" if found.points < 0 else "better"
-        by_row[key] = replace(by_row[key], diff=found.points, diff_low=found.low, diff_high=found.high, p=p, mark=mark)
+    if noise.test is None or reference is None or not differences:
+        corrected = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
+    else:
+        alike = {key: rows[key] for key in (reference, *differences)}
+        together = simulate(alike, noise, reference if named else None)
+        corrected = together.p_values({key: found.t for key, found in differences.items()}, reference)
+        if not named:
+            reach = together.reach((1 - inference.LEVEL) / 2)
+            differences = {key: _widened(found, reach.down[key], reach.up[key]) for key, found in differences.items()}
+            low, _ = test_interval(rows[reference], noise, reach.own)
+            by_row[reference] = replace(by_row[reference], test_low=low)
+    for key, found in differences.items():
+        by_row[key] = _marked(by_row[key], found, corrected[key])
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
-    return Comparisons(reference, by_row, noise)
+    return Comparisons(reference, by_row, noise, named)
 
 
-def test_interval(row: RowResults, noise: Noise) -> Interval:
+def _marked(row: Comparison, found: Difference, p: float) -> Comparison:
+    """A row with its difference from the reference; `p`: corrected over all rows."""
+    mark: Mark = "tied" if p > 1 - inference.LEVEL else "worse" if found.points < 0 else "better"
+    return replace(row, diff=found.points, diff_low=found.low, diff_high=found.high, p=p, mark=mark)
+
+
+def _widened(found: Difference, down: float, up: float) -> Difference:
+    """A difference from a reference that was picked by val: with an interval that covers nevertheless. `down`, `up`:
+    how many standard errors such differences stray."""
+    if not found.t:
+        return found
+    error = found.points / found.t
+    return replace(
+        found, low=min(found.low, found.points - up * error), high=max(found.high, found.points + down * error)
+    )
+
+
+def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) -> Interval:
     """95 % interval of a row's test accuracy in per cent: Wilson's, for a configuration with as many images as would
     leave the variance that seeds and images leave together (Korn and Graubard 1998)."""
     if noise.test is None:
@@ -96,7 +132,8 @@ def test_interval(row: RowResults, noise: Noise) -> Interval:
         return 100 * low, 100 * high
     variance, df = row_variance(row, noise)
     effective_images = binomial_variance(row) / variance
-    low, high = inference.wilson(row.test_proportion, effective_images, inference.t_quantile(df))
+    quantile = max(inference.t_quantile(df), least_quantile)
+    low, high = inference.wilson(row.test_proportion, effective_images, quantile)
     return 100 * low, 100 * high
 
 
@@ -108,7 +145,8 @@ def difference(row: RowResults, other: RowResults, noise: Noise) -> Difference:
     variance, df = difference_variance(row, other, noise)
     error = math.sqrt(variance)
     half = inference.t_quantile(df) * error
-    return Difference(100 * value, 100 * (value - half), 100 * (value + half), inference.t_test(value / error, df))
+    t = value / error
+    return Difference(100 * value, 100 * (value - half), 100 * (value + half), inference.t_test(t, df), t)
 
 
 def independent_difference(row: RowResults, noise: Noise, other: RowResults, other_noise: Noise) -> Difference:

@@ -5,22 +5,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc
+from scipy.special import fdtrc
 
 from analysis.statistics import inference
-from analysis.statistics.noise import Noise, Pair, difference_variance, paired_image_variance
+from analysis.statistics.noise import Noise, Pair, difference_variance, paired_image_variance, satterthwaite
+
+LEAST_PAIRS = 3  # below which nothing is claimed of a setting: that is a comparison of rows
 
 
 @dataclass(frozen=True)
 class Effect:
-    """Mean difference over `pairs` matched pairs in points of test accuracy, its 95 % interval, and its p value,
-    uncorrected."""
+    """Mean difference over `pairs` matched pairs in points of test accuracy, its 95 % interval, its p value,
+    uncorrected, and the degrees of freedom of its error."""
 
     points: float
     low: float
     high: float
     p: float
     pairs: int
+    df: float
+
+    @property
+    def error_points(self) -> float:
+        """Standard error, in points."""
+        return (self.high - self.low) / 2 / inference.t_quantile(self.df)
 
 
 @dataclass(frozen=True)
@@ -35,45 +43,60 @@ class Interaction:
     p_trend: float
 
 
-def paired_effect(pairs: Sequence[Pair], noise: Noise) -> Effect | None:
-    """The effect over matched pairs (first - second). The error is the noise between replicates where that is known;
-    else what the pairs differ among each other, for which there must be two: None for fewer."""
-    values = np.array([first.test_proportion - second.test_proportion for first, second in pairs])
-    if len(values) == 0 or (noise.test is None and len(values) < 2):
+def paired_effect(pairs: Sequence[Pair], noise: Noise, least_pairs: int = LEAST_PAIRS) -> Effect | None:
+    """The effect over matched pairs (first - second); None for fewer than `least_pairs`. The error is the noise between
+    replicates where that is known, of the effect in these pairs; else what the pairs differ among each other, of the
+    effect in pairs like these. Both count the test images, which all pairs share."""
+    if len(pairs) < max(least_pairs, 1 if noise.test else 2):
         return None
+    values = np.array([first.test_proportion - second.test_proportion for first, second in pairs])
     mean = float(values.mean())
-    if noise.test is None:
-        error, df = float(values.std(ddof=1)) / math.sqrt(len(values)), len(values) - 1.0
-    else:
-        error, df = _error_from_noise(pairs, noise)
-    if error == 0:
-        return Effect(100 * mean, 100 * mean, 100 * mean, 0.0 if mean else 1.0, len(pairs))
+    variance, df = _from_pairs(pairs, values) if noise.test is None else _from_noise(pairs, noise)
+    error = math.sqrt(variance)
     half = inference.t_quantile(df) * error
     p = inference.t_test(mean / error, df)
-    return Effect(100 * mean, 100 * (mean - half), 100 * (mean + half), p, len(pairs))
+    return Effect(100 * mean, 100 * (mean - half), 100 * (mean + half), p, len(pairs), df)
 
 
 def interaction(effects: Sequence[Effect]) -> Interaction:
     """Of the effects at two levels or more, in the order of the levels: Cochran's test that they are the same
-    (Biometrics 10, 1954), and a weighted straight line through them."""
-    z = inference.t_quantile(math.inf)
+    (Biometrics 10, 1954; with F instead of chi-squared, since errors are estimated), and a weighted straight line
+    through them. Degrees of freedom: the fewest of the effects."""
+    df = min(effect.df for effect in effects)
     values = np.array([effect.points for effect in effects])
-    errors = np.maximum([(effect.high - effect.low) / 2 / z for effect in effects], 1e-9)
-    weights = errors**-2
+    weights = np.array([effect.error_points for effect in effects]) ** -2
     mean = (weights * values).sum() / weights.sum()
-    p_same = float(chdtrc(len(values) - 1, (weights * (values - mean) ** 2).sum()))
+    between = float((weights * (values - mean) ** 2).sum()) / (len(values) - 1)
+    p_same = float(fdtrc(len(values) - 1, min(df, 1e9), between))
     levels = np.arange(len(values))
     centred = levels - (weights * levels).sum() / weights.sum()
     slope = float((weights * centred * values).sum() / (weights * centred**2).sum())
     error = float((weights * centred**2).sum()) ** -0.5
-    half = z * error
-    return Interaction(p_same, slope, slope - half, slope + half, inference.t_test(slope / error, math.inf))
+    half = inference.t_quantile(df) * error
+    return Interaction(p_same, slope, slope - half, slope + half, inference.t_test(slope / error, df))
 
 
-def _error_from_noise(pairs: Sequence[Pair], noise: Noise) -> tuple[float, float]:
-    """Standard error of the mean difference (a proportion), and its degrees of freedom."""
+def _from_noise(pairs: Sequence[Pair], noise: Noise) -> tuple[float, float]:
+    """Variance of the mean difference (a proportion), and its degrees of freedom."""
     total = [difference_variance(first, second, noise) for first, second in pairs]
     images = [paired_image_variance([pair], noise.seed_variance_per_image) for pair in pairs]
     seeds = sum(variance - image for (variance, _), image in zip(total, images, strict=True)) / len(pairs) ** 2
-    error = math.sqrt(seeds + paired_image_variance(pairs, noise.seed_variance_per_image))
-    return error, min(df for _, df in total)
+    return seeds + paired_image_variance(pairs, noise.seed_variance_per_image), min(df for _, df in total)
+
+
+def _from_pairs(pairs: Sequence[Pair], values: np.ndarray) -> tuple[float, float]:
+    """Variance of the mean over pairs and images, both of which are draws and crossed (each pair was tested on each
+    image), and its degrees of freedom: mean squares of pairs and of images less that of what is left (Cornfield and
+    Tukey 1956, Annals of Mathematical Statistics 27). Without predictions, images count as drawn anew for each row."""
+    count, n = len(pairs), min(row.n_test for pair in pairs for row in pair)
+    between_pairs = max(float(values.var(ddof=1)), 2 / (12 * n**2)) / count  # no less than rounding to whole images
+    known = [(first.correct, second.correct) for first, second in pairs]
+    if any(first is None or second is None for first, second in known):
+        return between_pairs, count - 1.0
+    differences = np.stack([first.proportion_correct - second.proportion_correct for first, second in pairs])
+    means = differences.mean(0)
+    rest = differences - means - differences.mean(1, keepdims=True) + differences.mean()
+    left = float((rest**2).sum()) / ((count - 1) * (n - 1)) / (count * n)
+    between_images = float(means.var(ddof=1)) / n
+    variance = max(between_pairs + between_images - left, between_pairs)
+    return variance, satterthwaite(variance, [(between_pairs, count - 1.0), (between_images, n - 1.0)])

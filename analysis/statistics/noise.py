@@ -81,6 +81,68 @@ def paired_image_variance(pairs: Sequence[Pair], seed_variance_per_image: float)
     return max(float(np.var(difference, ddof=1)) - between_seeds, 0.0) / n
 
 
+@dataclass(frozen=True)
+class ImageCovariance:
+    """What the choice of test images does to the accuracies of R rows. `raw`: covariance of the row's means over the
+    images [R, R], with the chance between seeds on its diagonal; `chance`: that part of it [R]; `of_rows`: the variance
+    of each row, without it [R]; `of_differences`: of each difference of two rows, without it [R, R]."""
+
+    raw: np.ndarray
+    chance: np.ndarray
+    of_rows: np.ndarray
+    of_differences: np.ndarray
+
+
+def image_covariance(rows: Sequence[RowResults], noise: Noise) -> ImageCovariance:
+    """Of rows on the same test images. Rows without predictions count as if images were drawn anew for each."""
+    n = min(row.n_test for row in rows)
+    per_image = noise.seed_variance_per_image
+    of_rows = np.array([_row_image_variance(row, per_image) for row in rows])
+    if any(row.correct is None for row in rows) or math.isnan(per_image):
+        raw = np.diag([binomial_variance(row) / row.n_test for row in rows])
+        return ImageCovariance(raw, np.zeros(len(rows)), of_rows, np.add.outer(np.diag(raw), np.diag(raw)))
+    means = np.stack([row.proportion_correct for row in rows])
+    raw = np.atleast_2d(np.cov(means, dtype=np.float64)) / n
+    chance = np.array([_seed_variance_per_image(row, per_image) / row.seeds for row in rows]) / n
+    without = np.diag(raw) - chance
+    of_differences = np.maximum(np.add.outer(without, without) - 2 * raw, 0.0)
+    return ImageCovariance(raw, chance, of_rows, of_differences)
+
+
+def val_images(rows: Sequence[RowResults], noise: Noise, test: ImageCovariance) -> np.ndarray:
+    """What the choice of val images does to val accuracies, as far as it isn't chance between seeds [R, R]: as the test
+    images do, but for their number and for how many are hard."""
+    if any(row.n_val <= 0 for row in rows):
+        return np.zeros_like(test.raw)
+    p = np.array([min(max(row.mean_val_percent / 100, 0.5 / row.n_val), 1 - 0.5 / row.n_val) for row in rows])
+    ratio = np.sqrt(p * (1 - p) / np.array([binomial_variance(row) for row in rows]))
+    n = np.array([row.n_test / row.n_val for row in rows])
+    scale = np.minimum(ratio, 1.0) * np.sqrt(n)
+    found: np.ndarray = (test.raw - np.diag(test.chance)) * np.outer(scale, scale)
+    return found
+
+
+def val_spread(row: RowResults, noise: Noise) -> float:
+    """Variance between single runs of a row on val (a proportion squared)."""
+    if noise.val is None:
+        return 0.0
+    return shrunken_spread(row.val_variance_points2, row.seeds, noise.val, 0.0).variance_points2 / POINTS2
+
+
+def shared_luck(rows: Sequence[RowResults]) -> float:
+    """Correlation of a run's luck on val with its luck on test, from the replicates of all rows: the upper end of its
+    one-sided 95 % interval (Fisher's z), since too low a value would hide that the best by val is lucky on test too. 1
+    where little is known, never below 0."""
+    val = np.concatenate([row.val_percent - row.val_percent.mean() for row in rows])
+    test = np.concatenate([row.test_percent - row.test_percent.mean() for row in rows])
+    df = sum(row.seeds - 1 for row in rows)
+    scale = float(np.sqrt((val**2).sum() * (test**2).sum()))
+    if df < 4 or scale == 0:
+        return 1.0
+    r = min(max(float((val * test).sum()) / scale, -0.999), 0.999)
+    return max(math.tanh(math.atanh(r) + 1.645 / math.sqrt(df - 2)), 0.0)
+
+
 def sampling_sd_points(rows: Sequence[RowResults]) -> float:
     """Standard deviation, in points, that drawing the test images leaves in the accuracy of an average row."""
     p = float(np.mean([row.test_proportion for row in rows]))
@@ -107,10 +169,13 @@ def _row_image_variance(row: RowResults, seed_variance_per_image: float) -> floa
         return binomial_variance(row) / row.n_test
     if row.seeds == 1:
         return max(binomial_variance(row) - seed_variance_per_image, 0.0) / row.n_test
-    between_images = float(row.proportion_correct.var(ddof=1))
-    return max(between_images - row.seed_variance_per_image / row.seeds, 0.0) / row.n_test
+    return max(binomial_variance(row) - row.seed_variance_per_image, 0.0) / row.n_test
+
+
+def satterthwaite(total: float, parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a variance `total` made of variances with degrees of freedom (Satterthwaite 1946)."""
+    return total**2 / sum(variance**2 / df for variance, df in parts)
 
 
 def _satterthwaite_df(from_seeds: float, seeds_df: float, from_images: float, n: int) -> float:
-    """Degrees of freedom of a sum of two variances (Satterthwaite 1946)."""
-    return (from_seeds + from_images) ** 2 / (from_seeds**2 / seeds_df + from_images**2 / (n - 1))
+    return satterthwaite(from_seeds + from_images, [(from_seeds, seeds_df), (from_images, n - 1)])

@@ -20,6 +20,7 @@ class RowResults:
     n_test: int
     correct: np.ndarray | None = None
     test_set_id: str = ""
+    n_val: int = 0  # 0: not known
 
     @cached_property
     def test_proportion(self) -> float:
@@ -40,6 +41,11 @@ class RowResults:
     def seed_variance_points2(self) -> float:
         """Variance of test accuracy between the seeds, in points squared; nan for one seed."""
         return float(self.test_percent.var(ddof=1)) if self.seeds > 1 else math.nan
+
+    @cached_property
+    def val_variance_points2(self) -> float:
+        """Variance of val accuracy between the seeds, in points squared; nan for one seed."""
+        return float(self.val_percent.var(ddof=1)) if self.seeds > 1 else math.nan
 
     @cached_property
     def proportion_correct(self) -> np.ndarray:

@@ -8,14 +8,16 @@ Biol. 3, the moderated t of the R package limma). A row with one seed has the co
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, digamma, polygamma
+from scipy.special import chdtri, digamma, gammaln, polygamma
 
 from analysis.statistics.inference import LEVEL, Interval
 
+HETEROGENEITY = 0.7  # sd of the logarithm of the rows' variances that is plausible beforehand
 ENOUGH_ROWS = 3  # with replicates, from which on it can be said how far their variances agree
 
 
@@ -74,6 +76,8 @@ def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, i
     pooled one. `image_points`: one test image, in points."""
     row_df = seeds - 1
     if row_df == 0:
+        if 0 < pooled.prior_df < math.inf:  # the rows' spreads differ: this one's is a draw from theirs
+            return Spread(pooled.prior_variance_points2, min(pooled.df, pooled.prior_df), "borrowed")
         return Spread(pooled.variance_points2, pooled.df, "borrowed")
     if math.isinf(pooled.prior_df):
         return Spread(pooled.variance_points2, pooled.df, "own")
@@ -81,6 +85,56 @@ def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, i
     df = row_df + pooled.prior_df
     shrunken = (variance * row_df + pooled.prior_variance_points2 * pooled.prior_df) / df
     return Spread(shrunken, min(df, pooled.df), "own")
+
+
+def draw_variances(
+    variances: np.ndarray, df: np.ndarray, image_points: float, draws: int, generator: np.random.Generator
+) -> np.ndarray:
+    """What the true variances of rows may be (points squared) [draws, rows], from those that were seen and their
+    degrees of freedom (0 for a row with one seed) [rows]: draws from a posterior in which neither the spread that rows
+    have in common nor how far theirs differ is taken as known.
+
+    The true variances are scaled inverse chi-squared (as in Smyth 2004), with a flat prior on the logarithm of their
+    scale and a half-normal one on the standard deviation of their logarithms, HETEROGENEITY.
+    """
+    seen = df > 0
+    floor = _rounding_variance(image_points)
+    found = np.maximum(variances[seen], floor)
+    middle = float((found * df[seen]).sum() / df[seen].sum())
+    scales = middle * np.exp(np.linspace(-4.0, 8.0, 97))
+    sds = np.linspace(0.0, 3.0, 31)
+    prior_df = _prior_dfs(tuple(sds.tolist()))
+    x = found / scales[:, None]  # [scales, rows]
+    likelihood = np.stack([_log_likelihood(x, df[seen], one) for one in prior_df])
+    likelihood -= 0.5 * (sds[:, None] / HETEROGENEITY) ** 2
+    weights = np.exp(likelihood - likelihood.max()).ravel()
+    chosen = generator.choice(weights.size, draws, p=weights / weights.sum())
+    scale, prior = scales[chosen % len(scales)][:, None], prior_df[chosen // len(scales)][:, None]
+    total = np.where(np.isinf(prior), 1.0, df + prior)
+    own = np.where(seen, np.maximum(np.nan_to_num(variances), floor), 0.0) * df
+    drawn: np.ndarray = (own + np.where(np.isinf(prior), 0.0, prior) * scale) / generator.chisquare(total)
+    return np.where(np.isinf(prior), scale, drawn)
+
+
+def _log_likelihood(x: np.ndarray, df: np.ndarray, prior_df: float) -> np.ndarray:
+    """Of variances with these degrees of freedom that are `x` times the scale of the true ones, which are inverse
+    chi-squared with `prior_df` [scales]; but for what neither changes."""
+    if math.isinf(prior_df):
+        return np.asarray((0.5 * df * (np.log(x) - x)).sum(1))
+    constant = gammaln((df + prior_df) / 2) - gammaln(prior_df / 2) - 0.5 * df * np.log(prior_df / 2)
+    tails = (df + prior_df) / 2 * np.log1p(df * x / prior_df)
+    return np.asarray((constant + 0.5 * df * np.log(x) - tails).sum(1))
+
+
+@cache
+def _prior_dfs(sds: tuple[float, ...]) -> np.ndarray:
+    """Degrees of freedom of an inverse chi-squared whose logarithm has these standard deviations."""
+    return np.array([np.inf if sd == 0 else 2 * _inverse_trigamma(sd**2) for sd in sds])
+
+
+def _inverse_trigamma(value: float) -> float:
+    """x with trigamma(x) = value."""
+    return float(brentq(lambda x: float(polygamma(1, x)) - value, 1e-4, 1e8)) if value < 1e7 else 1e-4
 
 
 def _rounding_variance(image_points: float) -> float:

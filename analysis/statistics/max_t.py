@@ -1,0 +1,149 @@
+"""How far the comparisons of a whole table reach by chance alone: the largest t of all, simulated.
+
+Every row of a table may be looked at, and the reference row is often picked from the same runs, by val accuracies that
+share the luck of their seeds with the test accuracies. So the quantiles of Student's t, one comparison's, say too
+little. Here the table is drawn again and again as if all its rows were equally good: with the covariance that its test
+images give them, with the spread of its seeds, known as badly as it is, and with a reference that is picked as the
+table's was (the maximum over correlated t: Hothorn, Bretz and Westfall 2008, Biometrical Journal 50; that the best of
+several looks better than it is: Andrews, Kitagawa and McCloskey 2024, QJE 139). Rows that all are equal are the worst
+case of the pick: where some are plainly worse, it chooses among fewer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.statistics.inference import LEVEL
+from analysis.statistics.noise import (
+    POINTS2,
+    Noise,
+    image_covariance,
+    row_spread,
+    shared_luck,
+    val_images,
+    val_spread,
+)
+from analysis.statistics.results import RowResults
+from analysis.statistics.spread import draw_variances
+
+DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
+SEED = 20240501  # the same table has the same report
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Tables of equal rows, drawn once [draws, rows]: the rows' accuracies on test and val (0: the true one), and the
+    standard errors that their differences [draws, rows, rows] would be given: sqrt(seeds_i + seeds_j + images_ij)."""
+
+    keys: tuple[str, ...]
+    test: np.ndarray
+    val: np.ndarray
+    seeds: np.ndarray  # [rows]
+    images: np.ndarray  # [rows, rows]
+    images_of_rows: np.ndarray  # [rows]
+    named: str | None  # the reference, if it was named beforehand
+
+    def picked(self, among: Sequence[int]) -> np.ndarray:
+        """The reference of each table, if only these rows are as good as the best: an index into all rows [draws]."""
+        if self.named is not None:
+            return np.full(len(self.test), self.keys.index(self.named))
+        columns = np.asarray(among)
+        found: np.ndarray = columns[np.argmax(self.val[:, columns], axis=1)]
+        return found
+
+    def t(self, among: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(row - reference) / standard error for these rows [draws, among], 0 for the reference; and the references."""
+        picked, columns, draws = self.picked(among), np.asarray(among), np.arange(len(self.test))
+        difference = self.test[:, columns] - self.test[draws, picked][:, None]
+        variance = self.seeds[columns] + self.seeds[picked][:, None] + self.images[picked][:, columns]
+        t = difference / np.sqrt(np.maximum(variance, 1e-18))
+        t[columns == picked[:, None]] = 0.0
+        return t, picked
+
+    def p_values(self, observed: Mapping[str, float], reference: str) -> dict[str, float]:
+        """For each row's `observed` t: the probability that a table of equal rows holds one so large. Rows that are set
+        apart leave the table, and the rest is looked at again without them, as in Holm's procedure."""
+        left = dict(observed)
+        found: dict[str, float] = {}
+        least = 0.0
+        while left:
+            among = [index for index, key in enumerate(self.keys) if key in left or key == reference]
+            largest = np.sort(np.abs(self.t(among)[0]).max(axis=1))
+            above = {key: len(largest) - int(np.searchsorted(largest, abs(t), side="left")) for key, t in left.items()}
+            now = {key: max((count + 1) / (len(largest) + 1), least) for key, count in above.items()}
+            apart = {key: p for key, p in now.items() if p <= 1 - LEVEL}
+            if not apart:
+                return found | now
+            found |= apart
+            least = max(apart.values())
+            left = {key: t for key, t in left.items() if key not in apart}
+        return found
+
+    def reach(self, tail: float) -> "Reach":
+        """How far single comparisons and the reference's own accuracy stray."""
+        everything = range(len(self.keys))
+        t, picked = self.t(everything)
+        draws = np.arange(len(t))
+        own = self.test[draws, picked] / np.sqrt(np.maximum(self.seeds[picked] + self.images_of_rows[picked], 1e-18))
+        low, high = _quantiles(t, picked, tail)
+        return Reach(
+            dict(zip(self.keys, -low, strict=True)),
+            dict(zip(self.keys, high, strict=True)),
+            float(np.quantile(own, 1 - tail)),
+        )
+
+
+@dataclass(frozen=True)
+class Reach:
+    """In standard errors: how far each row's difference from the reference strays down and up, and the reference's own
+    accuracy up."""
+
+    down: Mapping[str, float]
+    up: Mapping[str, float]
+    own: float
+
+
+def simulate(rows: Mapping[str, RowResults], noise: Noise, named: str | None) -> Simulated:
+    """Draw tables of equal rows like `rows`, all on the same test images. `named`: the reference, if it was named
+    beforehand; None: the best by val is picked in each table anew."""
+    assert noise.test is not None
+    draws = DRAWS if len(rows) <= MANY_ROWS else DRAWS_OF_MANY
+    generator = np.random.default_rng(SEED)
+    found = list(rows.values())
+    count = len(found)
+    spreads = [row_spread(row, noise.test) for row in found]
+    seeds = np.array([row.seeds for row in found])
+    from_seeds = np.array([spread.variance_points2 / POINTS2 for spread in spreads]) / seeds
+    images = image_covariance(found, noise)
+    luck = generator.standard_normal((draws, count))
+    variances = np.array([row.seed_variance_points2 for row in found])
+    points = 100 / min(row.n_test for row in found)
+    true = draw_variances(variances, seeds - 1, points, draws, generator) / POINTS2 / seeds
+    besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
+    test = _correlated(generator, images.raw, draws) + np.sqrt(besides) * luck
+    val = np.zeros((draws, count))
+    if named is None:
+        share = np.minimum(1.0, shared_luck(found) * np.sqrt(true / np.maximum(besides, 1e-12)))
+        own = share * luck + np.sqrt(1 - share**2) * generator.standard_normal((draws, count))
+        val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
+        val = np.sqrt(val_seeds) * own + _correlated(generator, val_images(found, noise, images), draws)
+    return Simulated(tuple(rows), test, val, from_seeds, images.of_differences, images.of_rows, named)
+
+
+def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and upper quantile of each column of t, in the draws in which its row is not the reference."""
+    ordered = np.sort(np.where(picked[:, None] == np.arange(t.shape[1]), np.inf, t), axis=0)
+    last = np.isfinite(ordered).sum(0) - 1
+    columns = np.arange(t.shape[1])
+    bounds = [np.maximum(np.floor(tail * last), 0), np.ceil((1 - tail) * last)]
+    low, high = (np.where(last >= 0, ordered[bound.astype(int), columns], 0.0) for bound in bounds)
+    return low, high
+
+
+def _correlated(generator: np.random.Generator, covariance: np.ndarray, draws: int) -> np.ndarray:
+    """Normal draws [draws, rows] with this covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    found: np.ndarray = generator.standard_normal((draws, len(covariance))) @ factor.T
+    return found
