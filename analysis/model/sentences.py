@@ -130,7 +130,7 @@ def detectable_difference(rows: ComparedRows) -> str:
     if comparisons.reference is None or all(math.isnan(one.diff) for one in comparisons.by_row.values()):
         return ""
     image_variance = reference_image_variance(rows.results, comparisons.reference, comparisons.noise)
-    limit = detectable_points(image_variance)
+    limit = detectable_points(image_variance, comparisons.critical)
     spread = comparisons.noise.test
     if spread is None:
         return (
@@ -139,7 +139,7 @@ def detectable_difference(rows: ComparedRows) -> str:
         )
     parts = []
     for seeds in sorted({round(float(np.median([row.seeds for row in rows.results.values()]))), 5}):
-        points = detectable_points(image_variance, spread.variance_points2, seeds)
+        points = detectable_points(image_variance, comparisons.critical, spread.variance_points2, seeds)
         parts.append(f"{points:.1f} with {seeds} seed{plural(seeds)} each")
     if limit >= VISIBLE_POINTS:
         parts.append(f"{limit:.1f} with any number of seeds (the limit of these test images)")
@@ -166,8 +166,8 @@ def selection_bias_of_epoch(rows: ComparedRows) -> str:
     if len(gains) < 2:
         return ""
     return (
-        f"Selecting the best epoch flatters val accuracy: it lies {np.mean(gains):.2f} points above the mean of its "
-        f"neighbours (mean over {len(gains)} runs)."
+        f"Selecting the best epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the mean of "
+        f"its neighbours (mean over {len(gains)} runs)."
     )
 
 
@@ -178,8 +178,8 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
         return ""
     bias = selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val)
     return (
-        f"Picking the best of {len(results)} rows on {rows.n_val} val images flatters its val accuracy by about "
-        f"{bias:.2f} points."
+        f"Picking the best of {len(results)} rows on {rows.n_val} val images makes its val accuracy look "
+        f"better by about {bias:.2f} points than it is (selection bias)."
     )
 
 
@@ -195,9 +195,13 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
     names = f"{rows.labels[comparisons.reference]} and {rows.labels[other]}"
     half = (found.high - found.low) / 2
     start = f"To sharpen the answer: {names} differ by {abs(found.points):.1f} ± {half:.1f} points"
-    seeds = seeds_needed(first, second, noise)
+    seeds = seeds_needed(first, second, noise, comparisons.critical)
     if seeds is not None:
-        return f"{start}: {seeds} more seed{plural(seeds)} of each would be needed if that is the true difference."
+        more = [(count, rows.labels[key]) for count, key in zip(seeds, (comparisons.reference, other), strict=True)]
+        wanted = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in more if count)
+        if not wanted:
+            return f"{start}: that is near the limit of what this table can tell."
+        return f"{start}; {wanted} would tell four times out of five if that is the true difference."
     images = images_needed(first, second, noise)
     if images is None:
         return f"{start}: no number of seeds or images would tell so small a difference."

@@ -61,6 +61,7 @@ class Comparisons:
     by_row: Mapping[str, Comparison]
     noise: Noise
     named: bool = False  # the reference was named beforehand, not picked by val
+    critical: float = inference.t_quantile(math.inf)  # the |t| from which on a row is marked
 
     @property
     def claim(self) -> Claim:
@@ -89,11 +90,13 @@ def compare_rows(
         by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
         if reference is not None and key != reference and row.test_set_id == rows[reference].test_set_id:
             differences[key] = difference(row, rows[reference], noise)
+    critical = inference.t_quantile(math.inf, max(len(differences), 1))
     if noise.test is None or reference is None or not differences:
         corrected = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
+        critical = together.critical()
         corrected = together.p_values({key: found.t for key, found in differences.items()}, reference)
         if not named:
             reach = together.reach((1 - inference.LEVEL) / 2)
@@ -104,7 +107,7 @@ def compare_rows(
         by_row[key] = _marked(by_row[key], found, corrected[key])
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
-    return Comparisons(reference, by_row, noise, named)
+    return Comparisons(reference, by_row, noise, named, critical)
 
 
 def _marked(row: Comparison, found: Difference, p: float) -> Comparison:

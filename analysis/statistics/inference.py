@@ -14,9 +14,9 @@ Interval = tuple[float, float]
 LEVEL = 0.95
 
 
-def t_quantile(df: float) -> float:
-    """How many standard errors a two-sided 95 % interval reaches to each side."""
-    tail = 1 - (1 - LEVEL) / 2
+def t_quantile(df: float, comparisons: int = 1) -> float:
+    """How many standard errors a two-sided 95 % interval reaches to each side, if so many are to cover (Bonferroni)."""
+    tail = 1 - (1 - LEVEL) / 2 / comparisons
     return float(ndtri(tail) if math.isinf(df) else stdtrit(df, tail))
 
 
@@ -76,8 +76,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def kendall(x: Sequence[float], y: Sequence[float]) -> tuple[float, Interval] | None:
     """Kendall's tau-b with its interval (Fieller, Hartley and Pearson 1957, Biometrika 44: arctanh(tau) has variance
-    0.437 / (n - 4)); None for fewer than 5 points or where one side is constant."""
-    if len(x) < 5:
+    0.437 / (n - 4), which holds from about eight points on); None for fewer, or where one side is constant."""
+    if len(x) < 8:
         return None
     tau = float(kendalltau(x, y).statistic)
     if math.isnan(tau):

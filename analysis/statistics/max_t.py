@@ -80,6 +80,10 @@ class Simulated:
             left = {key: t for key, t in left.items() if key not in apart}
         return found
 
+    def critical(self) -> float:
+        """The |t| from which on a row is marked while none is set apart yet."""
+        return float(np.quantile(np.abs(self.t(range(len(self.keys)))[0]).max(axis=1), LEVEL))
+
     def reach(self, tail: float) -> "Reach":
         """How far single comparisons and the reference's own accuracy stray."""
         everything = range(len(self.keys))

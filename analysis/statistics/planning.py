@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from analysis.statistics.inference import t_quantile
-from analysis.statistics.noise import POINTS2, Noise, difference_variance, paired_image_variance
+from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
 
 POWER = 0.8
@@ -16,10 +16,13 @@ MOST_SEEDS = 200  # beyond which nobody would run more
 LEAST_DIFFERENCE = 1e-3  # a proportion, below which no number of images is worth a line
 
 
-def detectable_points(image_variance: float, seed_variance_points2: float = 0.0, seeds: float = math.inf) -> float:
-    """The true difference between two rows, in points, that is seen with a probability of POWER, with so many `seeds`
-    of each. `image_variance`: that test images leave in the difference (a proportion squared)."""
-    standard_errors = t_quantile(math.inf) + float(ndtri(POWER))
+def detectable_points(
+    image_variance: float, critical: float, seed_variance_points2: float = 0.0, seeds: float = math.inf
+) -> float:
+    """The true difference between two rows, in points, that is marked with a probability of POWER, with so many `seeds`
+    of each. `image_variance`: that test images leave in the difference (a proportion squared). `critical`: the standard
+    errors from which on a difference is marked."""
+    standard_errors = critical + float(ndtri(POWER))
     return standard_errors * math.sqrt(2 * seed_variance_points2 / seeds + POINTS2 * image_variance)
 
 
@@ -31,17 +34,20 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
     return float(np.mean([paired_image_variance([(row, base)], per_image) for row in others[:MOST_ROWS]]))
 
 
-def seeds_needed(row: RowResults, other: RowResults, noise: Noise) -> int | None:
-    """How many more seeds of both leave 0 outside the interval of their difference as it stands; None where more than
-    MOST_SEEDS, or images rather than seeds are what is missing."""
-    variance, _ = difference_variance(row, other, noise)
+def seeds_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> tuple[int, int] | None:
+    """How many more seeds of each, as few as can be, have their difference as it stands marked with a probability of
+    POWER; None where more than MOST_SEEDS, or images rather than seeds are what is missing."""
+    assert noise.test is not None
     images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    seeds = max(row.seeds, other.seeds)
-    one_seed = (variance - images) / (1 / row.seeds + 1 / other.seeds)
-    left_for_seeds = ((row.test_proportion - other.test_proportion) / t_quantile(math.inf)) ** 2 - images
-    if left_for_seeds <= 0 or 2 * one_seed / left_for_seeds > MOST_SEEDS:
-        return None
-    return max(math.ceil(2 * one_seed / left_for_seeds) - seeds, 1)
+    wanted = ((row.test_proportion - other.test_proportion) / (critical + float(ndtri(POWER)))) ** 2 - images
+    one_seed = [row_spread(one, noise.test).variance_points2 / POINTS2 for one in (row, other)]
+    seeds = [row.seeds, other.seeds]
+    while sum(variance / count for variance, count in zip(one_seed, seeds, strict=True)) > wanted:
+        gains = [variance / count / (count + 1) for variance, count in zip(one_seed, seeds, strict=True)]
+        seeds[gains.index(max(gains))] += 1  # of which one more seed helps most
+        if wanted <= 0 or max(seeds) > MOST_SEEDS:
+            return None
+    return seeds[0] - row.seeds, seeds[1] - other.seeds
 
 
 def images_needed(row: RowResults, other: RowResults, noise: Noise) -> int | None:

@@ -24,4 +24,4 @@ def test_how_much_it_would_take_in_words() -> None:
     rows = ComparedRows(results, comparisons, {"first": "A", "second": "B"}, n_val=100)
     # 1.96 + 0.8416 standard errors of sqrt(2 * 4 / n) points
     assert "as large as 5.6 with 2 seeds each, 3.5 with 5 seeds each." in detectable_difference(rows)
-    assert "A and B differ by 1.0 ± 3.9 points: 29 more seeds of each" in how_to_resolve_a_tie(rows)
+    assert "A and B differ by 1.0 ± 3.9 points; 61 more seeds of A and 61 more seeds of B" in how_to_resolve_a_tie(rows)

@@ -18,8 +18,12 @@ def test_textbook_values() -> None:
     assert inference.holm([0.01, 0.04, 0.03]) == near([0.03, 0.06, 0.06])
     assert inference.holm([]) == []
     assert inference.t_test(2.2281, 10) == near(0.05) and inference.t_test(-1.96, math.inf) == near(0.05)
-    tau, ends = inference.kendall([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 6, 5]) or (0.0, (0.0, 0.0))
-    assert tau == near(13 / 15) and ends == near((0.3829, 0.9775), 1e-3)
-    assert inference.kendall([1, 2, 3, 4], [1, 2, 3, 4]) is None and inference.kendall([1] * 9, range(9)) is None
+    tau, (low, high) = inference.kendall(range(8), [0, 1, 2, 3, 4, 5, 7, 6]) or (0.0, (0.0, 0.0))
+    half = 1.959964 * math.sqrt(0.437 / 4)
+    assert tau == near(26 / 28) and (math.atanh(low), math.atanh(high)) == near(
+        (math.atanh(26 / 28) - half, math.atanh(26 / 28) + half), 1e-3
+    )
+    assert inference.kendall(range(7), range(7)) is None, "five to seven rows tell no order"
+    assert inference.kendall([1] * 9, range(9)) is None
     assert [selection.expected_best([0, 1], n) for n in (1, 2, 3)] == [0.5, 0.75, 0.875]
     assert selection.expected_best([3.0, 1.0, 2.0], 1) == near(2.0)

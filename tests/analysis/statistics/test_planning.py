@@ -24,10 +24,14 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     noise = Noise(replace(pooled, prior_df=math.inf, df=10**6), None, 0.0)
     variance, _ = difference_variance(first, second, noise)
     assert 1e4 * variance == near(2 * 4 / 2, 1e-6)
-    # 1 = 1.96 * sqrt(2 * 4 / n) at n = 30.7
-    assert seeds_needed(first, second, noise) == 31 - 2
+    # 1 = (1.96 + 0.84) * sqrt(2 * 4 / n) at n = 62.8
+    assert seeds_needed(first, second, noise, 1.96) == (63 - 2, 63 - 2)
+    many = replace(first, val_percent=np.full(100, 95.0), test_percent=91 + np.tile([-2.0, 2.0], 50), correct=nothing)
+    few = replace(second, test_percent=second.test_percent - 1.0)
+    more = seeds_needed(many, few, noise, 1.96)
+    assert more is not None and more[0] == 0 < more[1], "of the row with fewer seeds"
     closer = replace(second, test_percent=first.test_percent - 0.1)
-    assert seeds_needed(first, closer, noise) is None, "more than anybody would run"
+    assert seeds_needed(first, closer, noise, 1.96) is None, "more than anybody would run"
 
     # images alone: 100 of 400 images on which one of them is right, balanced but for 4
     ones, others = np.zeros((2, 400), dtype=bool), np.zeros((2, 400), dtype=bool)
