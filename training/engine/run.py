@@ -86,12 +86,13 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
+            if record.status == "pruned":  # before its record, since nobody looks into the folder of a pruned run again
+                (folder / RESUME).unlink(missing_ok=True)
             write_record(folder, record)
         except Exception as error:
             _record_failure(folder, about, error)
             raise
-        if record.status != "pruned":  # a grid may ask for the rest of that one
-            (folder / RESUME).unlink(missing_ok=True)
+        (folder / RESUME).unlink(missing_ok=True)
         return record
 
 
@@ -171,8 +172,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
         record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
-    if record.status != "pruned":  # a grid may ask for the rest of that one
-        session.saver.forget()
+    session.saver.forget()
     return record
 
 
