@@ -18,6 +18,7 @@ from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.finalize import finalize
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
+from sweeps.controller.weights_budget import budget_of
 from sweeps.hydra_glue.private import BasicSweeper
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
@@ -66,7 +67,10 @@ class GridSweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
         add_aliases(folder, jobs)
-        outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours))
+        budget = budget_of(jobs[0].run, (job.run for job in jobs))
+        outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours), budget=budget)
+        budget.announce()
+        budget.apply()
         carry_out(self.launcher, jobs, outcome, self.max_batch_size)
         return finish(console, folder, outcome)
 
@@ -130,11 +134,17 @@ def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) ->
         records.append(finalize(job, result))
         if records[-1].status == "failed":
             outcome.failed.append(job.folder)
+    if outcome.budget is not None:
+        outcome.budget.apply()
     return records
 
 
 def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
     """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
+    if outcome.budget is not None:
+        outcome.budget.apply()  # what a run that was in use has kept
+        if removed := outcome.budget.summary():
+            console.print(removed, markup=False, highlight=False, soft_wrap=True)
     show_end(console, folder, outcome.failed)
     if outcome.request.reason and (outcome.request.exit_code or not outcome.failed):
         raise outcome.request.as_error()
