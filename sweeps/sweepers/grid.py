@@ -19,7 +19,7 @@ from sweeps.controller.finalize import finalize
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
 from sweeps.controller.weights_budget import budget_of
-from sweeps.hydra_glue.private import BasicSweeper
+from sweeps.hydra_glue.private import BasicSweeper, in_quotes
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe, summary
@@ -127,7 +127,8 @@ def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
 
 def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[Record]:
     """Run a batch under a launcher of Hydra's own; gives the records."""
-    returns = hydra_launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
+    lines = [[*job.overrides, planned_folder(job)] for job in batch]
+    returns = hydra_launcher.launch(lines, initial_job_idx=batch[0].number)
     records = []
     for job, result in zip(batch, returns, strict=True):
         outcome.results[job.number] = result
@@ -137,6 +138,12 @@ def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) ->
     if outcome.budget is not None:
         outcome.budget.apply()
     return records
+
+
+def planned_folder(job: Job) -> str:
+    """The override that gives a job the folder that it was planned with, whatever happens to its images meanwhile."""
+    assert job.prepared is not None
+    return f"hydra.sweep.subdir={in_quotes(job.prepared.subfolder)}"
 
 
 def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
