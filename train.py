@@ -21,9 +21,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sweeps import channel
+from sweeps.controller.weights_budget import budget_of
 from sweeps.hydra_glue.arguments import readable
 from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
 from sweeps.hydra_glue.messages import one_line
+from sweeps.hydra_glue.planned import as_planned, check_planned
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -37,7 +39,17 @@ def train(composed: DictConfig) -> float:
     from training.engine.run import run
 
     try:
-        record = run(prepare(run_config(composed)), channel.on_epoch, started)
+        config = run_config(composed)
+        budget = budget_of(config) if HydraConfig.get().mode == RunMode.RUN else None  # in a sweep its controller's
+        if budget is not None:
+            budget.announce()
+        with as_planned():
+            prepared = prepare(config)
+        if budget is None:
+            check_planned(prepared)
+        record = run(prepared, channel.on_epoch, started)
+        if budget is not None:
+            budget.apply()
     except Exception as error:
         if HydraConfig.get().mode != RunMode.RUN:
             raise

@@ -276,11 +276,15 @@ class SweepConfig:
     impossible: Literal["error", "skip"] = "error"  # in a sweep: weights that a model doesn't have
     plan: bool = False  # print what a sweep would do, and end
     max_hours: float | None = None  # of the whole sweep; it ends with the epochs under way
+    keep_weights: int | str = "all"  # of how many finished runs best.safetensors stays: all, best or a number
 
     def __post_init__(self) -> None:
         ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
         need(self.max_hours is None or self.max_hours > 0, f"sweep.max_hours={self.max_hours}: expected above 0")
+        keep = self.keep_weights
+        ok = keep in ("all", "best") or (isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1)
+        need(ok, f"sweep.keep_weights={keep}: expected all, best, or how many, 1 or more")
 
 
 @dataclass

@@ -31,3 +31,7 @@ class Stopped(BaseException):
     def __init__(self, epoch: int) -> None:
         super().__init__(f"stopped after epoch {epoch}")
         self.epoch = epoch
+
+
+class DataChanged(Exception):
+    """The images are not those that the run was planned with, or not those that it began with."""

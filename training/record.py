@@ -186,6 +186,7 @@ class Record:
     time: Times = field(default_factory=Times)
     latency_ms: Latency = field(default_factory=Latency)
     exports: list[Any] | None = None  # training/export.py
+    weights_removed: str | None = None  # the sweep.keep_weights that removed best.safetensors
     extra: Extra = field(default_factory=dict)
 
     def figure(self, name: str) -> float | None:

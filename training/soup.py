@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 from training.config import need
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
+from training.errors import ConfigError
 from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
+from training.models.removed_weights import removed
 from training.record import (
     Record,
     Scores,
@@ -83,7 +85,12 @@ def compatible(runs: list[FinishedRun], where: Path, model: str | None) -> list[
     started = [run for run in runs if run.record.resolved.weights != "none"]
     need(bool(started), f"{where}: every finished run has weights=none, which makes no soup: {WHY}")
     with_weights = [run for run in started if (run.folder / BEST).is_file()]
+    gone = [why for run in started if (why := removed(run.folder))]
+    if len(with_weights) < 2 and gone:
+        raise ConfigError(f"{gone[0]}; a soup takes several, which sweep.keep_weights=K keeps")
     need(bool(with_weights), f"{where}: no {BEST} in its run folders")
+    if gone:
+        warn(f"{len(gone)} finished runs are left out: {gone[0]}")
     found = largest_group(with_weights, alike)
     enough = len(found) > 1
     need(enough, f"{where}: no two finished runs share model, starting weights, images and preprocessing: no soup")

@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn
 from sweeps.channel import Answer
 from sweeps.controller.finalize import detail, finalize, in_use
 from sweeps.controller.view import View
+from sweeps.controller.weights_budget import WeightsBudget
 from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Event, Handle, Launcher
 from sweeps.plan.jobs import Job
@@ -42,11 +43,13 @@ class Source(Protocol):
 
 @dataclass
 class Outcome:
-    """How a sweep ended: the folders of its failed runs, Hydra's results by job number, and whether it was stopped."""
+    """How a sweep ended: the folders of its failed runs, Hydra's results by job number, and whether it was stopped.
+    `budget`: what limits the weights that it keeps, looked at after every run."""
 
     failed: list[Path] = field(default_factory=list)
     results: dict[int, JobReturn] = field(default_factory=dict)
     request: StopRequest = field(default_factory=StopRequest)
+    budget: WeightsBudget | None = None
 
 
 def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome) -> None:
@@ -141,3 +144,5 @@ class _SweepUnderWay:
             self.outcome.failed.append(job.folder)
         self.view.ended(job.number, job.folder, str(record.status), detail(record))
         self.source.on_end(job, record)
+        if self.outcome.budget is not None:
+            self.outcome.budget.apply()

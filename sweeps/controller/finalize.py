@@ -11,6 +11,8 @@ from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Died
 from sweeps.plan.jobs import Job, written
 from training.config import as_dict
+from training.engine.prepare import since_planned
+from training.errors import DataChanged
 from training.record import SCHEMA, Failure, Record, Resolved, Times, read_beginning, read_record, write_record
 from training.run_folder import LOG, RunInUse, lock
 
@@ -24,6 +26,8 @@ def finalize(job: Job, result: JobReturn) -> Record:
     message = "it left no record"
     if isinstance(error, BaseException):
         message = str(error) if isinstance(error, Died | RunInUse) else f"{type(error).__name__}: {error}"
+    if isinstance(error, DataChanged):
+        message = _what_changed(job, error)
     failure = Failure(_kind(error), message, last_lines(job.folder))
     begun = read_beginning(job.folder) or _beginning(job)
     record = replace(begun, status="failed", failure=failure, time=Times())
@@ -34,7 +38,15 @@ def finalize(job: Job, result: JobReturn) -> Record:
     return record
 
 
+def _what_changed(job: Job, error: DataChanged) -> str:
+    """What happened to a job's images since it was planned, in this process."""
+    changes = since_planned(job.run.data)
+    return f"the images changed since the plan: {changes}" if changes else str(error)
+
+
 def _kind(error: Any) -> str:
+    if isinstance(error, DataChanged):
+        return "data"
     if isinstance(error, RunInUse):
         return "in_use"
     return error.kind if isinstance(error, Died) else "exception"

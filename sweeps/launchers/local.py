@@ -38,7 +38,7 @@ class LocalConfig:
     slots: Any = "auto"  # how many runs at once; auto: one per GPU, or one for the whole CPU
     slots_per_gpu: int = 1
     devices: str = "auto"  # auto, cpu or gpu
-    retries: int = 1  # of a run that was killed; it goes on from its last saved epoch
+    retries: int = 1  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all
 
@@ -58,7 +58,8 @@ class RunProcess:
     process: ForkServerProcess
     connection: Connection
     lifeline: Connection
-    attempt: int
+    attempt: int  # how often it was killed since its last epoch
+    epoch: int = 0  # the last of which it has told
     started: float = field(default_factory=time.monotonic)
     timed_out: bool = False
 
@@ -163,6 +164,8 @@ class LocalLauncher(Launcher):
         except (EOFError, OSError):
             return self._end_of_dead(run, retry)
         if message == "epoch":
+            if content.epoch > run.epoch:  # a run that goes on repeats its last one, or does some again
+                run.attempt, run.epoch = 0, content.epoch
             return Event("epoch", run.handle, report=content)
         if message == "begun":
             run.handle.begun = True
@@ -180,6 +183,7 @@ class LocalLauncher(Launcher):
         if not retry:
             return Event("stopped", run.handle)
         self._start(run.handle, run.slot, run.config, run.attempt + 1)
+        self.at_work[-1].epoch = run.epoch
         return Event("retried", run.handle)
 
     def _cause_of_death(self, run: RunProcess) -> Died:

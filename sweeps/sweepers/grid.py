@@ -18,7 +18,8 @@ from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.finalize import finalize
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
-from sweeps.hydra_glue.private import BasicSweeper
+from sweeps.controller.weights_budget import budget_of
+from sweeps.hydra_glue.private import BasicSweeper, in_quotes
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe, summary
@@ -66,7 +67,10 @@ class GridSweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
         add_aliases(folder, jobs)
-        outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours))
+        budget = budget_of(jobs[0].run, (job.run for job in jobs))
+        outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours), budget=budget)
+        budget.announce()
+        budget.apply()
         carry_out(self.launcher, jobs, outcome, self.max_batch_size)
         return finish(console, folder, outcome)
 
@@ -123,18 +127,31 @@ def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
 
 def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[Record]:
     """Run a batch under a launcher of Hydra's own; gives the records."""
-    returns = hydra_launcher.launch([list(job.overrides) for job in batch], initial_job_idx=batch[0].number)
+    lines = [[*job.overrides, planned_folder(job)] for job in batch]
+    returns = hydra_launcher.launch(lines, initial_job_idx=batch[0].number)
     records = []
     for job, result in zip(batch, returns, strict=True):
         outcome.results[job.number] = result
         records.append(finalize(job, result))
         if records[-1].status == "failed":
             outcome.failed.append(job.folder)
+    if outcome.budget is not None:
+        outcome.budget.apply()
     return records
+
+
+def planned_folder(job: Job) -> str:
+    """The override that gives a job the folder that it was planned with, whatever happens to its images meanwhile."""
+    assert job.prepared is not None
+    return f"hydra.sweep.subdir={in_quotes(job.prepared.subfolder)}"
 
 
 def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobReturn]]:
     """Show what came out. Raises SweepEnded when a run failed or the sweep was stopped."""
+    if outcome.budget is not None:
+        outcome.budget.apply()  # what a run that was in use has kept
+        if removed := outcome.budget.summary():
+            console.print(removed, markup=False, highlight=False, soft_wrap=True)
     show_end(console, folder, outcome.failed)
     if outcome.request.reason and (outcome.request.exit_code or not outcome.failed):
         raise outcome.request.as_error()

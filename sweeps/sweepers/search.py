@@ -16,6 +16,7 @@ from rich.console import Console
 from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
+from sweeps.controller.weights_budget import budget_of
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import Job, Planner, fixed_lines
 from sweeps.plan.summary import describe as describe_job
@@ -27,7 +28,7 @@ from sweeps.sweepers.confirm import confirming_jobs
 from sweeps.sweepers.grid import build_caches, carry_out, finish, launch_batch
 from sweeps.sweepers.optuna_private import OptunaSweeperImpl, directions_of, suggest
 from sweeps.sweepers.samplers import Samplers, build_pruner, prunes
-from sweeps.sweepers.space import SearchSpace, corners, describe, point, search_space
+from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, point, search_space
 from sweeps.sweepers.study import Membership, counted, existing_study, open_study
 from sweeps.sweepers.trials import Trials, refuse_impossible
 from training.config import TrainerConfig, need
@@ -88,7 +89,11 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.stock.config, self.folder / MULTIRUN)
         add_aliases(self.folder, [], dict(zip(self.objective, directions, strict=True)))
-        outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours))
+        budget = budget_of(first.run, (), self.objective[0], directions[0])
+        budget.named |= {str(path) for path in choices_of(space, "weights.path")}
+        budget.announce()
+        budget.apply()
+        outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours), budget=budget)
         build_caches(self.launcher, [first])
         member = Membership(study, self.folder)
         with member.joined():

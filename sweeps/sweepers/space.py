@@ -58,6 +58,12 @@ def corners(space: Space) -> Iterator[Point]:
             yield first | {name: value}
 
 
+def choices_of(space: SearchSpace, name: str) -> tuple[Any, ...]:
+    """The values that a parameter may take; none where it isn't searched, or in a range."""
+    item = space.searched.get(name)
+    return tuple(value for value in item.choices if value) if isinstance(item, CategoricalDistribution) else ()
+
+
 def _ends(distribution: BaseDistribution) -> list[Any]:
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweeps.channel import Answer
 from sweeps.controller.sweep_file import add_aliases
@@ -22,6 +22,7 @@ from training.errors import ConfigError
 from training.record import Record, read_record
 from training.run_folder import HISTORY
 
+PRUNED_AT = "pruned_at"  # attribute of a trial: the epoch after which the study gave it up
 UNWRITTEN = (OSError, StorageInternalError)  # what is raised where a study can't be written, on a full disk say
 
 
@@ -121,6 +122,7 @@ class Trials:
             self.followers.setdefault(self.active[folder], []).append(trial)
         else:
             self.say(f"#{job.number} is known already: {folder}")
+            self._complete(job, trial)
             self._conclude(trial, record)
         return False
 
@@ -138,7 +140,7 @@ class Trials:
         trial = self.running[job.number]
         try:
             self._report(job, trial, report.epoch, value)
-            return "prune" if self.prunes and report.epoch < report.epochs and trial.should_prune() else "go"
+            return "prune" if self.prunes and report.epoch < report.epochs and self._gives_up(trial, report) else "go"
         except UNWRITTEN as error:
             self._can_not_write(error)
             return "go"
@@ -146,13 +148,39 @@ class Trials:
     def _report(self, job: Job, trial: Trial, epoch: int, value: float) -> None:
         """Tell the study of an epoch, and of those before it that it lacks: a controller may have died, or the disk
         have been full, between an epoch and its report. (A run that goes on tells of its last epoch once more.)"""
-        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        known = self._frozen(trial).intermediate_values
         if any(before not in known for before in range(1, epoch)):
-            for before, figure in figures(job.folder / HISTORY, self.objective[0]).items():
-                if before < epoch and before not in known:
-                    trial.report(figure, before)
+            self._catch_up(job, trial, epoch - 1)
         if epoch not in known:
             trial.report(value, epoch)
+
+    def _gives_up(self, trial: Trial, report: EpochReport) -> bool:
+        """Whether the study gives the trial up now. What it decided once it decides again: a run that goes on may
+        come by epochs that were judged already, and Optuna judges by the last that it knows of, some pruners with
+        notes of what they have judged."""
+        frozen = self._frozen(trial)
+        decided = frozen.user_attrs.get(PRUNED_AT)
+        if decided is not None or report.epoch < (frozen.last_step or 0):
+            return decided == report.epoch
+        if not trial.should_prune():
+            return False
+        trial.set_user_attr(PRUNED_AT, report.epoch)
+        return True
+
+    def _complete(self, job: Job, trial: Trial) -> None:
+        """A trial that was under way, whose run has come to its end without this study: it gets what it lacks."""
+        if len(self.objective) == 1 and self._frozen(trial).intermediate_values:
+            self._catch_up(job, trial, job.run.trainer.epochs)
+
+    def _catch_up(self, job: Job, trial: Trial, last: int) -> None:
+        """Tell the study of the epochs up to `last` that it lacks."""
+        known = self._frozen(trial).intermediate_values
+        for epoch, figure in figures(job.folder / HISTORY, self.objective[0]).items():
+            if epoch <= last and epoch not in known:
+                trial.report(figure, epoch)
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[trial.number]
 
     def on_end(self, job: Job, record: Record) -> None:
         """Tell the study, also for trials that waited for the same configuration."""

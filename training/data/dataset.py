@@ -99,6 +99,16 @@ def _dataset(
     )
 
 
+def contents(config: DataConfig, again: bool = False) -> dict[str, tuple[str, str, str]]:
+    """Split, class and content hash of each image by its name, as open_dataset(config) has them in this process;
+    `again`: as they are now. Raises ConfigError."""
+    key = json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None})
+    source, hashes, _ = _usable_images.__wrapped__(key) if again else _usable_images(key)
+    splits = [""] * len(hashes) if source.splits is None else [str(split) for split in source.splits]
+    classes = [source.classes[label] for label in source.labels.tolist()]
+    return dict(zip(source.names, zip(splits, classes, hashes, strict=True), strict=True))
+
+
 @functools.lru_cache(maxsize=32)
 def _usable_images(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
     """The images that can be used, a hash of each, and the names of those left out. The same for all folds."""

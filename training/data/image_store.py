@@ -46,6 +46,11 @@ class ImageStore:
                     "data.memory_gb=%g is too little for %d images: decoding in each epoch", config.memory_gb, count
                 )
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all images come from the file on disk that all runs share, not from their own files."""
+        return isinstance(self._pixels, np.memmap)
+
     def stored_image(self, index: int) -> np.ndarray:
         """uint8 [S, S, 3]. Raises BadImage (an OSError) with the path if the file has vanished or broken since."""
         if self._pixels is not None and self._kept[index]:

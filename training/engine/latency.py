@@ -54,8 +54,9 @@ def measure(answer: Callable[[np.ndarray], object], side: int) -> Latency:
 
 
 def lacks_latency(config: RunConfig, record: Record) -> bool:
-    """Whether a run is done but for its latency, which it was asked for."""
-    return config.tracking.latency and record.status == "done" and record.latency_ms == Latency()
+    """Whether a run is done but for its latency, which it was asked for and which can be measured still."""
+    missing = record.status == "done" and record.latency_ms == Latency()
+    return config.tracking.latency and missing and record.weights_removed is None
 
 
 def latency_of(model: "nn.Module", preprocessing: "Preprocessing", side: int, compute: Compute) -> Latency:

@@ -26,9 +26,9 @@ from training.engine.latency import add_latency, lacks_latency, latency_of
 from training.engine.mistakes import worst_mistakes
 from training.engine.out_of_memory import halved, out_of_memory
 from training.engine.predictions import Predictions, summarize
-from training.engine.prepare import Prepared
+from training.engine.prepare import Prepared, replaced_since_opened
 from training.engine.session import Session, open_session
-from training.errors import Diverged, Pruned
+from training.errors import ConfigError, DataChanged, Diverged, Pruned
 from training.record import (
     DONE,
     SCHEMA,
@@ -86,12 +86,13 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
+            if record.status == "pruned":  # before its record, since nobody looks into the folder of a pruned run again
+                (folder / RESUME).unlink(missing_ok=True)
             write_record(folder, record)
         except Exception as error:
             _record_failure(folder, about, error)
             raise
-        if record.status != "pruned":  # a grid may ask for the rest of that one
-            (folder / RESUME).unlink(missing_ok=True)
+        (folder / RESUME).unlink(missing_ok=True)
         return record
 
 
@@ -171,8 +172,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
         record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
-    if record.status != "pruned":  # a grid may ask for the rest of that one
-        session.saver.forget()
+    session.saver.forget()
     return record
 
 
@@ -180,6 +180,7 @@ def _outcome(session: Session, on_epoch: Listener | None) -> dict[str, Any]:
     """What a record says of how the run ended: its attributes."""
     try:
         _train(session, on_epoch)
+        _check_images(session)
         return _finish(session)
     except (Diverged, Pruned) as error:
         status = type(error).__name__.lower()
@@ -211,6 +212,20 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
             session.config.trainer.monitor,
             session.config.trainer.patience,
         )
+
+
+def _check_images(session: Session) -> None:
+    """Raise DataChanged where files were replaced while the run read them: what it saw would be a mixture. (A file that
+    vanished stops it at once, and what is kept on disk for all runs doesn't change.)"""
+    prepared = session.prepared
+    if prepared.dataset.paths is None or session.store.is_shared or prepared.config.debug.overfit_batch:
+        return
+    try:
+        replaced = replaced_since_opened(prepared.config.data)
+    except ConfigError as error:
+        return log.warning("the images can't be looked at once more: %s", error)
+    if replaced:
+        raise DataChanged(f"the images changed while the run trained on them: {replaced}")
 
 
 def _report(session: Session, row: dict[str, float]) -> EpochReport:
@@ -277,7 +292,9 @@ def _times(session: Session, started: datetime) -> Times:
 
 
 def failure_kind(error: BaseException) -> str:
-    """What a failed run failed of: out_of_memory, disk or exception."""
+    """What a failed run failed of: out_of_memory, disk, data or exception."""
+    if isinstance(error, DataChanged):
+        return "data"
     if out_of_memory(error):
         return "out_of_memory"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

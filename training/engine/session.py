@@ -58,9 +58,9 @@ class Session:
         self.prepared, self.config, self.folder, self.state = prepared, prepared.config, prepared.folder, state
         self.opened, self.seconds_before = time.perf_counter(), state.seconds
         self.model = self._build_model()
-        store = ImageStore(prepared.dataset, self.config.data)
-        self.preprocessing = self._preprocessing(store)
-        self.batches = Batches(prepared.dataset, store, self.preprocessing, prepared.compute)
+        self.store = ImageStore(prepared.dataset, self.config.data)
+        self.preprocessing = self._preprocessing(self.store)
+        self.batches = Batches(prepared.dataset, self.store, self.preprocessing, prepared.compute)
         self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
         state.lr = state.lr or self._learning_rate()
         self.techniques = active_techniques(self.config)

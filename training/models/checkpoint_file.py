@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import need
 from training.errors import ConfigError
+from training.models.removed_weights import removed
 from training.run_folder import BEST
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ FORMATS = {  # what else such files turn out to be, by their first bytes
 def checkpoint_file(path: str | None) -> Path:
     """The file that weights.path means; a run folder means the best weights in it. Raises ConfigError."""
     file = Path(os.path.expanduser(path or ""))  # noqa: PTH111 (Path's own raises for ~name without such a user)
+    folder = file.parent if file.name == BEST else file
+    if not file.is_file() and (why := removed(folder)):
+        raise ConfigError(f"weights.path={why}")
     if file.is_dir():
         need((file / BEST).is_file(), f"weights.path={path}: no {BEST} in this folder; is it a finished run's?")
         file = file / BEST

@@ -22,6 +22,7 @@ from training.data.files.decoding import stored
 from training.device import resolve_compute
 from training.errors import ConfigError
 from training.models.build import build_model, logits
+from training.models.removed_weights import removed
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
 from training.run_folder import BEST
 from training.targets import foreign
@@ -44,6 +45,8 @@ class TrainedModel:
         """The selected network of a run folder. Raises ConfigError, also for a network whose code is neither known nor
         trusted (training/targets.py)."""
         need(folder.is_dir(), f"{folder}: no such run folder")
+        if why := removed(folder):
+            raise ConfigError(why)
         need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
         state, about = read_checkpoint(checkpoint_file(str(folder)))
         need("classes" in about, f"{folder / BEST}: not written by a run (no classes in its metadata)")

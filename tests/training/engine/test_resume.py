@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -264,6 +265,25 @@ def test_no_bit_flips_in_silence(broken: tuple[list[str], Path]) -> None:
     (folder / "resume.pt").write_bytes(whole)
     loaded = load_state(folder)
     assert loaded is not None and loaded[0].epoch == 2
+
+
+@pytest.mark.slow
+def test_damage_anywhere_is_seen_or_harmless(broken: tuple[list[str], Path], caplog: pytest.LogCaptureFixture) -> None:
+    """750 flipped bits and cut-off ends at random, and bytes added: each is seen, set aside and named."""
+    _, folder = broken
+    whole, dice = (folder / "resume.pt").read_bytes(), random.Random(0)
+    damaged = []
+    for _ in range(750):
+        at = dice.randrange(len(whole))
+        damaged.append(whole[:at] + bytes([whole[at] ^ (1 << dice.randrange(8))]) + whole[at + 1 :])
+    damaged += [whole[: dice.randrange(len(whole))] for _ in range(250)]
+    damaged += [whole + bytes(dice.randrange(256) for _ in range(dice.randint(1, 99))) for _ in range(50)]
+    for number, content in enumerate(damaged):
+        (folder / "resume.pt").write_bytes(content)
+        caplog.clear()
+        assert load_state(folder) is None, number
+        assert (folder / "resume.pt.bad").read_bytes() == content and not (folder / "resume.pt").exists()
+        assert "can't be read, so the run starts over; the damaged file is kept as resume.pt.bad" in caplog.text
 
 
 def test_a_state_without_a_checksum_still_loads(broken: tuple[list[str], Path], train: Door) -> None:
