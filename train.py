@@ -18,7 +18,7 @@ from types import FrameType
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps import channel
 from sweeps.hydra_glue.arguments import readable
@@ -37,7 +37,9 @@ def train(composed: DictConfig) -> float:
     from training.engine.run import run
 
     try:
-        record = run(prepare(run_config(composed)), channel.on_epoch, started)
+        prepared = prepare(run_config(composed))
+        with channel.listening(prepared.folder, _job_number()) as on_epoch:
+            record = run(prepared, on_epoch, started)
     except Exception as error:
         if HydraConfig.get().mode != RunMode.RUN:
             raise
@@ -45,6 +47,12 @@ def train(composed: DictConfig) -> float:
         return float("nan")
     value = record.figure(record.settings.monitor)
     return float("nan") if value is None else value
+
+
+def _job_number() -> int | None:
+    """Its number in a sweep."""
+    job = HydraConfig.get().job
+    return None if OmegaConf.is_missing(job, "num") else job.num
 
 
 def main() -> int:
