@@ -6,17 +6,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from training.config import RunConfig
+from training.identity import model_name
 from training.metrics import METRICS
 from training.record import Record
 
 
 @dataclass(frozen=True)
 class Work:
-    """A run that is not over: of `epochs` epochs (None: not known) of `model`. `seconds_left`: by its own epochs."""
+    """A run that is not over: of `epochs` epochs (None: not known) of `model`, of which it has done `epoch`.
+    `seconds_left`: by these."""
 
     model: str
     epochs: int | None
     seconds_left: float | None = None
+    epoch: int = 0
+
+    @property
+    def seconds_an_epoch(self) -> float | None:
+        """By its own epochs; None where that isn't known."""
+        left = (self.epochs or 0) - self.epoch
+        return self.seconds_left / left if self.seconds_left and left > 0 else None
 
 
 @dataclass(frozen=True)
@@ -59,10 +69,14 @@ class Forecast:
 
     def seconds_left(self, running: Sequence[Work], waiting: Iterable[Work], slots: int) -> float | None:
         """Until the last run ends; None where there is nothing yet to go by."""
-        first = [self._seconds(work) for work in running]
-        later = [self._seconds(work) for work in waiting]
+        rates = {model: list(seconds) for model, seconds in self.seconds_an_epoch.items()}
+        for work in running:
+            if work.model not in self.seconds_an_epoch and work.seconds_an_epoch is not None:
+                rates.setdefault(work.model, []).append(work.seconds_an_epoch)
+        first = [_seconds(work, rates) for work in running]
+        later = [_seconds(work, rates) for work in waiting]
         known = [seconds for seconds in (*first, *later) if seconds is not None]
-        if not known or (None in later and not self.seconds_an_epoch):
+        if not known:
             return None
         mean = statistics.mean(known)
         ends = sorted(mean if seconds is None else seconds for seconds in first)[-slots:]
@@ -72,14 +86,26 @@ class Forecast:
             ends.sort()
         return ends[-1]
 
-    def _seconds(self, work: Work) -> float | None:
-        """A run of a model that has not been seen takes as long an epoch as the others on average."""
-        if work.seconds_left is not None:
-            return work.seconds_left
-        rates = self.seconds_an_epoch.get(work.model) or [
-            rate for rates in self.seconds_an_epoch.values() for rate in rates
-        ]
-        return work.epochs * statistics.median(rates) if work.epochs and rates else None
+
+def _seconds(work: Work, rates: Mapping[str, Sequence[float]]) -> float | None:
+    """A run of a model that has not been seen takes as long an epoch as the others do."""
+    if work.seconds_left is not None:
+        return work.seconds_left
+    alike = rates.get(work.model) or [rate for seconds in rates.values() for rate in seconds]
+    return (work.epochs - work.epoch) * statistics.median(alike) if work.epochs and alike else None
+
+
+def work_of(run: RunConfig) -> Work:
+    """A run that is to come."""
+    network = run.model
+    return Work(model_name(network._target_, network.name, network.accepts), run.trainer.epochs)
+
+
+def with_unknown(running: Sequence[Work], waiting: Sequence[Work], count: int) -> list[Work]:
+    """`waiting`, and `count` more of which nothing is known, as the trials of a search: taken for such as those that
+    run."""
+    like = Work(running[0].model, running[0].epochs) if running else Work("", None)
+    return [*waiting, *[like] * max(0, count)]
 
 
 def _sign(name: str, config: Mapping[str, Any]) -> int:

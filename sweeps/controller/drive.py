@@ -114,6 +114,7 @@ class _SweepUnderWay:
             self.view.say("cancelled: the epochs under way are finished and saved")
         for handle in [handle for handle in self.launcher.running if str(handle.number) in new]:
             self.view.say(f"#{handle.number} is to be cancelled: it ends after its epoch")
+            self.live.is_to_end(handle.number)
             if not handle.begun:
                 self.launcher.cancel(handle)
                 self._left(handle)
@@ -216,6 +217,7 @@ class _SweepUnderWay:
         if answer == "go" and (self.outcome.request.is_made() or self._is_cancelled(job)):
             self.told_to_stop.add(handle.number)
             answer = "stop"
+        self.live.epoch(handle, report, ending=answer != "go")
         self.launcher.answer(handle, answer)
 
     def _ended(self, job: Job, result: JobReturn) -> None:

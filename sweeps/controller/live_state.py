@@ -26,11 +26,14 @@ from sweeps.cancelling import (
     name_of,
     unmark_cancelled,
 )
+from sweeps.forecast import work_of
 from sweeps.launchers.launcher import Handle
 from sweeps.plan.jobs import Job
+from sweeps.sweep_state import PLAN, STATE
+from training.console.progress import EpochReport
 from training.run_folder import RunInUse, lock
 
-STATE, PLAN = "state.json", "plan.json"
+WORK = ("model", "epochs")  # what the plan says of a run besides its folder
 EVERY_S, BEAT_S = 0.2, 20.0  # state.json is written at most, and at least, as often
 
 
@@ -82,7 +85,12 @@ class LiveState:
     def plan(self, jobs: Sequence[Job], total: int | None) -> None:
         """What is to be run, as far as that is known; `total`: how many runs. None of it is cancelled any more."""
         self.state["total"] = total
-        self._write(PLAN, {"jobs": {str(job.number): name_of(job.folder) for job in jobs}})
+        works = {job.number: work_of(job.run) for job in jobs}
+        known = {
+            str(job.number): {"run": name_of(job.folder)} | {key: getattr(works[job.number], key) for key in WORK}
+            for job in jobs
+        }
+        self._write(PLAN, {"jobs": known})
         unmark_cancelled(self.sweep_folder, [name_of(job.folder) for job in jobs])
         self.write()
 
@@ -98,6 +106,16 @@ class LiveState:
         """Its process is at work, or another one now."""
         self.state["running"][str(handle.number)]["process"] = handle.process
         self.changed = True
+
+    def epoch(self, handle: Handle, report: EpochReport, ending: bool) -> None:
+        """An epoch is over. `ending`: and the run with it."""
+        entry = {"epoch": report.epoch, "epochs": report.epochs, "seconds_left": report.seconds_left}
+        self.state["running"][str(handle.number)] |= entry | {"at": time.time(), "ending": ending}
+        self.changed = True
+
+    def is_to_end(self, number: int) -> None:
+        """Somebody has asked for the end of a run."""
+        self.state["running"][str(number)]["ending"] = self.changed = True
 
     def left(self, number: int, ended: bool = True) -> None:
         """A job is not in its slot any more."""

@@ -14,13 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.controller.finalize import last_lines
-from sweeps.forecast import Forecast, Work, in_words, run_folders
+from sweeps.forecast import Forecast, Work, in_words, run_folders, with_unknown, work_of
 from sweeps.launchers.launcher import Handle
 from sweeps.plan.jobs import Job
-from training.config import RunConfig
 from training.console.progress import EpochReport
 from training.console.table import visible
-from training.identity import model_name
 from training.record import Record, read_record
 from training.run_folder import LOG
 
@@ -131,21 +129,16 @@ class View:
         running = [self._work(handle, report) for handle, report in self.running.values()]
         waiting = [work for number, work in self.planned.items() if number not in self.running]
         if not self.planned and self.total:  # a search: trials like those that run
-            like = replace(running[0], seconds_left=None) if running else Work("", None)
-            waiting = [like] * max(0, self.total - self.ended_count - len(running))
+            waiting = with_unknown(running, waiting, self.total - self.ended_count - len(running))
         left = self.forecast.seconds_left(running, waiting, self.slots)
         about = f"about {in_words(left)} left" if left is not None and (running or waiting) else ""
         return "; ".join(filter(None, [about, best]))
 
     def _work(self, handle: Handle, report: EpochReport | None) -> Work:
         known = self.planned.get(handle.number, Work("", report.epochs if report else None))
-        return known if report is None else replace(known, seconds_left=report.seconds_left)
-
-
-def work_of(run: RunConfig) -> Work:
-    """A run that is to come."""
-    network = run.model
-    return Work(model_name(network._target_, network.name, network.accepts), run.trainer.epochs)
+        if report is None:
+            return known
+        return replace(known, epochs=report.epochs, epoch=report.epoch, seconds_left=report.seconds_left)
 
 
 def name(folder: Path) -> str:

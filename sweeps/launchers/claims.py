@@ -125,7 +125,7 @@ class Claims:
         ours = {file.path.name for file in self.held.values()}
         users = [one for one in claims if one.name not in ours and {need.resource for need in one.needs} & resources]
         names = dict.fromkeys(one.text for one in users)
-        names |= dict.fromkeys(f"{one.text}, which waits longer" for one in ahead if one.text not in names)
+        names |= dict.fromkeys(one.text for one in ahead)  # whose turn it is first
         are = "is" if count == 1 else "are"
         return f"waits for a slot: {count} of {len(self.needs)} {are} used by {'; '.join(names)}"
 
