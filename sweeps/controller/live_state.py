@@ -127,7 +127,8 @@ class LiveState:
     def say(self, key: str, value: Any) -> None:
         """`ending` or `waits_for`."""
         if self.state[key] != value:
-            self.state[key], self.changed = value, True
+            self.state[key] = value
+            self.write()
 
     def requests(self) -> set[str]:
         """The numbers of jobs that shall end, and ALL."""

@@ -130,7 +130,8 @@ def test_the_folder_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.Monke
 def holding(tmp_path: Path) -> subprocess.Popen[str]:
     """A process that has claimed all cores."""
     code = (
-        "import os, sys, test_claims as t; os.environ['FINEGRID_RUNTIME'] = sys.argv[1]; c = t.Claims('other', t.needs_of(t.cpu_slots(1)))\n"
+        "import os, sys, test_claims as t; os.environ['FINEGRID_RUNTIME'] = sys.argv[1]\n"
+        "c = t.Claims('other', t.needs_of(t.cpu_slots(1)))\n"
         "print(c.take([0]), flush=True); sys.stdin.read()"
     )
     path = f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests/helpers'}:{Path(__file__).parent}"
