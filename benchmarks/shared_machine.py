@@ -59,15 +59,10 @@ def main() -> None:
         for name, variables in ways.items():
             alone[name] += rates(1, args.epochs, variables)
             both[name] += rates(2, args.epochs, variables)
-    rows = [
-        [
-            name,
-            spread(alone[name], ".0f"),
-            spread(both[name], ".0f"),
-            spread([x / y for x, y in pairs(both, alone, name)]),
-        ]
-        for name in ways
-    ]
+    rows = []
+    for name in ways:
+        shares = [rate / alone[name][number // 2] for number, rate in enumerate(both[name])]  # of the same repeat
+        rows.append([name, spread(alone[name], ".0f"), spread(both[name], ".0f"), spread(shares)])
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     title = f"Images/s, median (least to largest) of {args.repeats}; load averages at the end: {load}"
     show(title, ["threads", "alone", "each of two", "share"], rows)
