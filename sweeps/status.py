@@ -88,7 +88,7 @@ def sweep_folder(given: Path) -> Path:
         near = difflib.get_close_matches(given.name, [path.name for path in given.parent.glob("*/")], 1)
         hint = f"; did you mean {given.parent / near[0]}?" if near else ""
         raise ConfigError(f"no such folder: {given}{hint}")
-    for folder in (given, given.absolute().parent, given.absolute().parents[1]):
+    for folder in (given, *given.absolute().parents[:2]):
         if next(folder.glob("*/seed=*"), None) or (folder / ASKED).exists() or (folder / CONTROLLERS).is_dir():
             return folder
     inside = sorted(path.name for path in given.glob("*/") if next(path.glob("*/seed=*"), None))

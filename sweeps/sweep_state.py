@@ -4,6 +4,7 @@ Light to import (no Hydra, no torch): `python -m sweeps.status` shows it.
 """
 
 import csv
+import math
 import platform
 import time
 from collections import Counter
@@ -164,6 +165,8 @@ def _add_history(run: RunState, path: Path, beginning: Record, forecast: Forecas
     if not rows:
         return
     run.epoch, run.val_acc = int(rows[-1]["epoch"]), rows[-1].get("val_acc")
+    if run.val_acc is not None and not math.isfinite(run.val_acc):
+        run.val_acc = None  # which JSON doesn't know
     monitor = beginning.settings.monitor
     for row in rows:
         forecast.seen(run.name, monitor, row.get(monitor), beginning.config)
@@ -179,13 +182,14 @@ def _history(file: Path) -> list[dict[str, float]]:
         with file.open(newline="", encoding="utf-8", errors="replace") as content:
             for row in csv.DictReader(content):
                 try:
-                    rows.append({str(name): float(value) for name, value in row.items()})
-                    int(rows[-1]["epoch"])
+                    figures = {str(name): float(value) for name, value in row.items()}
+                    int(figures["epoch"])
                 except (ValueError, TypeError, KeyError, OverflowError):
                     break
+                rows.append(figures)
     except (OSError, csv.Error):
         pass
-    return [row for row in rows if "epoch" in row]
+    return rows
 
 
 def _add_plan(controller: Controller, runs: dict[str, RunState], works: dict[str, Work], marks: Iterable[str]) -> None:

@@ -35,11 +35,14 @@ def run_batch(launcher: Launcher, configs: Iterable[DictConfig]) -> list[JobRetu
     count = len(waiting)
     results: dict[int, JobReturn] = {}
     by_number = {job.number: job for job in waiting}
-    request = StopRequest()
+    request, told = StopRequest(), {""}  # what was said of other sweeps that use the slots
     with heed_signals(request, launcher.grace_s, print), contextlib.closing(launcher):
         while not request.is_due and (launcher.running or (waiting and not request.reason)):
             while waiting and not request.reason and launcher.free_slot() is not None:
                 launcher.submit(waiting.pop())
+            if waiting and not launcher.running and (line := getattr(launcher, "waits_for", "")) not in told:
+                told.add(line)
+                print(line, flush=True)
             for event in launcher.wait_any(0.5, retry=not request.reason):
                 if event.kind == "stopped" and not request.reason:
                     results[event.handle.number] = _cancelled(by_number[event.handle.number])

@@ -259,6 +259,7 @@ def test_mistakes_are_told_in_one_line(
     for arguments, words in {
         (finished.with_name("gird"),): f"no such folder: {finished.with_name('gird')}; did you mean {finished}?",
         (tmp_path / "empty",): "empty is not the folder of a sweep",
+        ("/",): "/ is not the folder of a sweep",
         (tmp_path / "outputs",): "outputs is not the folder of a sweep; in it are grid",
         (finished, "--cancel", "#7"): "--cancel #7: no such run; there is nothing that runs or waits",
         (
@@ -301,13 +302,14 @@ def test_foreign_names_and_files_act_on_nothing(finished: Path, capfd: pytest.Ca
         other = finished / f"b{len(text)}-0123456789" / "seed=0"
         other.mkdir(parents=True)
         (other / "record.json").write_text(text)
-        (other / "history.csv").write_text("epoch,val_acc\nnan,3\n")
+        (other / "history.csv").write_text("epoch,val_acc\n1,nan\nnan,3\n")
     for content in ('{"asked": [1], "cancelled": [2]}', '{"asked": {"\\u202e": 1}, "cancelled": {"x": 1}}', "7"):
         (finished / "sweep.json").write_text(content)
         code, out, err = ask(capfd, finished)
         assert code == 0 and not err and "2 done" in out
         assert not {"\x1b", "\u202e", "\0"} & set(out) and "[bold]a\\u202e\\u001b[2J-0123456789/seed=0" in out
-        assert ask(capfd, finished, "--json")[0] == 0
+        code, out, _ = ask(capfd, finished, "--json")
+        assert code == 0 and "NaN" not in out
 
 
 @pytest.mark.slow
