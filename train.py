@@ -18,7 +18,7 @@ from types import FrameType
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps import channel
 from sweeps.controller.weights_budget import budget_of
@@ -47,7 +47,8 @@ def train(composed: DictConfig) -> float:
             prepared = prepare(config)
         if budget is None:
             check_planned(prepared)
-        record = run(prepared, channel.on_epoch, started)
+        with channel.listening(prepared.folder, _job_number()) as on_epoch:
+            record = run(prepared, on_epoch, started)
         if budget is not None:
             budget.apply()
     except Exception as error:
@@ -57,6 +58,12 @@ def train(composed: DictConfig) -> float:
         return float("nan")
     value = record.figure(record.settings.monitor)
     return float("nan") if value is None else value
+
+
+def _job_number() -> int | None:
+    """Its number in a sweep."""
+    job = HydraConfig.get().job
+    return None if OmegaConf.is_missing(job, "num") else job.num
 
 
 def main() -> int:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 
+CANCELLED = 130  # exit code of what `python -m sweeps.status --cancel` ended: as after Ctrl-C
+
 
 class SweepEnded(Exception):
     """Some runs failed, or the sweep was stopped. `code` is train.py's exit code."""
@@ -15,6 +17,18 @@ class SweepEnded(Exception):
     def __init__(self, code: int, line: str) -> None:
         super().__init__(line)
         self.code = code
+
+
+class RunCancelled(SweepEnded):
+    """A run ended after `epoch` (None: before its first), because somebody asked for it. It is no failure."""
+
+    def __init__(self, epoch: int | None) -> None:
+        when = "before its first epoch" if epoch is None else f"after epoch {epoch}"
+        super().__init__(CANCELLED, f"cancelled {when}; the same command again goes on")
+        self.epoch = epoch
+
+    def __reduce__(self) -> tuple[type["RunCancelled"], tuple[int | None]]:
+        return RunCancelled, (self.epoch,)
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +23,20 @@ os.environ["COLUMNS"] = "400"
 # The networks and data of the tests themselves, which their run folders name; what isn't trusted has tests of its own.
 os.environ["FINEGRID_TRUST"] = "own_parts,family_parts"
 
+# Tests run side by side, and must not wait for each other's slots.
+DEFAULT_RUNTIME = Path(tempfile.gettempdir()) / f"finegrid-tests-{os.getpid()}"
+os.environ["FINEGRID_RUNTIME"] = str(DEFAULT_RUNTIME)
+os.environ.pop("FINEGRID_IN_SLOT", None)
+
 ROOT = Path(__file__).parents[1]
 QUICK = ["data.size=8", "trainer.batch_size=32", "debug.max_steps=2", "trainer.epochs=2", "trainer.threads=1"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell's background job; children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(DEFAULT_RUNTIME, ignore_errors=True)  # of module fixtures
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,6 +69,14 @@ class Result(NamedTuple):
 
 
 Door = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the sweeps of a test claim their slots."""
+    folder = tmp_path_factory.mktemp("runtime")
+    monkeypatch.setenv("FINEGRID_RUNTIME", str(folder))
+    return folder
 
 
 @pytest.fixture

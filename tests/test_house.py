@@ -40,7 +40,7 @@ FLOORS = {
 }
 # Files in the folder of a house that stand on its top floor: programs, and the names that configs and users hold.
 PROGRAMS = ("predict", "export", "ensemble", "soup", "screen", "lr_find")
-NAMES = {"training": ("sources",), "sweeps": ("grid", "local", "optuna_async")}
+NAMES = {"training": ("sources",), "sweeps": ("grid", "local", "optuna_async", "status")}
 # Between the houses: who may import what of another.
 OUTSIDE = {
     "training": ("analysis.statistics",),

@@ -5,6 +5,7 @@ It holds nothing that a restart could not read back from the run folders.
 
 import contextlib
 import gc
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +13,21 @@ from typing import Protocol
 
 from hydra.core.utils import JobReturn
 
+from sweeps.cancelling import ALL, name_of
 from sweeps.channel import Answer
 from sweeps.controller.finalize import detail, finalize, in_use
+from sweeps.controller.live_state import LiveState
 from sweeps.controller.view import View
 from sweeps.controller.weights_budget import WeightsBudget
 from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Event, Handle, Launcher
 from sweeps.plan.jobs import Job
-from sweeps.stopping import StopRequest, heed_signals
+from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, heed_signals
 from training.console.progress import EpochReport
 from training.record import Record
 from training.run_folder import RunInUse
+
+LOOK_AGAIN_S = 2.0  # for a job, where there was none for a free slot: a study may get one from a controller that died
 
 
 class Source(Protocol):
@@ -40,26 +45,35 @@ class Source(Protocol):
     def on_stop(self, job: Job) -> None:
         """A job was stopped before its end."""
 
+    def on_cancel(self, job: Job) -> None:
+        """Somebody ended a job before its end. It is for the next command."""
+
+    def planned(self) -> Sequence[Job]:
+        """The jobs that are known to come."""
+
 
 @dataclass
 class Outcome:
-    """How a sweep ended: the folders of its failed runs, Hydra's results by job number, and whether it was stopped.
-    `budget`: what limits the weights that it keeps, looked at after every run."""
+    """How a sweep ended: the folders of its failed and cancelled runs, Hydra's results by job number, and whether it
+    was stopped. `budget`: what limits the weights that it keeps, looked at after every run."""
 
     failed: list[Path] = field(default_factory=list)
+    cancelled: list[Path] = field(default_factory=list)
     results: dict[int, JobReturn] = field(default_factory=dict)
     request: StopRequest = field(default_factory=StopRequest)
     budget: WeightsBudget | None = None
 
 
-def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome) -> None:
+def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome, sweep_folder: Path) -> None:
     """Run what `source` gives until it gives no more and nothing runs, or until the sweep is told to stop."""
     gc.freeze()  # the plan has imported torch: the collector, looking through it, would stop the sweep now and then
-    sweep = _SweepUnderWay(launcher, source, view, outcome)
-    with heed_signals(outcome.request, launcher.grace_s, view.say), contextlib.closing(sweep):
-        while sweep.goes_on():
-            for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
-                sweep.note(event)
+    with LiveState(sweep_folder, len(launcher.slots)).joined() as live:
+        live.plan(source.planned(), view.total)
+        sweep = _SweepUnderWay(launcher, source, view, outcome, live)
+        with heed_signals(outcome.request, launcher.grace_s, view.say), contextlib.closing(sweep):
+            while sweep.goes_on():
+                for event in launcher.wait_any(0.5, retry=not outcome.request.is_made()):
+                    sweep.note(event)
 
 
 @dataclass
@@ -70,26 +84,83 @@ class _SweepUnderWay:
     source: Source
     view: View
     outcome: Outcome
+    live: LiveState
     jobs: dict[int, Job] = field(default_factory=dict)
     waiting_for_lock: list[Job] = field(default_factory=list)  # another process works on their folders
+    next: Job | None = None  # it waits for a slot, all of which are used by other sweeps
+    idle_until: float = 0.0  # when to ask for a job again, after there was none
+    epochs: dict[int, int] = field(default_factory=dict)  # how far jobs have come, by number
+    told_to_stop: set[int] = field(default_factory=set)
+    requests: set[str] = field(default_factory=set)  # numbers of jobs that shall end
 
     def goes_on(self) -> bool:
         """Fill the free slots; gives whether there is anything to wait for."""
         if self.outcome.request.is_due:
             return False
+        self._hear_requests()
         self._fill_slots()
+        self.live.say("ending", self.outcome.request.reason)
+        self.live.tick()
         if not self.outcome.request.reason:
-            return bool(self.launcher.running or self.waiting_for_lock)
+            return bool(self.launcher.running or self.waiting_for_lock or self.next)
         self._stop([handle for handle in self.launcher.running if not handle.begun])  # nothing is lost
         return bool(self.launcher.running)
 
+    def _hear_requests(self) -> None:
+        new = self.live.requests() - self.requests
+        if not new:
+            return
+        self.requests |= new
+        if ALL in new and not self.outcome.request.is_made():
+            self.outcome.request.make("cancelled", CANCELLED)
+            self.view.say("cancelled: the epochs under way are finished and saved")
+        for handle in [handle for handle in self.launcher.running if str(handle.number) in new]:
+            self.view.say(f"#{handle.number} is to be cancelled: it ends after its epoch")
+            self.live.is_to_end(handle.number)
+            if not handle.begun:
+                self.launcher.cancel(handle)
+                self._left(handle)
+        if self.next is not None and self._is_cancelled(self.next):
+            self._cancelled(self.next)
+            self.next = None
+        self.live.mark({name_of(job.folder): None for job in self.source.planned() if self._is_cancelled(job)})
+
+    def _is_cancelled(self, job: Job) -> bool:
+        """Whether its end was asked for, alone or with all others."""
+        return str(job.number) in self.requests or ALL in self.requests
+
+    def _cancelled(self, job: Job) -> None:
+        """It is over for this command, and no failure."""
+        self.outcome.cancelled.append(job.folder)
+        self.live.mark({name_of(job.folder): self.epochs.get(job.number) or None})
+        self.live.left(job.number)
+        self.view.ended(job.number, job.folder, "cancelled", "the same command takes it up again")
+        self.source.on_cancel(job)
+
     def _fill_slots(self) -> None:
-        while not self.outcome.request.is_made() and self.launcher.free_slot() is not None:
-            job = self.source.next_job() or self._take_unlocked()
+        while not self.outcome.request.is_made() and (self.next or time.monotonic() >= self.idle_until):
+            free = self.launcher.free_slot() is not None
+            if not free and (self.next or not self._waits_for_others()):
+                break  # all slots are ours
+            job, self.next = self.next or self.source.next_job() or self._take_unlocked(), None
             if job is None:
-                return
-            self.jobs[job.number] = job
-            self.launcher.submit(job)
+                if not self.waiting_for_lock:
+                    self.idle_until = time.monotonic() + LOOK_AGAIN_S
+                break
+            if self._is_cancelled(job):
+                self._cancelled(job)
+            elif free:
+                self.jobs[job.number] = job
+                self.live.submitted(self.launcher.submit(job))
+            else:  # other sweeps use the slots; ours goes on, though nothing of it may run
+                self.next = job
+        line = self._waits_for_others() if self.next else ""
+        self.live.say("waits_for", line)
+        self.view.waits(line)
+
+    def _waits_for_others(self) -> str:
+        """Which other sweeps use the slots, where the launcher shares them."""
+        return str(getattr(self.launcher, "waits_for", ""))
 
     def _take_unlocked(self) -> Job | None:
         for job in self.waiting_for_lock:
@@ -105,44 +176,68 @@ class _SweepUnderWay:
             self._left(handle)
 
     def _left(self, handle: Handle) -> None:
+        job = self.jobs[handle.number]
+        if self._is_cancelled(job):
+            return self._cancelled(job)
         self.view.left(handle.number)
-        self.source.on_stop(self.jobs[handle.number])
+        self.live.left(handle.number, ended=False)
+        self.source.on_stop(job)
 
     def close(self) -> None:
         """Stop what runs or waits still, and let the launcher go."""
         self._stop(list(self.launcher.running))
         self.launcher.close()
-        for job in self.waiting_for_lock:
+        for job in [*self.waiting_for_lock, *filter(None, [self.next])]:
             self.source.on_stop(job)
+        self.next = None
 
     def note(self, event: Event) -> None:
         """Show what happened to a job, and tell its source."""
         handle = event.handle
+        if event.kind in ("ended", "stopped"):
+            self.idle_until = 0.0
         if event.kind == "begun":
             self.view.begun(handle)
+            self.live.begun(handle)
         elif event.kind == "retried":
+            self.live.begun(handle)
             self.view.say(f"#{handle.number} was killed; it goes on from its last saved epoch")
         elif event.kind == "stopped":
+            if handle.number not in self.told_to_stop and not self.outcome.request.is_made():
+                self.requests.add(str(handle.number))  # by SIGTERM to its process
             self._left(handle)
         elif event.report is not None:
-            self.view.epoch(handle, event.report)
-            answer = self.source.on_epoch(self.jobs[handle.number], event.report)
-            stops = answer == "go" and self.outcome.request.is_made()
-            self.launcher.answer(handle, "stop" if stops else answer)
+            self._answer(handle, event.report)
         elif event.result is not None:
             self._ended(self.jobs[handle.number], event.result)
+
+    def _answer(self, handle: Handle, report: EpochReport) -> None:
+        job = self.jobs[handle.number]
+        self.epochs[handle.number] = report.epoch
+        self.view.epoch(handle, report)
+        answer = self.source.on_epoch(job, report)
+        if answer == "go" and (self.outcome.request.is_made() or self._is_cancelled(job)):
+            self.told_to_stop.add(handle.number)
+            answer = "stop"
+        self.live.epoch(handle, report, ending=answer != "go")
+        self.launcher.answer(handle, answer)
 
     def _ended(self, job: Job, result: JobReturn) -> None:
         if isinstance(error := returned(result), RunInUse):
             self.waiting_for_lock.append(job)
             self.view.left(job.number)
+            self.live.left(job.number, ended=False)
             self.view.say(f"#{job.number} waits: {error}")
             return
+        if isinstance(error, RunCancelled):
+            self.epochs[job.number] = error.epoch or 0
+            return self._cancelled(job)
         self.outcome.results[job.number] = result
         record = finalize(job, result)
         if record.status == "failed":
             self.outcome.failed.append(job.folder)
-        self.view.ended(job.number, job.folder, str(record.status), detail(record))
+        self.live.left(job.number)
+        self.view.ended(job.number, job.folder, str(record.status), detail(record), record)
         self.source.on_end(job, record)
         if self.outcome.budget is not None:
             self.outcome.budget.apply()

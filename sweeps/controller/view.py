@@ -3,6 +3,8 @@
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -12,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.controller.finalize import last_lines
+from sweeps.forecast import Forecast, Work, in_words, run_folders, with_unknown, work_of
 from sweeps.launchers.launcher import Handle
+from sweeps.plan.jobs import Job
 from training.console.progress import EpochReport
 from training.console.table import visible
 from training.record import Record, read_record
@@ -22,9 +26,17 @@ PLAIN_EVERY_S = 30.0  # an epoch's line of the same run, where stdout is no term
 
 
 class View:
-    """Shows `total` runs (None: not known)."""
+    """Shows `total` runs (None: not known) in `slots`, of which `planned` are known. `sweep_folder`: where finished
+    ones say how long they took, and which is the best so far."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(
+        self, total: int | None, sweep_folder: Path | None = None, planned: Sequence[Job] = (), slots: int = 1
+    ) -> None:
+        self.total, self.slots, self.ended_count = total, slots, 0
+        self.planned = {job.number: work_of(job.run) for job in planned}
+        self.forecast = Forecast()
+        self.sweep_folder, self.waits_for = sweep_folder, ""
+        self.told: set[str] = set()  # lines of that kind, each said once
         self.console = Console()
         self.running: dict[int, tuple[Handle, EpochReport | None]] = {}
         self.counts: Counter[str] = Counter()
@@ -37,6 +49,9 @@ class View:
 
     def __enter__(self) -> "View":
         if self.terminal:
+            for folder in run_folders(self.sweep_folder) if self.sweep_folder else []:
+                if (record := read_record(folder)) is not None:
+                    self.forecast.ended(name(folder), record)
             self.live.start()
         return self
 
@@ -55,18 +70,32 @@ class View:
             self.say(f"#{handle.number} started: {name(handle.folder)} on {handle.slot.name}")
         self._refresh()
 
+    def waits(self, line: str) -> None:
+        """Who uses the slots that this sweep waits for; nothing where it waits for none."""
+        changed, self.waits_for = line != self.waits_for, line
+        if line and not self.terminal and not self.running and line not in self.told:
+            self.told.add(line)
+            self.say(line)
+        if changed:
+            self._refresh()
+
     def epoch(self, handle: Handle, report: EpochReport) -> None:
         """An epoch of a run is over."""
         self.running[handle.number] = (handle, report)
+        self.forecast.seen(name(handle.folder), report.monitor, report.figure(report.monitor))
         now = time.monotonic()
         if not self.terminal and now - self.printed.get(handle.number, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
             self.printed[handle.number] = now
             self.say(f"#{handle.number} epoch {report.epoch}/{report.epochs}: val acc {report.val_acc:.2f}")
         self._refresh()
 
-    def ended(self, number: int, folder: Path, status: str, detail: str = "") -> None:
+    def ended(self, number: int, folder: Path, status: str, detail: str = "", record: Record | None = None) -> None:
         """A run is over, with this status."""
         self.running.pop(number, None)
+        self.planned.pop(number, None)
+        self.ended_count += 1
+        if record is not None:
+            self.forecast.ended(name(folder), record)
         self.counts[status] += 1
         self.progress.advance(self.task)
         self.say(f"#{number} {status}: {name(folder)}{'  ' + detail if detail else ''}")
@@ -91,7 +120,25 @@ class View:
                 row += [f"{report.epoch}/{report.epochs}", f"{report.val_acc:.2f}", f"{report.images_per_s:.0f}"]
                 row.append(f"{report.seconds_left:.0f} s")
             table.add_row(*(Text(visible(cell)) for cell in row))  # as it is: a name may look like markup
-        return Group(table, self.progress)
+        lines = [Text(visible(line)) for line in (self._outlook(), self.waits_for) if line]
+        return Group(table, self.progress, *lines)
+
+    def _outlook(self) -> str:
+        """How long the whole sweep will take, and the best so far, where anything is known."""
+        best = self.forecast.best.text if self.forecast.best else ""
+        running = [self._work(handle, report) for handle, report in self.running.values()]
+        waiting = [work for number, work in self.planned.items() if number not in self.running]
+        if not self.planned and self.total:  # a search: trials like those that run
+            waiting = with_unknown(running, waiting, self.total - self.ended_count - len(running))
+        left = self.forecast.seconds_left(running, waiting, self.slots)
+        about = f"about {in_words(left)} left" if left is not None and (running or waiting) else ""
+        return "; ".join(filter(None, [about, best]))
+
+    def _work(self, handle: Handle, report: EpochReport | None) -> Work:
+        known = self.planned.get(handle.number, Work("", report.epochs if report else None))
+        if report is None:
+            return known
+        return replace(known, epochs=report.epochs, epoch=report.epoch, seconds_left=report.seconds_left)
 
 
 def name(folder: Path) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from sweeps.hydra_glue.private import current_job
+from sweeps.cancelling import mark_cancelled, name_of
+from sweeps.hydra_glue.private import current_job, failed
 from sweeps.launchers.launcher import Event, Launcher
-from sweeps.stopping import StopRequest, heed_signals
+from sweeps.stopping import RunCancelled, StopRequest, heed_signals
+from training.run_folder import RunInUse
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,29 @@ def run_batch(launcher: Launcher, configs: Iterable[DictConfig]) -> list[JobRetu
     waiting = [BatchJob(config.hydra.job.num, config) for config in configs][::-1]
     count = len(waiting)
     results: dict[int, JobReturn] = {}
-    request = StopRequest()
+    by_number = {job.number: job for job in waiting}
+    request, told = StopRequest(), {""}  # what was said of other sweeps that use the slots
     with heed_signals(request, launcher.grace_s, print), contextlib.closing(launcher):
         while not request.is_due and (launcher.running or (waiting and not request.reason)):
             while waiting and not request.reason and launcher.free_slot() is not None:
                 launcher.submit(waiting.pop())
+            if waiting and not launcher.running and (line := getattr(launcher, "waits_for", "")) not in told:
+                told.add(line)
+                print(line, flush=True)
             for event in launcher.wait_any(0.5, retry=not request.reason):
+                if event.kind == "stopped" and not request.reason:
+                    results[event.handle.number] = _cancelled(by_number[event.handle.number])
                 _take(event, launcher, request, results)
     if len(results) < count:
         raise request.as_error()
     return [results[number] for number in sorted(results)]
+
+
+def _cancelled(job: BatchJob) -> JobReturn:
+    """The result of a run that ended by SIGTERM to its process, or by `python -m sweeps.status --cancel`."""
+    with contextlib.suppress(OSError, RunInUse):  # a full disk, say: it is unfinished all the same
+        mark_cancelled(job.folder.parents[1], {name_of(job.folder): None})
+    return failed(job.config, RunCancelled(None))
 
 
 def _take(event: Event, launcher: Launcher, request: StopRequest, results: dict[int, JobReturn]) -> None:

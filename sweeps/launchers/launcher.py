@@ -61,17 +61,20 @@ class Slot(Protocol):
 
 @dataclass(eq=False)
 class Handle:
-    """A job in its slot, from submit to its end. `begun`: its process is at work, so stopping it may lose an epoch."""
+    """A job in its slot, from submit to its end. `begun`: its process is at work, so stopping it may lose an epoch.
+    `process`: its id on this machine, where it has one."""
 
     number: int
     folder: Path
     slot: Slot
     begun: bool = False
+    process: int | None = None
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job. `stopped`: it obeyed the answer `stop`. `retried`: killed, and begun again."""
+    """Something that happened to a job. `stopped`: it obeyed the answer `stop`, or SIGTERM to its
+    process. `retried`: killed, and begun again."""
 
     kind: Literal["begun", "epoch", "ended", "stopped", "retried"]
     handle: Handle
@@ -91,7 +94,11 @@ class Died(Exception):
 
 
 class Launcher(Protocol):
-    """Runs jobs in slots. Used by one thread; the controller calls `wait_any` until nothing is running."""
+    """Runs jobs in slots. Used by one thread; the controller calls `wait_any` until nothing is running.
+
+    One that shares its slots with other programs may have, too, `waits_for`: who uses them, in words, where `free_slot`
+    gave None for that. The controller goes on asking then.
+    """
 
     capabilities: Capabilities
     grace_s: float  # from SIGTERM to the end of all runs, in seconds

@@ -4,11 +4,13 @@ import contextlib
 import os
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -16,15 +18,16 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweeps.channel import Answer
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import failed, singletons
 from sweeps.launchers.batch import run_batch
+from sweeps.launchers.claims import INSIDE, Claims
 from sweeps.launchers.fork_server import SERVER_DIED, Forks, preload
 from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, RunnableJob
-from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus
+from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus, needs_of
 from sweeps.launchers.worker import Payload, Program
 from training.config import need
 from training.run_folder import LOG
@@ -38,6 +41,7 @@ class LocalConfig:
     slots: Any = "auto"  # how many runs at once; auto: one per GPU, or one for the whole CPU
     slots_per_gpu: int = 1
     devices: str = "auto"  # auto, cpu or gpu
+    wait: bool = True  # for slots that other sweeps on this machine use; false: exit code 2 where none is free at first
     retries: int = 1  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all
@@ -74,6 +78,7 @@ class LocalLauncher(Launcher):
         slots: int | str,
         slots_per_gpu: int,
         devices: str,
+        wait: bool,
         retries: int,
         timeout_minutes: float | None,
         grace_s: float,
@@ -82,13 +87,14 @@ class LocalLauncher(Launcher):
         need(timeout_minutes is None or timeout_minutes > 0, "hydra.launcher.timeout_minutes: expected above 0")
         need(grace_s >= 0, f"hydra.launcher.grace_s={grace_s}: expected 0 or more")
         self.slot_settings = (slots, slots_per_gpu, devices)
-        self.retries, self.grace_s = retries, grace_s
+        self.waits, self.retries, self.grace_s = wait, retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
         self.at_work: list[RunProcess] = []
         self.leaving: list[RunProcess] = []  # told their end, but their processes may not be gone
         self.slots: list[MachineSlot] = []
         self.composer: Composer | None = None
         self.forks: Forks | None = None
+        self.claims: Claims | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what to run, and find the slots. No process starts yet."""
@@ -97,6 +103,13 @@ class LocalLauncher(Launcher):
         if self.slot_settings[2] == "cpu":
             hide_gpus()
         self.slots = find_slots(*self.slot_settings)
+        name = OmegaConf.select(config, "sweep.name", default=None) or Path(str(config.hydra.sweep.dir)).name
+        self.claims = Claims(str(name), needs_of(self.slots))
+        if self.claims.problem:
+            print(self.claims.problem, file=sys.stderr)
+        if not self.waits and not OmegaConf.select(config, "sweep.plan", default=False):
+            why = self.claims.none_is_free()
+            need(not why, f"hydra.launcher.wait=false: {why.removeprefix('waits for a slot: ')}")
 
     def warm_up(self) -> None:
         """Have the server import what runs need, meanwhile."""
@@ -116,10 +129,39 @@ class LocalLauncher(Launcher):
         """Jobs that were submitted and have not ended."""
         return [run.handle for run in self.at_work]
 
+    @property
+    def waits_for(self) -> str:
+        """Which other sweeps use the slots, where `free_slot` found none for that; else nothing."""
+        return self._claims().waits_for
+
+    def _claims(self) -> Claims:
+        assert self.claims is not None, "Hydra calls setup first"
+        return self.claims
+
     def free_slot(self) -> MachineSlot | None:
-        """A slot in which nothing runs."""
-        taken = {run.slot.number for run in self.at_work}
-        return next((slot for slot in self.slots if slot.number not in taken), None)
+        """A slot in which nothing runs, and which no other sweep uses: it is kept from others until `wait_any`."""
+        taken, claims = {run.slot.number for run in self.at_work}, self._claims()
+        free = [slot for slot in self.slots if slot.number not in taken]
+        for slot in [slot for slot in free if slot.number in claims.held]:
+            if claims.may_keep(slot.number):
+                return slot
+            self._vacate(slot)
+        number = claims.take([slot.number for slot in free])
+        return next((slot for slot in free if slot.number == number), None)
+
+    def _vacate(self, slot: MachineSlot) -> None:
+        """Let others have a slot, when what ran in it is gone."""
+        for leaving in [run for run in self.leaving if run.slot is slot]:
+            self._reap(leaving)
+        self._claims().release(slot.number)
+
+    def _give_back(self) -> None:
+        """Let others have what is not in use."""
+        busy = {run.slot.number for run in self.at_work}
+        busy |= {run.slot.number for run in self.leaving if run.process.exitcode is None}
+        for number in [number for number in self._claims().held if number not in busy]:
+            self._claims().release(number)
+        self._claims().end_of_turn()
 
     def submit(self, job: RunnableJob) -> Handle:
         """Start a job in a free slot; its output goes to run.log in its folder."""
@@ -135,14 +177,17 @@ class LocalLauncher(Launcher):
         for leaving in [run for run in self.leaving if run.slot is slot]:
             self._reap(leaving)
         handle.begun = False
-        payload = cloudpickle.dumps(Payload(config, str(handle.folder / LOG), slot.environment()))
-        self.at_work.append(RunProcess(handle, slot, config, *self._forks().take(payload), attempt=attempt))
+        payload = cloudpickle.dumps(Payload(config, str(handle.folder / LOG), slot.environment() | {INSIDE: "1"}))
+        run = RunProcess(handle, slot, config, *self._forks().take(payload), attempt=attempt)
+        handle.process = run.process.pid
+        self.at_work.append(run)
 
     def wait_any(self, timeout_s: float, retry: bool = True) -> list[Event]:
         """What has happened, at the latest after `timeout_s`; often nothing. `retry`: whether killed runs may."""
         if self.at_work and time.monotonic() - self.at_work[-1].started > 0.2:  # else it would slow that start down
             self._forks().make_spare()
         self._kill_overdue()
+        self._give_back()
         owners: dict[Any, RunProcess] = {run.connection: run for run in self.at_work}
         owners |= {run.process.sentinel: run for run in self.at_work}
         ready = {owners[item]: None for item in wait(list(owners), timeout_s)}  # each once
@@ -207,6 +252,7 @@ class LocalLauncher(Launcher):
             self.cancel(handle)
         for run in list(self.leaving):
             self._reap(run)
+        self._claims().close()
         self._forks().close()
 
     def _reap(self, run: RunProcess) -> None:

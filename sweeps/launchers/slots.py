@@ -1,9 +1,13 @@
 """The places where a run can execute on this machine."""
 
+import contextlib
 import os
+import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sweeps.launchers.claims import Need
 from training.config import need
 from training.device import may_have_gpu, resolve_threads
 
@@ -35,6 +39,33 @@ def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[Machi
     gpus = gpu_names(_count_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     need(bool(gpus) or devices != "gpu", "hydra.launcher.devices=gpu: this machine has no CUDA device")
     return lay_out(gpus, slots, slots_per_gpu, resolve_threads("auto"))
+
+
+def needs_of(slots: Sequence[MachineSlot]) -> dict[int, Need]:
+    """What a run in each of these slots uses, by their numbers: its share of a GPU, or else of the cores."""
+    cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
+    cores = cores or tuple(range(os.cpu_count() or 1))
+    share = len(cores) / max(1, len(slots))
+    on_gpu = Counter(slot.gpu for slot in slots if slot.gpu)
+    names = _device_names(tuple(on_gpu))
+    return {
+        slot.number: Need(f"gpu {names[slot.gpu]}", 1 / on_gpu[slot.gpu])
+        if slot.gpu
+        else Need("cpu", min(slot.threads, share), cores)
+        for slot in slots
+    }
+
+
+def _device_names(gpus: tuple[str, ...]) -> dict[str, str]:
+    """One name for a device, by whatever of its names CUDA_VISIBLE_DEVICES calls it: its UUID, where that can be found.
+    (The indices of nvidia-smi are CUDA's where all GPUs are of one kind, or with CUDA_DEVICE_ORDER=PCI_BUS_ID.)"""
+    uuids: dict[str, str] = {}
+    if any(name.isdigit() for name in gpus):
+        command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+            uuids = dict(line.split(", ", 1) for line in told.splitlines() if ", " in line)
+    return {name: uuids.get(name, name) for name in gpus}
 
 
 def hide_gpus() -> None:

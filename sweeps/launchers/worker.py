@@ -26,7 +26,7 @@ from sweeps import channel
 from sweeps.hydra_glue.private import failed, returned, set_failed, set_singletons
 from training.errors import Stopped
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # for the controller, which asks its runs to stop
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -66,8 +66,10 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
 
     `pickled`: the Program.
     """
-    for number in SIGNALS:  # blocked so far; a handler, since what is ignored stays so in programs that a run starts
-        signal.signal(number, lambda *_: None)
+    # Blocked so far; handlers, since what is ignored stays so in programs that a run starts. Ctrl-C in a terminal comes
+    # to all its processes, and is for the controller, which asks its runs to stop.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    signal.signal(signal.SIGTERM, channel.terminate)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.setpgid(0, 0)  # so that what it starts, and would hold the lock of its folder, can be ended with it
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()

@@ -13,17 +13,19 @@ from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from sweeps.cancelling import ALL
 from sweeps.channel import Answer
 from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.finalize import finalize
+from sweeps.controller.live_state import LiveState
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View, show_end
 from sweeps.controller.weights_budget import budget_of
-from sweeps.hydra_glue.private import BasicSweeper, in_quotes
+from sweeps.hydra_glue.private import BasicSweeper, in_quotes, returned
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe, summary
-from sweeps.stopping import StopRequest, SweepEnded
+from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
 from training.console.progress import EpochReport
 from training.data.pixel_cache import build_ahead, key
 from training.record import Record
@@ -97,23 +99,32 @@ class JobList:
     def on_stop(self, job: Job) -> None:
         """Nothing is lost."""
 
+    def on_cancel(self, job: Job) -> None:
+        """The next command finds it unfinished."""
+
+    def planned(self) -> list[Job]:
+        """Those that have not been given out."""
+        return self.waiting[::-1]
+
 
 def carry_out(hydra_launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_size: int | None = None) -> None:
     """Run what is to be run of `jobs`: slot by slot where the launcher can, in batches under Hydra's own."""
     source = JobList(jobs)
     if not source.total:
         return
-    launcher = as_launcher(hydra_launcher)
+    todo = source.planned()
+    launcher, sweep_folder = as_launcher(hydra_launcher), todo[0].folder.parents[1]
     if launcher is not None:
-        build_caches(launcher, source.waiting)
-        with View(source.total) as view:
-            drive(launcher, source, view, outcome)
+        build_caches(launcher, todo)
+        with View(source.total, sweep_folder, todo, len(launcher.slots)) as view:
+            drive(launcher, source, view, outcome, sweep_folder)
         return
-    todo = source.waiting[::-1]
     size = batch_size or len(todo)
-    for start in range(0, len(todo), size):
-        if not outcome.request.is_made():
-            launch_batch(hydra_launcher, todo[start : start + size], outcome)
+    with LiveState(sweep_folder, size, hears=False).joined() as live:
+        live.plan(todo, len(todo))
+        for start in range(0, len(todo), size):
+            if not outcome.request.is_made():
+                launch_batch(hydra_launcher, todo[start : start + size], outcome, live)
 
 
 def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
@@ -125,18 +136,27 @@ def build_caches(launcher: Launcher | None, jobs: Sequence[Job]) -> None:
         build_ahead(one.dataset, one.config.data)
 
 
-def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome) -> list[Record]:
-    """Run a batch under a launcher of Hydra's own; gives the records."""
+def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome, live: LiveState) -> list[Record | None]:
+    """Run a batch under a launcher of Hydra's own; gives the records, None for a run that was cancelled."""
     lines = [[*job.overrides, planned_folder(job)] for job in batch]
     returns = hydra_launcher.launch(lines, initial_job_idx=batch[0].number)
-    records = []
+    records: list[Record | None] = []
     for job, result in zip(batch, returns, strict=True):
+        live.left(job.number)
+        if isinstance(returned(result), RunCancelled):
+            outcome.cancelled.append(job.folder)
+            records.append(None)
+            continue
         outcome.results[job.number] = result
-        records.append(finalize(job, result))
-        if records[-1].status == "failed":
+        record = finalize(job, result)
+        records.append(record)
+        if record.status == "failed":
             outcome.failed.append(job.folder)
     if outcome.budget is not None:
         outcome.budget.apply()
+    live.write()
+    if ALL in live.requests():
+        outcome.request.make("cancelled", CANCELLED)
     return records
 
 
@@ -153,6 +173,8 @@ def finish(console: Console, folder: Path, outcome: Outcome) -> list[list[JobRet
         if removed := outcome.budget.summary():
             console.print(removed, markup=False, highlight=False, soft_wrap=True)
     show_end(console, folder, outcome.failed)
+    if outcome.cancelled:
+        console.print(f"{len(outcome.cancelled)} cancelled; the same command takes them up", highlight=False)
     if outcome.request.reason and (outcome.request.exit_code or not outcome.failed):
         raise outcome.request.as_error()
     if outcome.failed:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sweeps.controller.drive import Outcome, drive
+from sweeps.controller.live_state import LiveState
 from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
 from sweeps.controller.weights_budget import budget_of
@@ -159,18 +160,24 @@ class Search:
             return self._search_in_batches(trials, outcome)
         if prunes(self.pruner_settings) and not self.launcher.capabilities.prune:
             self._say(f"{type(self.launcher).__name__} can't prune: every trial runs to its end")
-        with View(self.n_trials - counted(trials.study)) as view:
-            drive(self.launcher, trials, view, outcome)
+        with View(self.n_trials - counted(trials.study), self.folder, slots=len(self.launcher.slots)) as view:
+            drive(self.launcher, trials, view, outcome, self.folder)
 
     def _search_in_batches(self, trials: Trials, outcome: Outcome) -> None:
         size = self.stock.n_jobs
         self._say(f"{type(self.stock.launcher).__name__} runs whole batches: {size} trials at once, without pruning")
-        while not outcome.request.is_made():
-            batch = [job for job in (trials.next_job() for _ in range(size)) if job is not None]
-            if not batch:
-                return
-            for job, record in zip(batch, launch_batch(self.stock.launcher, batch, outcome), strict=True):
-                trials.on_end(job, record)
+        with LiveState(self.folder, size, hears=False).joined() as live:
+            while not outcome.request.is_made():
+                batch = [job for job in (trials.next_job() for _ in range(size)) if job is not None]
+                if not batch:
+                    return
+                live.plan(batch, None)
+                records = launch_batch(self.stock.launcher, batch, outcome, live)
+                for job, record in zip(batch, records, strict=True):
+                    if record is None:
+                        trials.on_cancel(job)
+                    else:
+                        trials.on_end(job, record)
 
     def _confirm(self, member: Membership, space: SearchSpace, outcome: Outcome) -> None:
         """Run the best configurations with further seeds."""

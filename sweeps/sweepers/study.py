@@ -21,14 +21,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from sweeps.cancelling import CONTROLLERS
 from sweeps.controller.finalize import in_use
+from sweeps.controller.live_state import clear_dead
 from sweeps.sweepers.journal import JOURNAL, mend, open_journal
 from sweeps.sweepers.optuna_private import take_up
 from sweeps.sweepers.space import check_same
 from training.errors import ConfigError
 from training.run_folder import lock
 
-CONTROLLERS = ".controllers"
 BEAT_S = 20.0  # how often a running trial's time is renewed
 DEAD_S = 120.0  # a trial of another host is lost when its time is older
 
@@ -111,6 +112,7 @@ class Membership:
         self.study, self.folder = study, folder
         self.name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.trials: dict[int, Trial] = {}
+        self.started = time.time()
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
@@ -155,11 +157,11 @@ class Membership:
 
     def adopt(self) -> Trial | None:
         """A trial whose controller is gone, taken over with its number and folder; None where there is none."""
-        if not any(self._is_lost(trial) for trial in self._running()):
+        if not any(self._may_adopt(trial) for trial in self._running()):
             return None
         with lock(self.folder, wait_s=60):  # look again, since another controller may have been faster
             for frozen in self._running():
-                if self._is_lost(frozen):
+                if self._may_adopt(frozen):
                     trial = take_up(self.study, frozen)
                     self._take(trial)
                     return trial
@@ -174,9 +176,11 @@ class Membership:
         """The trial is over."""
         self.trials.pop(trial.number, None)
 
-    def release(self, trial: Trial) -> None:
-        """Leave a stopped trial to the next controller, at once."""
+    def release(self, trial: Trial, cancelled: bool = False) -> None:
+        """Leave a stopped trial to the next controller, at once; a cancelled one to one that begins later."""
         self.drop(trial)
+        if cancelled:
+            trial.set_user_attr("cancelled", time.time())
         trial.set_user_attr("alive", 0.0)
 
     def others_run(self) -> bool:
@@ -187,6 +191,10 @@ class Membership:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return [trial for trial in running if trial.number not in self.trials]
 
+    def _may_adopt(self, trial: FrozenTrial) -> bool:
+        """One that somebody has cancelled since this controller began is for the next command."""
+        return self._is_lost(trial) and trial.user_attrs.get("cancelled", 0.0) < self.started
+
     def _is_lost(self, trial: FrozenTrial) -> bool:
         owner, alive = trial.user_attrs.get("controller"), trial.user_attrs.get("alive", 0.0)
         if owner is None or alive == 0.0:  # released, or its controller died between asking and taking
@@ -194,14 +202,6 @@ class Membership:
         if owner.rsplit("-", 2)[0] == platform.node():
             return not in_use(self.folder / CONTROLLERS / owner)
         return bool(time.time() - alive > DEAD_S)
-
-
-def clear_dead(controllers: Path) -> None:
-    """Remove the folders of this host's controllers that were killed. Only for the holder of the sweep's lock."""
-    for folder in controllers.glob(f"{platform.node()}-*-*"):
-        ours = folder.name.rsplit("-", 2)[0] == platform.node()  # over a network the lock of others may not be seen
-        if ours and not in_use(folder):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def counted(study: Study) -> int:

@@ -193,6 +193,16 @@ class Trials:
             with contextlib.suppress(*UNWRITTEN):  # then it is found by the lock of this controller, which goes too
                 self.member.release(trial)
 
+    def planned(self) -> list[Job]:
+        """A search knows none before it asks the study."""
+        return []
+
+    def on_cancel(self, job: Job) -> None:
+        """Leave the trial to the next command."""
+        for trial in self._leave(job):
+            with contextlib.suppress(*UNWRITTEN):
+                self.member.release(trial, cancelled=True)
+
     def _leave(self, job: Job) -> list[Trial]:
         assert job.prepared is not None
         self.active.pop(job.prepared.subfolder, None)

@@ -54,6 +54,7 @@ class Running:
         self.file = tmp_path / f"out{time.monotonic_ns()}.txt"
         command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
         environment = {**os.environ, "FINEGRID_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT / "tests")}
+        environment |= {"FINEGRID_RUNTIME": str(tmp_path / f"runtime{time.monotonic_ns()}")}  # slots of its own
         environment |= variables
         with self.file.open("w") as out:
             self.process = subprocess.Popen(
