@@ -212,7 +212,7 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
 def test_under_a_launcher_of_hydras_own(start: Starter, train: Door, tmp_path: Path, sweep: Path, how: str) -> None:
     own = [argument for argument in small(tmp_path, 30) if "launcher" not in argument]
     command = [*own, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=range(4)"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "slow 3"})
     running = start(*command)
     told = until(sweep, lambda told: statuses(told) == ["running", "running", "waiting", "waiting"])
     chosen = by_seed(told)[0]
