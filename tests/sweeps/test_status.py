@@ -212,7 +212,7 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
 def test_under_a_launcher_of_hydras_own(start: Starter, train: Door, tmp_path: Path, sweep: Path, how: str) -> None:
     own = [argument for argument in small(tmp_path, 30) if "launcher" not in argument]
     command = [*own, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=range(4)"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "slow 3"})
     running = start(*command)
     told = until(sweep, lambda told: statuses(told) == ["running", "running", "waiting", "waiting"])
     chosen = by_seed(told)[0]
@@ -306,7 +306,7 @@ def test_foreign_names_and_files_act_on_nothing(finished: Path, capfd: pytest.Ca
     for content in ('{"asked": [1], "cancelled": [2]}', '{"asked": {"\\u202e": 1}, "cancelled": {"x": 1}}', "7"):
         (finished / "sweep.json").write_text(content)
         code, out, err = ask(capfd, finished)
-        assert code == 0 and not err and "2 done" in out
+        assert code == 0 and not err and "4 unreadable, 3 done" in out
         assert not {"\x1b", "\u202e", "\0"} & set(out) and "[bold]a\\u202e\\u001b[2J-0123456789/seed=0" in out
         code, out, _ = ask(capfd, finished, "--json")
         assert code == 0 and "NaN" not in out
