@@ -150,14 +150,21 @@ def described(images: Sequence[Values], ranges: Ranges, asked: bool = False) -> 
             continue
         found = min(image.low for image in some), max(image.high for image in some)
         whole = min(image.least for image in some), max(image.most for image in some)
-        few = "" if whole == found else f" (a few pixels {whole[0]:.6g}..{whole[1]:.6g})"
+        few = "" if whole == found else f" (a few pixels {_number(whole[0])}..{_number(whole[1])})"
         bits = f" ({round(np.log2(high + 1))} bit)" if low == 0 and high in CEILINGS else ""
         why = " (data.value_range)" if asked else bits
-        line = f"{_what(some)} hold {found[0]:.6g}..{found[1]:.6g}{few}: read as {low:.6g}..{high:.6g}{why}"
+        line = f"{_what(some)} hold {_number(found[0])}..{_number(found[1])}{few}: "
+        line += f"read as {_number(low)}..{_number(high)}{why}"
         if (found[1] - found[0]) * 16 < high - low and found[1] > found[0]:
-            line += f"; nearly one colour: data.value_range=[{found[0]:.6g}, {found[1]:.6g}] would use all levels"
+            line += (
+                f"; nearly one colour: data.value_range=[{_number(found[0])}, {_number(found[1])}] would use all levels"
+            )
         lines.append(line)
     return lines
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.6g}"
 
 
 def _what(images: Sequence[Values]) -> str:
@@ -168,7 +175,7 @@ def _what(images: Sequence[Values]) -> str:
 def words(ranges: Ranges) -> str:
     """The same for the documentation of an exported file; empty where there is nothing to say."""
     return "; ".join(
-        f"{'grey of 16 and 32 bits' if kind == INTEGER else 'floats'}: {low:.6g}..{high:.6g} read as 0..255"
+        f"{'grey of 16 and 32 bits' if kind == INTEGER else 'floats'}: {_number(low)}..{_number(high)} read as 0..255"
         for kind, (low, high) in ranges.items()
     )
 
