@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pictures import fresh as fresh
-from pictures import opened, problem, write
+from pictures import opened, plain_fingerprint, problem, write
 from PIL import Image
 
 from training.data.dataset import Dataset
 from training.data.files.decoding import load_image, stored
-from training.data.integrity import fingerprint
 
 RAMP = np.tile(np.linspace(0, 1, 48), (48, 1))
 Make = Callable[[np.ndarray], np.ndarray]
@@ -67,13 +66,6 @@ def earlier(file: Path) -> np.ndarray:
             values = np.nan_to_num(values)
             return np.clip(np.rint(values * (255 if values.max() <= 1 else 1)), 0, 255).astype(np.uint8)
         return (np.clip(values, 0, 65535) // 256).astype(np.uint8)
-
-
-def plain_fingerprint(dataset: Dataset, root: Path) -> str:
-    import hashlib
-
-    hashes = [hashlib.sha256((root / name).read_bytes()).hexdigest()[:32] for name in dataset.names]
-    return fingerprint(dataset.classes, dataset.names, dataset.labels, None, hashes)
 
 
 @pytest.mark.parametrize(
