@@ -37,7 +37,7 @@ class Dataset:
     load: Callable[[int], Image.Image]  # image i as upright 8-bit RGB, of any size
     paths: tuple[Path, ...] | None  # [N] files behind the images
     reading: Reading = READ_AS_EVER  # how pixels were made of what the files hold
-    former: dict[str, str] = field(
+    read_before: dict[str, str] = field(
         default_factory=dict
     )  # reason -> fingerprint that earlier versions gave these images
 
@@ -113,7 +113,7 @@ def _dataset(
         load=lambda index: to_rgb(load(index), reading.ranges),
         paths=source.paths,
         reading=reading,
-        former={reading.reason: former} if reading.differs else {},
+        read_before={reading.reason: former} if reading.differs else {},
     )
 
 

@@ -83,6 +83,7 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             (folder / name).unlink(missing_ok=True)
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
+        prepared.dataset.reading.tell()
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
