@@ -53,9 +53,9 @@ def test_the_range_of_a_run_is_kept_and_used(
     out = tmp_path / "ID_result.csv"
     assert main([str(folder), str(photos / "test"), "--out", str(out), "--indices"]) == 0
     stored = np.load(folder / "predictions_test.npz")
-    own = {Path(name).stem: int(row.argmax()) for name, row in zip(stored["ids"], stored["logits"], strict=True)}
+    own = {Path(name).stem: int(row.argmax()) for name, row in zip(stored["id"], stored["logits"], strict=True)}
     found = dict(row.split(",") for row in out.read_text().splitlines()[1:])
-    assert {name: int(label) for name, label in found.items()} == own
+    assert {Path(name).name: int(label) for name, label in found.items()} == own
 
     from analysis.report import main as report
 
