@@ -28,6 +28,12 @@ def need(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def is_range(value: Any) -> bool:
+    """Whether it is [lo, hi], two finite numbers with lo < hi."""
+    numbers = isinstance(value, list | tuple) and all(type(one) in (int, float) and abs(one) < 1e38 for one in value)
+    return numbers and len(value) == 2 and value[0] < value[1]
+
+
 @dataclass
 class ModelConfig:
     """The network. Every model has the same keys, so that one command line fits all; what doesn't apply is ignored."""
@@ -86,6 +92,8 @@ class DataConfig:
     resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
+    value_range: Any = outside("auto")  # [lo, hi]: black and white of deep images; the fingerprint knows the outcome
+    verify: bool = outside(False)  # hash every file again, not only those that seem to have changed
     on_bad: Literal["raise", "skip"] = outside("raise")  # what a corrupt image does; the fingerprint knows the outcome
     cache: Literal["auto", "memory", "disk", "none"] = outside("auto")  # of decoded images; auto: see pixel_cache.py
     cache_gb: float = outside(20.0)  # the disk cache of all data sets together
@@ -103,6 +111,8 @@ class DataConfig:
         need(stored is None or self.size <= stored <= 8192, f"data.stored_size={stored}: expected {self.size} to 8192")
         for key in ("cache_gb", "memory_gb"):
             need(getattr(self, key) >= 0, f"data.{key}={getattr(self, key)}: expected 0 or more")
+        ok = self.value_range == AUTO or is_range(self.value_range)
+        need(ok, f"data.value_range={self.value_range}: expected auto or [lo, hi], two finite numbers with lo < hi")
 
     def _check_fold(self) -> None:
         if self.folds is None:

@@ -60,12 +60,14 @@ def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64
 
 def _stored(trained: "TrainedModel", file: Path) -> "np.ndarray | str":
     """An image at its stored size, uint8 [S, S, 3], or why it can't be read."""
-    from training.data.files.decoding import BadImage, load_image
+    from training.data.files import decode_memory
+    from training.data.files.decoding import BadImage, read_image
 
     if os.path.exists(file) and not os.path.isfile(file):  # noqa: PTH110, PTH113 (Path's raise for a name too long)
         return f"{file}: not a file"  # a pipe would be waited for
     try:
-        return trained.stored(load_image(file))
+        with decode_memory.held():
+            return trained.stored(read_image(file))
     except BadImage as error:
         return str(error)
 

@@ -57,6 +57,10 @@ class DataSummary:
     n: Counts = field(default_factory=Counts)
     skipped: list[Any] | None = None
     shared: Counts = field(default_factory=Counts)  # images that are in another split, too
+    value_range: dict[str, Any] | None = None  # of deep images, by kind (integer, float): what became 0 and 255
+    read_as: list[Any] | None = None  # the same in words, and from what it follows
+    single_valued: dict[str, Any] | None = None  # images that come out in one colour: n, blank_on_white, names
+    giants: int | None = None  # images that were reduced when decoded
     extra: Extra = field(default_factory=dict)
 
 

@@ -24,7 +24,7 @@ def cautions(runs: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """All that is to be said of these runs."""
     done = distinct(runs)
     done = done[done["status"] == "done"]
-    found = [*mixed(done), *unfinished(runs), *overlap(done), *folded(done)]
+    found = [*mixed(done), *unfinished(runs), *overlap(done), *single_valued(done), *folded(done)]
     return [*found, *edges(done, comparisons), *carried(done, comparisons)]
 
 
@@ -57,6 +57,16 @@ def overlap(done: pd.DataFrame) -> list[str]:
         if pd.notna(most) and most > 0:
             lines.append(f"{int(most)} of the {where} images are in train too: {where} accuracy is flattered")
     return lines
+
+
+def single_valued(done: pd.DataFrame) -> list[str]:
+    """Images that came out in one colour, in which nothing can be seen."""
+    most = done["single_valued"].max() if "single_valued" in done else None
+    if pd.isna(most) or not most:
+        return []
+    blank = done["blank_on_white"].max()
+    why = f", {int(blank)} of them white on transparency, laid on white" if pd.notna(blank) and blank else ""
+    return [f"{int(most)} of the images are of one single colour as the networks see them{why}: record.json names them"]
 
 
 def folded(done: pd.DataFrame) -> list[str]:

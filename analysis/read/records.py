@@ -74,6 +74,8 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "folder": (lambda run: None, "str"),  # where it was read
     "folds": (lambda run: run.settings.folds, "Int64"),
     "fold": (lambda run: run.fold, "Int64"),
+    "single_valued": (lambda run: (run.data.single_valued or {}).get("n"), "Int64"),  # images of one colour
+    "blank_on_white": (lambda run: (run.data.single_valued or {}).get("blank_on_white"), "Int64"),  # of these
 }
 
 

@@ -5,14 +5,16 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from training.config import DataConfig
-from training.data.integrity import examine, fingerprint
+from training.data.files.decoding import to_rgb
+from training.data.integrity import Look, examine, fingerprint, unchanged
+from training.data.reading import READ_AS_EVER, Reading, reading_of
 from training.data.sources import Source, from_config
 from training.data.splits import SPLITS, draw, draw_fold
 from training.errors import ConfigError
@@ -32,8 +34,12 @@ class Dataset:
     shared: dict[str, int]  # val and test: how many of their images are, to the byte, in train too
     drawn: tuple[str, ...]  # the splits that were drawn; the others came with the data
     skipped: tuple[str, ...]  # names of bad images that were left out
-    load: Callable[[int], Image.Image]  # image i as it came, of any mode and size
+    load: Callable[[int], Image.Image]  # image i as upright 8-bit RGB, of any size
     paths: tuple[Path, ...] | None  # [N] files behind the images
+    reading: Reading = READ_AS_EVER  # how pixels were made of what the files hold
+    read_before: dict[str, str] = field(
+        default_factory=dict
+    )  # reason -> fingerprint that earlier versions gave these images
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
@@ -62,9 +68,9 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     config = DataConfig(**json.loads(config_as_json))
     if not with_test:
         return _without_test(config)
-    source, hashes, skipped = _usable_images(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    source, looks, skipped = _usable_images(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
     split, drawn = _split_or_fold(source, config)
-    return _dataset(source, hashes, skipped, split, drawn)
+    return _dataset(source, looks, skipped, split, drawn, config)
 
 
 def _without_test(config: DataConfig) -> Dataset:
@@ -74,28 +80,40 @@ def _without_test(config: DataConfig) -> Dataset:
     if drawn and config.on_bad == "skip":
         whole = open_dataset(config)
         return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
-    source, hashes, skipped = _without_bad(_those_of(source, split, ("train", "val")), config)
-    return _dataset(source, hashes, skipped, {name: np.flatnonzero(source.splits == name) for name in SPLITS}, drawn)
+    source, looks, skipped = _without_bad(_those_of(source, split, ("train", "val")), config)
+    split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
+    return _dataset(source, looks, skipped, split, drawn, config)
 
 
 def _dataset(
     source: Source,
-    hashes: list[str],
+    looks: list[Look],
     skipped: tuple[str, ...],
     split: dict[str, np.ndarray],
     drawn: tuple[str, ...],
+    config: DataConfig,
 ) -> Dataset:
+    reading = reading_of(source.names, looks, config.value_range)
+    reading.tell()
+    hashes = [look.content for look in looks]
+    about = (source.classes, source.names, source.labels, source.splits)
+    former = fingerprint(*about, hashes)
+    if reading.differs:
+        hashes = [look.raw or look.content for look in looks]
+    load = unchanged(source, looks)
     return Dataset(
         classes=source.classes,
         names=source.names,
         labels=source.labels,
         split=split,
-        fingerprint=fingerprint(source.classes, source.names, source.labels, source.splits, hashes),
+        fingerprint=fingerprint(*about, hashes, reading.differs),
         shared=_shared(split, hashes),
         drawn=drawn,
         skipped=skipped,
-        load=source.load,
+        load=lambda index: to_rgb(load(index), reading.ranges),
         paths=source.paths,
+        reading=reading,
+        read_before={reading.reason: former} if reading.differs else {},
     )
 
 
@@ -110,17 +128,17 @@ def contents(config: DataConfig, again: bool = False) -> dict[str, tuple[str, st
 
 
 @functools.lru_cache(maxsize=32)
-def _usable_images(config_as_json: str) -> tuple[Source, list[str], tuple[str, ...]]:
-    """The images that can be used, a hash of each, and the names of those left out. The same for all folds."""
+def _usable_images(config_as_json: str) -> tuple[Source, list[Look], tuple[str, ...]]:
+    """The images that can be used, what is in each, and the names of those left out. The same for all folds."""
     config = DataConfig(**json.loads(config_as_json))
     source = _sorted(from_config(config))
     _check(source, _described(config))
     return _without_bad(source, config)
 
 
-def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str], tuple[str, ...]]:
-    """Look at every image: those that can be read, a hash of each, and the names of the others. Raises ConfigError."""
-    hashes, bad = examine(source, config)
+def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[Look], tuple[str, ...]]:
+    """Look at every image: those that can be read, what is in each, and the names of the others. Raises ConfigError."""
+    looks, bad = examine(source, config)
     skipped = tuple(source.names[index] for index in bad)
     if bad:
         first, more = next(iter(bad.values())), len(bad) - 1
@@ -128,9 +146,9 @@ def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[str],
         if config.on_bad == "raise":
             raise ConfigError(f"bad image: {first}{others}; repair it, or leave such images out with data.on_bad=skip")
         log.warning("left out %d bad image(s), the first: %s", len(bad), first)
-        source = _take(source, [index for index in range(len(hashes)) if index not in bad])
+        source = _take(source, [index for index in range(len(looks)) if index not in bad])
         _check(source, f"{_described(config)}, without its {len(bad)} bad images")
-    return source, [content for content in hashes if content], skipped
+    return source, [look for look in looks if look is not None], skipped
 
 
 def _described(config: DataConfig) -> str:

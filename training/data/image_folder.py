@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from training.config import DataConfig, need
-from training.data.files.decoding import load_image
+from training.data.files.decoding import read_image
 from training.data.files.image_csv import SPLIT_NAMES, from_csv
 from training.data.files.image_listing import ImageFile, existing, images_in, subfolders, system_counts
 from training.data.sources import Source
@@ -51,7 +51,7 @@ def folder(config: DataConfig) -> Source:
         names=tuple(row.name for row in rows),
         labels=np.array([number[row.label] for row in rows], dtype=np.int64),
         splits=np.array([row.split for row in rows]) if rows[0].split else None,
-        load=lambda index: load_image(paths[index]),
+        load=lambda index: read_image(paths[index]),
         paths=paths,
     )
 

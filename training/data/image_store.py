@@ -8,6 +8,7 @@ import torch
 
 from training.config import DataConfig
 from training.data.dataset import Dataset
+from training.data.files import decode_memory
 from training.data.files.decoding import BadImage
 from training.data.parallel import in_threads
 from training.data.pixel_cache import decoded, mapped, size_of, wanted
@@ -22,6 +23,7 @@ class ImageStore:
     then kept in memory, or decoded in each epoch; config.cache says which, and where it doesn't, what fits does."""
 
     def __init__(self, dataset: Dataset, config: DataConfig) -> None:
+        decode_memory.set_limit(config.memory_gb)
         count, side = len(dataset.names), config.stored
         self.dataset, self.config = dataset, config
         self._kept = np.zeros(count, dtype=bool)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.config import DataConfig, need
+from training.data.files import decode_memory
 from training.data.files.decoding import decode, stored
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
@@ -49,7 +50,8 @@ def wanted(dataset: "Dataset", config: DataConfig) -> bool:
 
 def decoded(dataset: "Dataset", config: DataConfig, index: int) -> np.ndarray:
     """uint8 [S, S, 3], from the file. Raises BadImage (an OSError) with the path if it has vanished or broken since."""
-    return stored(decode(lambda: dataset.load(index), dataset.path_or_name(index)), config)
+    with decode_memory.held():
+        return stored(decode(lambda: dataset.load(index), dataset.path_or_name(index)), config)
 
 
 def build_ahead(dataset: "Dataset", config: DataConfig) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from training.config import DataConfig, need
-from training.data.files.decoding import extensions, load_image
+from training.data.files.decoding import extensions, read_image
 from training.data.files.image_listing import existing
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
@@ -54,7 +54,7 @@ def torchvision(config: DataConfig) -> Source:
         files = tuple(Path(file) for known in paths for file in known or ())
         names = tuple(Path(os.path.relpath(file, root)).as_posix() for file in files)
         classes = class_names(parts[0][1], found)
-        return Source(classes, names, found, given, lambda index: load_image(files[index]), files)
+        return Source(classes, names, found, given, lambda index: read_image(files[index]), files)
     names = tuple(f"{split or 'image'}-{index:06}" for split, part in parts for index in range(len(part)))
     return Source(
         class_names(parts[0][1], found), names, found, given, lambda index: images[index][0][images[index][1]][0]

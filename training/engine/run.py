@@ -83,6 +83,7 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             (folder / name).unlink(missing_ok=True)
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
+        prepared.dataset.reading.tell()
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
@@ -133,6 +134,10 @@ def head_of_record(prepared: Prepared) -> Record:
             n=from_keys(Counts, {name: len(indices) for name, indices in dataset.split.items()}),
             skipped=list(dataset.skipped),
             shared=from_keys(Counts, dataset.shared),
+            value_range={kind: list(one) for kind, one in dataset.reading.ranges.items()} or None,
+            read_as=list(dataset.reading.lines) or None,
+            single_valued=dataset.reading.single_valued() or None,
+            giants=len(dataset.reading.giants) or None,
         ),
         code_version=code_version(),
         versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),

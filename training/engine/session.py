@@ -250,7 +250,13 @@ class Session:
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""
         prepared = self.prepared
-        about = metadata(self.config, prepared.dataset.classes, self.preprocessing, prepared.identity)
+        about = metadata(
+            self.config,
+            prepared.dataset.classes,
+            self.preprocessing,
+            prepared.identity,
+            prepared.dataset.reading.ranges,
+        )
         return weights_file(self.state.best_weights, about)
 
     def seconds(self) -> float:

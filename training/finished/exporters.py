@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from training.config import need
 from training.data.batches import Preprocessing, centre
+from training.data.files.value_range import words
 from training.models.build import logits
 from training.models.trained_model import TrainedModel
 
@@ -57,6 +58,8 @@ def metadata(trained: TrainedModel) -> dict[str, str]:
     side = about["stored_size"]
     part = "the whole image, whatever its shape," if about["resize"] == "stretch" else "the middle square of the image"
     how = f"RGB, upright, {part} resized to {side} x {side} px (bilinear, antialiased), not normalized"
+    if deep := words(trained.ranges):
+        how += f"; {deep}"
     return {
         "classes": json.dumps(trained.classes),
         "preprocessing": json.dumps(about),

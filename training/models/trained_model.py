@@ -6,7 +6,7 @@ preprocessing, and the identity and seed of the run.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from training.config import DataConfig, ModelConfig, RunConfig, TrainerConfig, need
 from training.data.batches import Preprocessing
+from training.data.files import value_range
 from training.data.files.decoding import stored
+from training.data.files.value_range import Ranges
 from training.device import resolve_compute
 from training.errors import ConfigError
 from training.models.build import build_model, logits
@@ -31,7 +33,7 @@ from training.targets import foreign
 @dataclass(frozen=True)
 class TrainedModel:
     """A network in evaluation mode on its device. `preprocessing`: from a stored image to what it sees; `images`: how
-    any image becomes a stored one; `about`: the file's metadata."""
+    any image becomes a stored one, deep ones by `ranges`; `about`: the file's metadata."""
 
     model: nn.Module
     classes: list[str]
@@ -39,6 +41,7 @@ class TrainedModel:
     images: DataConfig
     about: dict[str, Any]
     device: str
+    ranges: Ranges = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "TrainedModel":
@@ -59,13 +62,14 @@ class TrainedModel:
             part = about["preprocessing"]
             images = DataConfig(size=part["size"], stored_size=part["stored_size"], resize=part["resize"])
             preprocessing = Preprocessing(part["size"], tuple(part["mean"]), tuple(part["std"]))
-        except (KeyError, TypeError) as error:
+            ranges = value_range.from_json(part.get("value_range"))
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"{folder / BEST}: written by another version of finegrid ({error})") from error
-        return cls(model.eval().to(device), list(about["classes"]), preprocessing, images, about, device)
+        return cls(model.eval().to(device), list(about["classes"]), preprocessing, images, about, device, ranges)
 
     def stored(self, image: Image.Image) -> np.ndarray:
         """uint8 [S, S, 3]: an image of any mode and shape, upright and at its stored size."""
-        return stored(image, self.images)
+        return stored(image, self.images, self.ranges)
 
     def transform(self, image: Image.Image) -> Tensor:
         """float32 [3, size, size]: an image of any mode and shape as the network wants it, on the CPU."""
@@ -79,13 +83,16 @@ class TrainedModel:
             return logits(self.model(self.preprocessing.plain(pixels)))
 
 
-def metadata(config: RunConfig, classes: Sequence[str], preprocessing: Preprocessing, identity: str) -> dict[str, Any]:
+def metadata(
+    config: RunConfig, classes: Sequence[str], preprocessing: Preprocessing, identity: str, ranges: Ranges
+) -> dict[str, Any]:
     """What best.safetensors says of the network of a run."""
     data = config.data
+    deep = {"value_range": {kind: list(one) for kind, one in ranges.items()}} if ranges else {}
     return {
         "model": asdict(config.model),
         "classes": list(classes),
-        "preprocessing": asdict(preprocessing) | {"stored_size": data.stored, "resize": data.resize},
+        "preprocessing": asdict(preprocessing) | {"stored_size": data.stored, "resize": data.resize} | deep,
         "identity": identity,
         "seed": config.seed,
     }
@@ -105,5 +112,9 @@ def read_weights(trained: TrainedModel, folder: Path, name: str) -> StateDict:
     known = trained.model.state_dict()
     fits = known.keys() == state.keys() and all(known[key].shape == state[key].shape for key in known)
     need(fits, f"{file}: its tensors are not those of {name}")
-    need(about.get("preprocessing") == trained.about["preprocessing"], f"{file}: of another preprocessing")
+    # Runs of earlier versions on the same images say nothing of a range
+    both = [about.get("preprocessing") or {}, trained.about["preprocessing"]]
+    if not all("value_range" in one for one in both):
+        both = [{key: value for key, value in one.items() if key != "value_range"} for one in both]
+    need(both[0] == both[1], f"{file}: of another preprocessing")
     return state
