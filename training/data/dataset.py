@@ -5,19 +5,31 @@ import functools
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from training.config import DataConfig
+from training.data.files.left_out import left_out_lines
+from training.data.files.same_files import SameFiles, same_files
 from training.data.integrity import examine, fingerprint
-from training.data.sources import Source, from_config
+from training.data.sources import EarlierReading, Source, from_config
 from training.data.splits import SPLITS, draw, draw_fold
 from training.errors import ConfigError
+from training.record import LeftOut
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Former:
+    """What an earlier version called the same images, because it read them in another way."""
+
+    why: str  # after `made with`: classes sorted as text (0, 1, 10)
+    fingerprint: str
+    drawn: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,10 +46,26 @@ class Dataset:
     skipped: tuple[str, ...]  # names of bad images that were left out
     load: Callable[[int], Image.Image]  # image i as it came, of any mode and size
     paths: tuple[Path, ...] | None  # [N] files behind the images
+    left_out: LeftOut = field(default_factory=LeftOut)  # what lies beside them and isn't used
+    split_folders: dict[str, list[str]] = field(default_factory=dict)  # train, val, test: their folders
+    same_files: SameFiles = field(default_factory=SameFiles)
+    former: tuple[Former, ...] = ()
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
         return self.names[index] if self.paths is None else str(self.paths[index])
+
+    def summary(self) -> str:
+        """What a run sees of its data, in one line: classes, images a split, what was left out and why."""
+        counts = ", ".join(
+            f"{len(rows)} {name}{' (drawn)' * (name in self.drawn)}" for name, rows in self.split.items()
+        )
+        folders = ", ".join(f"{name} from {'/, '.join(places)}/" for name, places in self.split_folders.items())
+        parts = [f"{len(self.classes)} classes ({_first_five(self.classes)})", f"{counts} images", folders]
+        parts += [line.replace(" in .", "") for line in left_out_lines(self.left_out, ".")]
+        if self.skipped:
+            parts.append(f"bad images left out: {_first_five(self.skipped)}")
+        return "; ".join(filter(None, parts))
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -85,6 +113,9 @@ def _dataset(
     split: dict[str, np.ndarray],
     drawn: tuple[str, ...],
 ) -> Dataset:
+    same = same_files(split, source.labels, hashes, source.names, source.classes)
+    for line in same.lines():
+        log.warning("%s", line)
     return Dataset(
         classes=source.classes,
         names=source.names,
@@ -96,7 +127,23 @@ def _dataset(
         skipped=skipped,
         load=source.load,
         paths=source.paths,
+        left_out=source.left_out,
+        split_folders=source.split_folders,
+        same_files=same,
+        former=tuple(_former(source, hashes, one, drawn) for one in source.earlier),
     )
+
+
+def _former(source: Source, hashes: list[str], earlier: EarlierReading, drawn: tuple[str, ...]) -> Former:
+    used = np.flatnonzero(earlier.labels >= 0)
+    names, contents = [source.names[index] for index in used], [hashes[index] for index in used]
+    splits = None if earlier.splits is None else earlier.splits[used]
+    name = fingerprint(earlier.classes, names, earlier.labels[used], splits, contents)
+    if (splits is None) != (source.splits is None):
+        drawn = SPLITS
+    elif splits is not None:
+        drawn = tuple(split for split in drawn if split == "train") + tuple({"val", "test"} - set(splits))
+    return Former(earlier.why, name, drawn)
 
 
 @functools.lru_cache(maxsize=32)
@@ -132,7 +179,7 @@ def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:
     shared = {name: sum(hashes[index] in seen for index in split[name]) for name in ("val", "test")}
     for name, count in shared.items():
         if count:
-            log.warning("%d of the %s images are in train too: %s accuracy is flattered", count, name, name)
+            log.warning("%d of the %s images are in train too: %s accuracy is biased upwards", count, name, name)
     return shared
 
 
@@ -151,7 +198,15 @@ def _take(source: Source, kept: list[int]) -> Source:
         splits=None if source.splits is None else np.asarray(source.splits)[rows],
         load=lambda index: load(kept[index]),
         paths=None if paths is None else tuple(paths[index] for index in kept),
+        left_out=source.left_out,
+        split_folders=source.split_folders,
+        earlier=tuple(_take_earlier(one, rows) for one in source.earlier),
     )
+
+
+def _take_earlier(earlier: EarlierReading, rows: np.ndarray) -> EarlierReading:
+    splits = None if earlier.splits is None else earlier.splits[rows]
+    return dataclasses.replace(earlier, labels=earlier.labels[rows], splits=splits)
 
 
 def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
@@ -160,7 +215,7 @@ def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, .
     for name in wanted:
         splits[split[name]] = name
     kept = np.flatnonzero(splits != "").tolist()
-    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits)), kept)
+    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits), earlier=()), kept)
 
 
 def _check(source: Source, where: str) -> None:

@@ -83,6 +83,9 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             (folder / name).unlink(missing_ok=True)
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
+        log.info("data: %s", prepared.dataset.summary())
+        for line in prepared.dataset.same_files.lines():
+            log.warning("%s", line)
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
@@ -132,6 +135,12 @@ def head_of_record(prepared: Prepared) -> Record:
             n=from_keys(Counts, {name: len(indices) for name, indices in dataset.split.items()}),
             skipped=list(dataset.skipped),
             shared=from_keys(Counts, dataset.shared),
+            drawn=list(dataset.drawn),
+            split_folders=dataset.split_folders or None,
+            left_out=dataset.left_out,
+            two_labels=from_keys(Counts, dataset.same_files.two_labels),
+            two_labels_first=list(dataset.same_files.examples) or None,
+            repeated=dataset.same_files.repeated,
         ),
         code_version=code_version(),
         versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),
