@@ -57,9 +57,8 @@ class Dataset:
 
     def summary(self) -> str:
         """What a run sees of its data, in one line: classes, images a split, what was left out and why."""
-        counts = ", ".join(
-            f"{len(rows)} {name}{' (drawn)' * (name in self.drawn)}" for name, rows in self.split.items()
-        )
+        drawn = {name: " (drawn)" * (name in self.drawn) for name in self.split}
+        counts = ", ".join(f"{len(rows)} {name}{drawn[name]}" for name, rows in self.split.items())
         folders = ", ".join(f"{name} from {'/, '.join(places)}/" for name, places in self.split_folders.items())
         parts = [f"{len(self.classes)} classes ({_first_five(self.classes)})", f"{counts} images", folders]
         parts += [line.replace(" in .", "") for line in left_out_lines(self.left_out, ".")]

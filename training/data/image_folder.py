@@ -5,10 +5,11 @@ FOLDER/train|test/CLASS/.../IMAGE       or train/ and val/: the third is drawn f
 FOLDER/CLASS/.../IMAGE                  all are drawn later
 FILE.csv                                columns path,label[,split], paths relative to a folder
 
-What is a split and what a class: files/layout.py, and data.splits where names don't tell. Which files are images and what
-is left out: files/image_listing.py. The CSV: files/image_csv.py.
+What is a split and what a class: files/layout.py, and data.splits where names don't tell. Which files are images and
+what is left out: files/image_listing.py. The CSV: files/image_csv.py.
 """
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -75,18 +76,17 @@ def _rows(root: Path, layout: Layout) -> tuple[list[ImageFile], LeftOut]:
 
 def _loose(root: Path, layout: Layout) -> dict[str, int]:
     """Images beside class folders, by the folder that they lie in."""
-    above = {place.rpartition("/")[0] for place, _, _ in layout.classes} | {"", *sum(layout.splits.values(), [])}
-    above -= {place for place, _, _ in layout.classes}
+    classes = {place for place, _, _ in layout.classes}
+    above = {"", *(place.rpartition("/")[0] for place in classes), *itertools.chain(*layout.splits.values())} - classes
     counts = {place or ".": loose_images(root / place) for place in sorted(above)}
     return {place: count for place, count in counts.items() if count}
 
 
 def _refuse_one_class_that_holds_all(root: Path, layout: Layout) -> None:
-    if len(layout.classes) == 1 and (inside := subfolders(root / layout.classes[0].folder)):
-        nested = root / layout.classes[0].folder
-        raise ConfigError(
-            f"{root} has one class folder only, {nested.name}/: did you mean {nested}, with {listed(inside)}?"
-        )
+    nested = root / layout.classes[0].folder
+    if len(layout.classes) == 1 and (inside := subfolders(nested)):
+        hint = f"did you mean {nested}, with {listed(inside)}?"
+        raise ConfigError(f"{root} has one class folder only, {nested.name}/: {hint}")
 
 
 def _source(rows: Sequence[ImageFile], classes: list[str], layout: Layout | None, left_out: LeftOut) -> Source:

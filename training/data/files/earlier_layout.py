@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from training.data.files.chosen_splits import listed
 from training.data.files.image_listing import ImageFile
 
+Read = list[tuple[str, str] | None]
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def earlier_reading(
-    folders: Sequence[str], rows: Sequence[ImageFile]
-) -> tuple[str, list[tuple[str, str] | None]] | None:
+def earlier_reading(folders: Sequence[str], rows: Sequence[ImageFile]) -> tuple[str, Read] | None:
     """Label and split of each row, None for one that was not used, and a word on the reading; None: it was refused.
 
     `folders`: those in the root.

@@ -3,8 +3,8 @@
 ROOT/CLASS/.../IMAGE          class folders alone
 ROOT/SPLIT/CLASS/.../IMAGE    SPLIT by one of the usual names (split_names.py), or ROOT/SPLIT/SPLIT/CLASS/...
 
-Names only propose a reading: a split folder has class folders in it, and a class may be called train. Where two readings
-are left, ConfigError shows both, with what to write for each (chosen_splits.py); nothing is guessed.
+Names only propose a reading: a split folder has class folders in it, and a class may be called train. Where two
+readings are left, ConfigError shows both, with what to write for each (chosen_splits.py); nothing is guessed.
 """
 
 import os
@@ -107,7 +107,7 @@ class Siblings:
 def loose_images(folder: Path) -> int:
     """How many images lie in a folder itself, not in a subfolder."""
     try:
-        names = os.listdir(folder)
+        names = os.listdir(folder)  # noqa: PTH208 (a Path for each of 500,000 files is slow)
     except OSError as error:
         raise unreadable(error) from error
     return sum(os.path.splitext(name)[1].lower() in extensions() and not is_system(name) for name in names)  # noqa: PTH122
@@ -119,11 +119,8 @@ def _as_splits(siblings: Siblings, found: dict[str, str]) -> Layout:
     if len(kinds) < len(found):
         twice = next(kind for kind in found.values() if list(found.values()).count(kind) > 1)
         both = [siblings.place[name] for name, kind in found.items() if kind == twice]
-        hint = (
-            f"{key_for({twice: both})} takes both"
-            if twice == "train"
-            else f"data.splits chooses, {_key(siblings, found)}"
-        )
+        choice = key_for({twice: both}) if twice == "train" else _key(siblings, found)
+        hint = f"{choice} takes {'all of them' if twice == 'train' else 'one'}"
         raise ConfigError(f"{root} has {listed(found)}: expected one folder a split ({hint})")
     layout = Layout([], system=siblings.system)
     for name in siblings.names:

@@ -36,15 +36,12 @@ def left_out_lines(left: LeftOut, root: "str | Path") -> list[str]:
         kinds = _few([f"{count} {ending or 'without extension'}" for ending, count in left.files.items()])
         lines.append(f"no images, not used in {root}: {kinds}")
     if left.system:
-        names = _few(
-            [f"{count} {name!r}" if name.endswith("\r") else f"{count} {name}" for name, count in left.system.items()],
-            9,
-        )
+        names = _few([f"{count} {name.strip()}" for name, count in left.system.items()], 9)
         lines.append(f"system and hidden files and folders, not used in {root}: {names}")
     return lines
 
 
-def _first(items: dict[str, int] | dict[str, str]) -> dict[str, int | str] | None:
+def _first(items: Mapping[str, int | str]) -> dict[str, int | str] | None:
     return dict(list(items.items())[:MOST]) or None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MOST = 5  # examples
+MOST, SHOWN = 5, 3  # examples, in the record and in a line
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,15 @@ class SameFiles:
 
     def lines(self) -> list[str]:
         """What a person has to know of it."""
-        some = [
-            f"{count} in train"
-            if split == "train"
-            else f"{count} of {split} (with another label in train or in {split})"
-            for split, count in self.two_labels.items()
-            if count
-        ]
+        other = " (with another label in train or in {0})"
+        places = {"train": "in train"} | {name: f"of {name}{other.format(name)}" for name in ("val", "test")}
+        some = [f"{count} {places[split]}" for split, count in self.two_labels.items() if count]
         if not some:
             return []
         total = sum(self.two_labels.values())
-        more = f"; and {total - len(self.examples)} more" if total > len(self.examples) else ""
+        more = f"; and {total - SHOWN} more" if total > SHOWN else ""
         what = "the same files under two labels, of which at least one is wrong"
-        return [f"{what}: {', '.join(some)}: {'; '.join(self.examples)}{more}"]
+        return [f"{what}: {', '.join(some)}: {'; '.join(self.examples[:SHOWN])}{more}"]
 
 
 def same_files(

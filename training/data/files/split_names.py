@@ -14,16 +14,17 @@ WORDS = {
 SPLIT_OF = {word: split for split, words in WORDS.items() for word in words}
 # What people add to such a name: seg_train, training_set, test-images, TrainData, 01_train. Numbers too.
 DECORATION = (
-    "datasets dataset data ds sets set subset segmentation seg images image imgs img pictures pics photos photo files "
-    "file folders folder directory dir splits split partition part samples jpegs jpeg jpg png"
-).split()
+    *("dataset", "datasets", "data", "ds", "set", "sets", "subset", "seg", "segmentation", "split", "splits"),
+    *("image", "images", "img", "imgs", "picture", "pictures", "pics", "photo", "photos", "sample", "samples"),
+    *("file", "files", "folder", "folders", "directory", "dir", "part", "partition", "jpeg", "jpegs", "jpg", "png"),
+)
 # Folders of images without labels, as competitions have them beside train/.
 UNLABELLED = {
-    *"unlabelled unlabeled unlabel nolabel nolabels unannotated unsupervised unsup unsorted".split(),
-    *"predict pred predictions prediction submission submit inference".split(),
+    *("unlabelled", "unlabeled", "unlabel", "nolabel", "nolabels", "unannotated", "unsupervised", "unsup", "unsorted"),
+    *("predict", "pred", "prediction", "predictions", "submission", "submit", "inference"),
 }
 
-_DECOR = f"(?:{'|'.join(DECORATION)})*"
+_DECOR = f"(?:{'|'.join(sorted(DECORATION, key=len, reverse=True))})*"
 _ONE_WORD = re.compile(f"{_DECOR}({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))}){_DECOR}")
 
 
