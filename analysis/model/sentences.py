@@ -155,8 +155,8 @@ def selection_bias_of_epoch(rows: ComparedRows) -> str:
     if len(gains) < 2:
         return ""
     return (
-        f"Selecting the best epoch flatters val accuracy: it lies {np.mean(gains):.2f} points above the mean of its "
-        f"neighbours (mean over {len(gains)} runs)."
+        f"Selection of the epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the mean of "
+        f"its neighbours (mean over {len(gains)} runs)."
     )
 
 
@@ -167,8 +167,8 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
         return ""
     bias = selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val)
     return (
-        f"Picking the best of {len(results)} rows on {rows.n_val} val images flatters its val accuracy by about "
-        f"{bias:.2f} points."
+        f"Selecting the best of {len(results)} rows on {rows.n_val} val images biases its val accuracy upwards by "
+        f"about {bias:.2f} points."
     )
 
 

@@ -73,6 +73,10 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "folder": (lambda run: None, "str"),  # where it was read
     "folds": (lambda run: run.settings.folds, "Int64"),
     "fold": (lambda run: run.fold, "Int64"),
+    "two_labels_train": (lambda run: run.data.two_labels.train, "Int64"),  # files that are there under two labels
+    "two_labels_val": (lambda run: run.data.two_labels.val, "Int64"),
+    "two_labels_test": (lambda run: run.data.two_labels.test, "Int64"),
+    "two_labels_first": (lambda run: next(iter(run.data.two_labels_first or []), None), "str"),
 }
 
 

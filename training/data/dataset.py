@@ -75,6 +75,20 @@ def open_dataset(config: DataConfig) -> Dataset:
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True))
 
 
+def open_as_read(config: DataConfig, fingerprint: str | None) -> Dataset:
+    """The images of a finished run as it read them, where an earlier version did in another way; else what
+    open_dataset(config) gives, which may be other images than those of the run."""
+    dataset = open_dataset(config)
+    source, hashes, skipped = _usable_images(_without_fold(config))
+    for earlier, former in zip(source.earlier, dataset.former, strict=True):
+        if former.fingerprint == fingerprint != dataset.fingerprint:
+            read = {key: getattr(earlier, key) for key in ("classes", "labels", "splits")}
+            kept = np.flatnonzero(earlier.labels >= 0).tolist()
+            source = _take(dataclasses.replace(source, **read, split_folders={}, earlier=()), kept)
+            return _dataset(source, [hashes[index] for index in kept], skipped, *_split_or_fold(source, config))
+    return dataset
+
+
 def open_without_test(config: DataConfig) -> Dataset:
     """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
 
@@ -89,9 +103,13 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     config = DataConfig(**json.loads(config_as_json))
     if not with_test:
         return _without_test(config)
-    source, hashes, skipped = _usable_images(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    source, hashes, skipped = _usable_images(_without_fold(config))
     split, drawn = _split_or_fold(source, config)
     return _dataset(source, hashes, skipped, split, drawn)
+
+
+def _without_fold(config: DataConfig) -> str:
+    return json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None})
 
 
 def _without_test(config: DataConfig) -> Dataset:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from training.config import SPLITS
 from training.data.files.chosen_splits import ClassFolder, chosen_folders, key_for, listed
 from training.data.files.decoding import extensions
 from training.data.files.image_listing import images_in, is_system, subfolders, unreadable
@@ -44,7 +45,7 @@ def read_layout(root: Path, chosen: Mapping[str, Any] | None) -> Layout:
         for one in found:
             splits.setdefault(one.split, []).append(os.path.dirname(one.folder) or one.folder)  # noqa: PTH120
         unused = {name: "not in data.splits" for name in subfolders(root, system) if name not in tops}
-        return Layout(found, {name: sorted(set(paths)) for name, paths in splits.items()}, unused, system)
+        return Layout(found, {name: sorted({*splits[name]}) for name in SPLITS if name in splits}, unused, system)
     names = subfolders(root, system)
     if not names:
         raise ConfigError(f"{root} has no class folders: expected {root}/CLASS/IMAGE")
@@ -126,7 +127,7 @@ def _as_splits(siblings: Siblings, found: dict[str, str]) -> Layout:
     for name in siblings.names:
         if name not in found:
             layout.unused[name] = _why_unused(siblings, found, name)
-    for name, split in found.items():
+    for name, split in sorted(found.items(), key=lambda item: SPLITS.index(item[1])):
         place = siblings.place[name]
         layout.splits[split] = [place]
         inside = subfolders(root / place, siblings.system)
@@ -256,4 +257,4 @@ def _key(siblings: Siblings, found: Mapping[str, str]) -> str:
 
 
 def _ordered(splits: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    return {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    return {split: splits[split] for split in SPLITS if split in splits}
