@@ -5,8 +5,8 @@ python -m benchmarks.techniques [--start RUN_FOLDER] [--out FOLDER] [--slots 2] 
 The plain defaults (resnet18, --size 96 px, --epochs 8) against the same with one thing changed, in six folds of train
 and val, so that every such image is judged once, by a network that has not trained on it. All begin at the checkpoint
 of benchmarks/finetune.py, or at --start. Points of accuracy against the defaults, fold by fold, as mean and 95 %
-interval (Student's t over the folds); minutes a run as a share of theirs. The selected epoch's val accuracy flatters
-what jumps about from epoch to epoch; the test images say whether it does.
+interval (Student's t over the folds); minutes a run as a share of theirs. Selection of the epoch
+biases val accuracy upwards most for what jumps about from epoch to epoch; the test images say whether it does.
 """
 
 import argparse

@@ -6,6 +6,7 @@ tracking and launching change where and how fast a run happens, not what comes o
 """
 
 import dataclasses
+import difflib
 import hashlib
 import math
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from training.errors import ConfigError
 from training.metrics import check_monitor
 
 AUTO = "auto"  # of optimizer.lr
+SPLITS = ("train", "val", "test")
 
 
 def outside(default: Any) -> Any:
@@ -32,6 +34,12 @@ def is_range(value: Any) -> bool:
     """Whether it is [lo, hi], two finite numbers with lo < hi."""
     numbers = isinstance(value, list | tuple) and all(type(one) in (int, float) and abs(one) < 1e38 for one in value)
     return numbers and len(value) == 2 and value[0] < value[1]
+
+
+def folders_of(named: Any) -> list[Any]:
+    """What data.splits names for a split, one folder or several, as a list; 2019 is a folder's name too."""
+    several = named if isinstance(named, list | tuple) else [named]
+    return [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in several]
 
 
 @dataclass
@@ -81,6 +89,8 @@ class DataConfig:
     name: str | None = None  # for data=torchvision: of the set
     root: str | None = outside(None)  # folder of images
     csv: str | None = outside(None)  # a table path,label[,split] instead of class folders
+    # folders in root by split, {train: A, test: [B, C]}, {}: all are classes; null: by their names
+    splits: dict[str, Any] | None = outside(None)  # (the fingerprint knows the outcome)
     kwargs: dict[str, Any] = field(default_factory=dict)  # for a source of your own
     val_fraction: float = 0.15  # of all images that come without a split
     test_fraction: float = 0.15
@@ -107,6 +117,7 @@ class DataConfig:
         need(self.val_fraction + self.test_fraction < 0.95, "data.val_fraction + data.test_fraction leave no train set")
         need(self.folds is None or self.folds >= 2, f"data.folds={self.folds}: expected 2 or more")
         self._check_fold()
+        self._check_splits()
         stored = self.stored_size
         need(stored is None or self.size <= stored <= 8192, f"data.stored_size={stored}: expected {self.size} to 8192")
         for key in ("cache_gb", "memory_gb"):
@@ -124,6 +135,16 @@ class DataConfig:
         need(
             self.fold in range(self.folds), f"data.fold={self.fold}: expected 0 to {last} with data.folds={self.folds}"
         )
+
+    def _check_splits(self) -> None:
+        for split, folders in (self.splits or {}).items():
+            near = difflib.get_close_matches(str(split).lower(), SPLITS, 1, 0.4)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            need(split in SPLITS, f"data.splits: {split}, expected train, val or test{hint}")
+            named = folders_of(folders)
+            ok = bool(named) and all(isinstance(name, str) and name for name in named)
+            need(ok, f"data.splits: {split}: {folders}, expected a folder in data.root, or a list of them")
+        need(not self.splits or "train" in self.splits, f"data.splits={self.splits} names no folder for train")
 
     @property
     def stored(self) -> int:

@@ -49,6 +49,17 @@ class Counts:
 
 
 @dataclass
+class LeftOut:
+    """What lies among the images and was not used, and why (bad images: DataSummary.skipped)."""
+
+    system: dict[str, Any] | None = None  # name of the system's and programs' own files and folders: how many
+    files: dict[str, Any] | None = None  # ending of files that are no images: how many
+    folders: dict[str, Any] | None = None  # folder of the root: why
+    loose: dict[str, Any] | None = None  # folder: images in it that are in no class folder
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass
 class DataSummary:
     """What the run saw of its data."""
 
@@ -61,6 +72,12 @@ class DataSummary:
     read_as: list[Any] | None = None  # the same in words, and from what it follows
     single_valued: dict[str, Any] | None = None  # images that come out in one colour: n, blank_on_white, names
     giants: int | None = None  # images that were reduced when decoded
+    drawn: list[Any] | None = None  # splits that were drawn; the others came with the data
+    split_folders: dict[str, Any] | None = None  # train, val, test: their folders, relative to the root
+    left_out: LeftOut = field(default_factory=LeftOut)
+    two_labels: Counts = field(default_factory=Counts)  # files that have another label in train or in the same split
+    two_labels_first: list[Any] | None = None  # some of them: "a/1.png (a), b/1.png (b)"
+    repeated: int | None = None  # images of train that are there before, under the same label
     extra: Extra = field(default_factory=dict)
 
 

@@ -24,7 +24,7 @@ def cautions(runs: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """All that is to be said of these runs."""
     done = distinct(runs)
     done = done[done["status"] == "done"]
-    found = [*mixed(done), *unfinished(runs), *overlap(done), *single_valued(done), *folded(done)]
+    found = [*mixed(done), *unfinished(runs), *overlap(done), *two_labels(done), *single_valued(done), *folded(done)]
     return [*found, *edges(done, comparisons), *carried(done, comparisons)]
 
 
@@ -55,7 +55,7 @@ def overlap(done: pd.DataFrame) -> list[str]:
     for name, where in (("shared_test", "test"), ("shared_val", "val")):
         most = done[name].max()
         if pd.notna(most) and most > 0:
-            lines.append(f"{int(most)} of the {where} images are in train too: {where} accuracy is flattered")
+            lines.append(f"{int(most)} of the {where} images are in train too: {where} accuracy is biased upwards")
     return lines
 
 
@@ -67,6 +67,18 @@ def single_valued(done: pd.DataFrame) -> list[str]:
     blank = done["blank_on_white"].max()
     why = f", {int(blank)} of them white on transparency, laid on white" if pd.notna(blank) and blank else ""
     return [f"{int(most)} of the images are of one single colour as the networks see them{why}: record.json names them"]
+
+
+def two_labels(done: pd.DataFrame) -> list[str]:
+    """Files that are there under two labels, as the runs found by their content."""
+    places = {"train": "in train", "val": "of val, with train or within", "test": "of test, with train or within"}
+    counts = {split: done[f"two_labels_{split}"].max() for split in places}
+    some = [f"{int(count)} {places[split]}" for split, count in counts.items() if pd.notna(count) and count > 0]
+    if not some:
+        return []
+    first = next(iter(done["two_labels_first"].dropna()), "")
+    example = f" (the first: {first})" if first else ""
+    return [f"the same files have two labels, of which at least one is wrong: {', '.join(some)}{example}"]
 
 
 def folded(done: pd.DataFrame) -> list[str]:

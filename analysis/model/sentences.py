@@ -166,7 +166,7 @@ def selection_bias_of_epoch(rows: ComparedRows) -> str:
     if len(gains) < 2:
         return ""
     return (
-        f"Selecting the best epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the mean of "
+        f"Selection of the epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the mean of "
         f"its neighbours (mean over {len(gains)} runs)."
     )
 
@@ -178,8 +178,8 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
         return ""
     bias = selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val)
     return (
-        f"Picking the best of {len(results)} rows on {rows.n_val} val images makes its val accuracy look "
-        f"better by about {bias:.2f} points than it is (selection bias)."
+        f"Selecting the best of {len(results)} rows on {rows.n_val} val images biases its val accuracy upwards by "
+        f"about {bias:.2f} points."
     )
 
 

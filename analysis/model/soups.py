@@ -21,6 +21,6 @@ def chosen_on_val(soups: pd.DataFrame) -> list[str]:
         return []
     return [
         f"{', '.join(soup_labels(soups))}: averaged weights of other runs, chosen on the same val images, so val "
-        "accuracy is flattered; the settings shown are those of the best run in it, and no other sentence here is "
+        "accuracy is biased upwards; the settings shown are those of the best run in it, and no other sentence here is "
         "about it"
     ]

@@ -76,6 +76,10 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "fold": (lambda run: run.fold, "Int64"),
     "single_valued": (lambda run: (run.data.single_valued or {}).get("n"), "Int64"),  # images of one colour
     "blank_on_white": (lambda run: (run.data.single_valued or {}).get("blank_on_white"), "Int64"),  # of these
+    "two_labels_train": (lambda run: run.data.two_labels.train, "Int64"),  # files that are there under two labels
+    "two_labels_val": (lambda run: run.data.two_labels.val, "Int64"),
+    "two_labels_test": (lambda run: run.data.two_labels.test, "Int64"),
+    "two_labels_first": (lambda run: next(iter(run.data.two_labels_first or []), None), "str"),
 }
 
 

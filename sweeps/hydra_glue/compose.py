@@ -67,6 +67,7 @@ def register() -> None:
     for part in (schema.model, schema.data, schema.optimizer, schema.scheduler, schema.loss):
         OmegaConf.set_struct(part.kwargs, False)  # any key may come in here, without a `+`
     OmegaConf.set_struct(schema.trainer.metrics, False)
+    OmegaConf.set_struct(schema.data._get_node("splits"), False)  # null, but {train: A} may come in
     ConfigStore.instance().store(name="run_schema", node=schema)
     resolvers: dict[str, Any] = {
         "run_folder": _run_folder,

@@ -23,6 +23,7 @@ from sweeps.controller.view import View, show_end
 from sweeps.controller.weights_budget import budget_of
 from sweeps.hydra_glue.private import BasicSweeper, in_quotes, returned
 from sweeps.launchers.launcher import Launcher, as_launcher
+from sweeps.plan.data_notices import data_notices
 from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
@@ -60,7 +61,8 @@ class GridSweeper(BasicSweeper):
         jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments]))
         slots = len(launcher.slots) if launcher else 1
         console = Console()
-        console.print(summary(jobs, slots), markup=False, highlight=False, soft_wrap=True)
+        for line in (summary(jobs, slots), *data_notices(jobs)):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         if jobs[0].run.sweep.plan:
             for job in jobs:
                 console.print(describe(job), markup=False, highlight=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
 from sweeps.controller.weights_budget import budget_of
 from sweeps.launchers.launcher import Launcher, as_launcher
+from sweeps.plan.data_notices import data_notices
 from sweeps.plan.jobs import Job, Planner, fixed_lines
 from sweeps.plan.summary import describe as describe_job
 from sweeps.plan.summary import estimate_minutes, format_minutes
@@ -196,6 +197,8 @@ class Search:
         minutes = estimate_minutes([first] * max(0, self.n_trials - existing), slots)
         about = f"; about {format_minutes(minutes)}, if none is pruned" if minutes is not None else ""
         self._say(f"plan: study {name}: {self.n_trials} trials, of which {existing} are there{about}")
+        for line in data_notices([first]):
+            self._say(line)
 
     def _say_space(self, space: SearchSpace, first: Job) -> None:
         for key, distribution in space.searched.items():

@@ -13,13 +13,25 @@ from PIL import Image
 
 from training.config import DataConfig
 from training.data.files.decoding import to_rgb
+from training.data.files.left_out import left_out_lines
+from training.data.files.same_files import SameFiles, same_files
 from training.data.integrity import Look, examine, fingerprint, unchanged
 from training.data.reading import READ_AS_EVER, Reading, reading_of
-from training.data.sources import Source, from_config
+from training.data.sources import EarlierReading, Source, from_config
 from training.data.splits import SPLITS, draw, draw_fold
 from training.errors import ConfigError
+from training.record import LeftOut
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Former:
+    """What an earlier version called the same images, because it read them in another way."""
+
+    why: str  # after `made with`: classes sorted as text (0, 1, 10)
+    fingerprint: str
+    drawn: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,25 @@ class Dataset:
     load: Callable[[int], Image.Image]  # image i as upright 8-bit RGB, of any size
     paths: tuple[Path, ...] | None  # [N] files behind the images
     reading: Reading = READ_AS_EVER  # how pixels were made of what the files hold
-    read_before: dict[str, str] = field(
-        default_factory=dict
-    )  # reason -> fingerprint that earlier versions gave these images
+    left_out: LeftOut = field(default_factory=LeftOut)  # what lies beside them and isn't used
+    split_folders: dict[str, list[str]] = field(default_factory=dict)  # train, val, test: their folders
+    same_files: SameFiles = field(default_factory=SameFiles)
+    former: tuple[Former, ...] = ()
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
         return self.names[index] if self.paths is None else str(self.paths[index])
+
+    def summary(self) -> str:
+        """What a run sees of its data, in one line: classes, images a split, what was left out and why."""
+        drawn = {name: " (drawn)" * (name in self.drawn) for name in self.split}
+        counts = ", ".join(f"{len(rows)} {name}{drawn[name]}" for name, rows in self.split.items())
+        folders = ", ".join(f"{name} from {'/, '.join(places)}/" for name, places in self.split_folders.items())
+        parts = [f"{len(self.classes)} classes ({_first_five(self.classes)})", f"{counts} images", folders]
+        parts += [line.replace(" in .", "") for line in left_out_lines(self.left_out, ".")]
+        if self.skipped:
+            parts.append(f"bad images left out: {_first_five(self.skipped)}")
+        return "; ".join(filter(None, parts))
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -52,6 +76,21 @@ def open_dataset(config: DataConfig) -> Dataset:
     Raises ConfigError with one line for anything wrong with them: what, where, and what would be right.
     """
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True))
+
+
+def open_as_read(config: DataConfig, fingerprint: str | None) -> Dataset:
+    """The images of a finished run as it read them, where an earlier version did in another way; else what
+    open_dataset(config) gives, which may be other images than those of the run."""
+    dataset = open_dataset(config)
+    source, looks, skipped = _usable_images(_without_fold(config))
+    for earlier, former in zip(source.earlier, dataset.former, strict=False):  # those come first
+        if former.fingerprint == fingerprint != dataset.fingerprint:
+            read = {key: getattr(earlier, key) for key in ("classes", "labels", "splits")}
+            kept = np.flatnonzero(earlier.labels >= 0).tolist()
+            source = _take(dataclasses.replace(source, **read, split_folders={}, earlier=()), kept)
+            split, drawn = _split_or_fold(source, config)
+            return _dataset(source, [looks[index] for index in kept], skipped, split, drawn, config)
+    return dataset
 
 
 def open_without_test(config: DataConfig) -> Dataset:
@@ -68,9 +107,13 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     config = DataConfig(**json.loads(config_as_json))
     if not with_test:
         return _without_test(config)
-    source, looks, skipped = _usable_images(json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None}))
+    source, looks, skipped = _usable_images(_without_fold(config))
     split, drawn = _split_or_fold(source, config)
     return _dataset(source, looks, skipped, split, drawn, config)
+
+
+def _without_fold(config: DataConfig) -> str:
+    return json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None})
 
 
 def _without_test(config: DataConfig) -> Dataset:
@@ -95,11 +138,15 @@ def _dataset(
 ) -> Dataset:
     reading = reading_of(source.names, looks, config.value_range)
     reading.tell()
-    hashes = [look.content for look in looks]
-    about = (source.classes, source.names, source.labels, source.splits)
-    former = fingerprint(*about, hashes)
+    files = [look.content for look in looks]
+    hashes = [look.raw or look.content for look in looks] if reading.differs else files
+    same = same_files(split, source.labels, files, source.names, source.classes)
+    for line in same.lines():
+        log.warning("%s", line)
+    former = [_former(source, files, one, drawn) for one in source.earlier]
     if reading.differs:
-        hashes = [look.raw or look.content for look in looks]
+        about = (source.classes, source.names, source.labels, source.splits)
+        former.append(Former(reading.reason, fingerprint(*about, files), drawn))
     load = unchanged(source, looks)
     return Dataset(
         classes=source.classes,
@@ -113,18 +160,34 @@ def _dataset(
         load=lambda index: to_rgb(load(index), reading.ranges),
         paths=source.paths,
         reading=reading,
-        read_before={reading.reason: former} if reading.differs else {},
+        left_out=source.left_out,
+        split_folders=source.split_folders,
+        same_files=same,
+        former=tuple(former),
     )
 
 
 def contents(config: DataConfig, again: bool = False) -> dict[str, tuple[str, str, str]]:
     """Split, class and content hash of each image by its name, as open_dataset(config) has them in this process;
     `again`: as they are now. Raises ConfigError."""
-    key = json.dumps(dataclasses.asdict(config) | {"fold": None, "folds": None})
-    source, hashes, _ = _usable_images.__wrapped__(key) if again else _usable_images(key)
-    splits = [""] * len(hashes) if source.splits is None else [str(split) for split in source.splits]
+    key = _without_fold(config)
+    source, looks, _ = _usable_images.__wrapped__(key) if again else _usable_images(key)
+    splits = [""] * len(looks) if source.splits is None else [str(split) for split in source.splits]
     classes = [source.classes[label] for label in source.labels.tolist()]
+    hashes = [look.content for look in looks]
     return dict(zip(source.names, zip(splits, classes, hashes, strict=True), strict=True))
+
+
+def _former(source: Source, hashes: list[str], earlier: EarlierReading, drawn: tuple[str, ...]) -> Former:
+    used = np.flatnonzero(earlier.labels >= 0)
+    names, contents = [source.names[index] for index in used], [hashes[index] for index in used]
+    splits = None if earlier.splits is None else earlier.splits[used]
+    name = fingerprint(earlier.classes, names, earlier.labels[used], splits, contents)
+    if (splits is None) != (source.splits is None):
+        drawn = SPLITS
+    elif splits is not None:
+        drawn = tuple(split for split in drawn if split == "train") + tuple({"val", "test"} - set(splits))
+    return Former(earlier.why, name, drawn)
 
 
 @functools.lru_cache(maxsize=32)
@@ -160,7 +223,7 @@ def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:
     shared = {name: sum(hashes[index] in seen for index in split[name]) for name in ("val", "test")}
     for name, count in shared.items():
         if count:
-            log.warning("%d of the %s images are in train too: %s accuracy is flattered", count, name, name)
+            log.warning("%d of the %s images are in train too: %s accuracy is biased upwards", count, name, name)
     return shared
 
 
@@ -179,7 +242,15 @@ def _take(source: Source, kept: list[int]) -> Source:
         splits=None if source.splits is None else np.asarray(source.splits)[rows],
         load=lambda index: load(kept[index]),
         paths=None if paths is None else tuple(paths[index] for index in kept),
+        left_out=source.left_out,
+        split_folders=source.split_folders,
+        earlier=tuple(_take_earlier(one, rows) for one in source.earlier),
     )
+
+
+def _take_earlier(earlier: EarlierReading, rows: np.ndarray) -> EarlierReading:
+    splits = None if earlier.splits is None else earlier.splits[rows]
+    return dataclasses.replace(earlier, labels=earlier.labels[rows], splits=splits)
 
 
 def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
@@ -188,7 +259,7 @@ def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, .
     for name in wanted:
         splits[split[name]] = name
     kept = np.flatnonzero(splits != "").tolist()
-    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits)), kept)
+    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits), earlier=()), kept)
 
 
 def _check(source: Source, where: str) -> None:

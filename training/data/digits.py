@@ -10,7 +10,7 @@ from training.data.sources import Source
 def digits(config: DataConfig) -> Source:
     """scikit-learn's 1797 handwritten digits, 8 x 8 grey (Alpaydin and Kaynak 1998, UCI's optical recognition set)."""
     need(not config.name, f"data.name={config.name} is not for data=digits: did you mean data=torchvision?")
-    for key in ("root", "csv", "kwargs"):
+    for key in ("root", "csv", "kwargs", "splits"):
         value = getattr(config, key)
         need(not value, f"data.{key}={value} is not for data=digits: did you mean data=folder data.{key}={value}?")
     from sklearn.datasets import load_digits  # takes a second, and only this needs it

@@ -7,7 +7,7 @@ Those that come with finegrid: digits.py, image_folder.py, torchvision_sets.py; 
 import inspect
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,18 @@ from PIL import Image
 from training.config import DataConfig, need
 from training.data.splits import SPLITS
 from training.errors import ConfigError
+from training.record import LeftOut
 from training.targets import failure, locate
+
+
+@dataclass(frozen=True)
+class EarlierReading:
+    """How an earlier version of finegrid read the same N images, so that its runs can be found."""
+
+    why: str  # what was other then, after `made with`: classes sorted as text (0, 1, 10)
+    classes: tuple[str, ...]
+    labels: np.ndarray  # int64 [N], indices into those classes; -1: the image was not used
+    splits: np.ndarray | None  # as Source.splits
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class Source:
     splits: np.ndarray | None  # str [N] of train, val and test, or train and one of them; None: to be drawn
     load: Callable[[int], Image.Image]  # image i, of any mode and size; called from several threads
     paths: tuple[Path, ...] | None = None  # [N] files behind the images; None: there are none
+    left_out: LeftOut = field(default_factory=LeftOut)  # what lies beside them and isn't used
+    split_folders: dict[str, list[str]] = field(default_factory=dict)  # train, val, test: folders, where they are any
+    earlier: tuple[EarlierReading, ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("labels", "splits", "paths"):

@@ -2,9 +2,8 @@
 
 import numpy as np
 
+from training.config import SPLITS as SPLITS
 from training.errors import ConfigError
-
-SPLITS = ("train", "val", "test")
 
 
 def draw(

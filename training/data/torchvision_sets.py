@@ -39,6 +39,7 @@ def torchvision(config: DataConfig) -> Source:
     Raises ConfigError with one line that says what is missing, and where its files belong.
     """
     need(not config.csv, f"data.csv={config.csv} is not for data=torchvision: did you mean data=folder?")
+    need(config.splits is None, "data.splits is for data=folder; this set says itself what is train and test")
     builder = find(config.name)
     taken = ", ".join(name for name in config.kwargs if name in SET_BY_FINEGRID)
     need(not taken, f"data.kwargs: {taken} is set by finegrid; data.kwargs is for what else {config.name} takes")

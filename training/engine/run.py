@@ -83,7 +83,10 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             (folder / name).unlink(missing_ok=True)
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
+        log.info("data: %s", prepared.dataset.summary())
         prepared.dataset.reading.tell()
+        for line in prepared.dataset.same_files.lines():
+            log.warning("%s", line)
         try:
             write_beginning(folder, about)
             record = _in_memory(prepared, on_epoch, started)
@@ -138,6 +141,12 @@ def head_of_record(prepared: Prepared) -> Record:
             read_as=list(dataset.reading.lines) or None,
             single_valued=dataset.reading.single_valued() or None,
             giants=len(dataset.reading.giants) or None,
+            drawn=list(dataset.drawn),
+            split_folders=dataset.split_folders or None,
+            left_out=dataset.left_out,
+            two_labels=from_keys(Counts, dataset.same_files.two_labels),
+            two_labels_first=list(dataset.same_files.examples) or None,
+            repeated=dataset.same_files.repeated,
         ),
         code_version=code_version(),
         versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),

@@ -6,7 +6,7 @@ import torch
 
 from training.config import RunConfig, need
 from training.data.batches import Batches
-from training.data.dataset import Dataset, open_dataset
+from training.data.dataset import Dataset, open_as_read
 from training.data.image_store import ImageStore
 from training.device import Compute, layout, resolve_compute, resolve_threads
 from training.engine.loop import evaluate
@@ -37,7 +37,7 @@ class Evaluation:
 def same_images(run: FinishedRun) -> Dataset:
     """The images of a run. Raises ConfigError where they are not what they were."""
     with foreign(run.folder):
-        dataset = open_dataset(run.config.data)
+        dataset = open_as_read(run.config.data, run.record.data.fingerprint)
     same = dataset.fingerprint == run.record.data.fingerprint
     need(same, f"{run.folder}: the images have changed since this run")
     return dataset

@@ -200,8 +200,6 @@ def test_complaints_about_what_is_in_the_folder(tmp_path: Path) -> None:
     assert "(other files: 1 .heic)" in problem(iphone)
     flat = tree(tmp_path / "flat", {".": 3})
     assert f"expected {flat}/CLASS/IMAGE" in problem(flat)
-    unlabelled = tree(tmp_path / "unlabelled", {"train/a": 3, "train/b": 3, "test": 3})
-    assert f"{unlabelled / 'test'} has no class folders" in problem(unlabelled)
     nested = tree(tmp_path / "nested", {"set/train/a": 3, "set/train/b": 3})
     assert f"did you mean {nested / 'set'}" in problem(nested)
     assert "no train/" in problem(tree(tmp_path / "trainless", {"val/a": 1, "val/b": 1, "test/a": 1, "test/b": 1}))

@@ -6,6 +6,7 @@ Hidden files and folders and those of systems (thumbnails, recycle bins, resourc
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,20 @@ from typing import NamedTuple
 from training.data.files.decoding import extensions
 from training.errors import ConfigError
 
-# In lower case; what begins with a dot (.DS_Store, ._*, .@__thumb) belongs to them too.
-SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini"}
-SYSTEM_FOLDERS = {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"}
-SYSTEM_NAMES = SYSTEM_FILES | SYSTEM_FOLDERS | {"system volume information", "lost+found", "__macosx", "__pycache__"}
+# In lower case; what begins with a dot (.DS_Store, ._*, .@__thumb, .picasaoriginals) belongs to them too.
+SYSTEM_NAMES = {
+    *("thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),  # Windows
+    *("$recycle.bin", "recycler", "recycled", "system volume information"),
+    *("__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder"),  # Apple
+    *("thefindbycontentfolder", "desktop db", "desktop df"),
+    *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "@__thumb", "#recycle", "#snapshot"),  # NAS
+    *("lost+found", "__pycache__"),
+    *("picasa.ini", "captureone", "zbthumbnail.info", "pspbrwse.jbf", "thumbnails-digikam.db"),  # photo programs
+}
+# Folders in which photo programs keep thumbnails and copies: Lightroom, iPhoto and Photos, Aperture.
+SYSTEM_ENDINGS = (".lrdata", ".lrcat-data", ".photoslibrary", ".photolibrary", ".aplibrary")
+RECOVERED = re.compile(r"found\.\d{3}")  # FOUND.000: what Windows' chkdsk found
+SYNOLOGY = ("synophoto_", "synophoto:")  # its thumbnails, where @eaDir was renamed or copied
 
 
 class ImageFile(NamedTuple):
@@ -31,12 +42,21 @@ class ImageFile(NamedTuple):
 
 def is_system(name: str) -> bool:
     """Whether a file or folder of this name is the system's or a program's own: thumbnails, recycle bins, hidden."""
-    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+    if name.startswith("."):
+        return True
+    lower = name.lower()
+    own = lower.endswith(SYSTEM_ENDINGS) or lower.startswith(SYNOLOGY)
+    return own or lower in SYSTEM_NAMES or RECOVERED.fullmatch(lower) is not None
+
+
+def count_system(paths: set[str]) -> Counter[str]:
+    """How many of the system's files and folders there are of each name; resource forks of macOS under ._*."""
+    names = (os.path.basename(path) for path in paths)  # noqa: PTH119 (a Path for each resource fork is slow)
+    return Counter("._*" if name.startswith("._") else name for name in sorted(names))
 
 
 def system_counts(paths: set[str]) -> str:
-    names = (os.path.basename(path) for path in paths)  # noqa: PTH119 (a Path for each resource fork is slow)
-    counts = Counter("._*" if name.startswith("._") else name for name in names)
+    counts = count_system(paths)
     more = f" and {len(counts) - 9} more names" if len(counts) > 9 else ""
     return ", ".join(f"{count} {name}" for name, count in counts.most_common(9)) + more
 

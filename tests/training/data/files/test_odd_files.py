@@ -191,12 +191,16 @@ def test_a_giant_is_another_fingerprint_for_its_own_data_set_alone(tmp_path: Pat
         for number in range(4):
             write(tmp_path / label / f"{number}.png")
     without = opened(tmp_path)
-    assert without.read_before == {} and without.fingerprint == plain_fingerprint(without, tmp_path)
+    assert without.former == () and without.fingerprint == plain_fingerprint(without, tmp_path)
     Image.new("1", (7200, 7200), 1).save(tmp_path / "a/giant.png")
     for _ in range(2):  # the second time from the cache
         dataset = opened(tmp_path)
         assert dataset.reading.giants == ("a/giant.png",)
-        assert list(dataset.read_before.values()) == [plain_fingerprint(dataset, tmp_path)] != [dataset.fingerprint]
+        assert (
+            [one.fingerprint for one in dataset.former]
+            == [plain_fingerprint(dataset, tmp_path)]
+            != [dataset.fingerprint]
+        )
 
 
 def test_threads_wait_for_memory_and_a_large_one_comes_alone() -> None:

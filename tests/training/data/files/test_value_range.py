@@ -110,8 +110,8 @@ def test_what_was_read_as_another_range_gets_its_own_and_another_fingerprint(
         assert len(np.unique(pixels)) >= 45  # of 48
     assert f"read as {expected[0]}..{expected[1]}" in caplog.text
     before = plain_fingerprint(dataset, tmp_path)
-    assert dataset.fingerprint != before and list(dataset.read_before.values()) == [before]
-    assert "read as" in next(iter(dataset.read_before))
+    assert dataset.fingerprint != before and [one.fingerprint for one in dataset.former] == [before]
+    assert "read as" in dataset.former[0].why
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_was_read_rightly_keeps_its_pixels_and_its_fingerprint(tmp_path: Pa
         if ending == "tif" or dataset.reading.ranges:
             assert np.array_equal(seen(dataset, index), earlier(tmp_path / name)), name
     assert dataset.fingerprint == plain_fingerprint(dataset, tmp_path)
-    assert dataset.read_before == {}
+    assert dataset.former == ()
 
 
 def test_8_bit_images_stay_as_they_are_beside_deep_ones(tmp_path: Path) -> None:
@@ -172,9 +172,9 @@ def test_a_range_that_was_asked_for(tmp_path: Path) -> None:
     images(tmp_path, "tif", as_i32(-1000, 1000))
     auto, asked = opened(tmp_path), opened(tmp_path, value_range=[-160, 240])
     assert seen(asked).min() == 0 and seen(asked).max() == 255 and len(np.unique(seen(asked))) < 15
-    assert len({auto.fingerprint, asked.fingerprint, *auto.read_before.values()}) == 3
+    assert len({auto.fingerprint, asked.fingerprint, *(one.fingerprint for one in auto.former)}) == 3
     assert opened(tmp_path, value_range=[-1000, 1000]).fingerprint == auto.fingerprint
-    assert opened(tmp_path, value_range=[0, 65535]).fingerprint == next(iter(auto.read_before.values()))  # as once read
+    assert opened(tmp_path, value_range=[0, 65535]).fingerprint == auto.former[0].fingerprint  # as once read
 
 
 @pytest.mark.parametrize(
