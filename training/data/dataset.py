@@ -144,8 +144,8 @@ def _dataset(
     for line in same.lines():
         log.warning("%s", line)
     former = [_former(source, files, one, drawn) for one in source.earlier]
+    about = (source.classes, source.names, source.labels, source.splits)
     if reading.differs:
-        about = (source.classes, source.names, source.labels, source.splits)
         former.append(Former(reading.reason, fingerprint(*about, files), drawn))
     load = unchanged(source, looks)
     return Dataset(
