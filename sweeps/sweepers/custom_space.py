@@ -1,7 +1,7 @@
 """hydra.sweeper.custom_search_space: a function of the user's own that suggests parameters.
 
-What it suggests is known only by asking it, so it is asked before anything is paid for, and again with the values of the
-study's earlier trials.
+What it suggests is known only by asking it, so it is asked before anything is paid for, and again with the values of
+the study's earlier trials.
 """
 
 import ast

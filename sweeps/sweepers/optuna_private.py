@@ -7,8 +7,11 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler
 from optuna.study import Study
@@ -17,9 +20,16 @@ from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 __all__ = ["OptunaSweeperImpl"]
 
 
-def parse_value(override: Any) -> Any:
-    """What Hydra's parsed override searches, a distribution, or the text of the value that it fixes. Raises ValueError,
+def parse_lines(lines: Sequence[str], loader: ConfigLoader | None) -> list[Override]:
+    """Override lines, parsed. `loader`: knows the choices that glob(...) is about. Raises Hydra's errors."""
+    return OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
+
+
+def parse_value(override: Override) -> Any:
+    """What an override searches, a distribution, or the text of the value that it fixes. Raises ValueError,
     AssertionError and NotImplementedError for what Optuna can't search."""
+    if isinstance(override.value(), Glob):
+        return CategoricalDistribution([str(choice) for choice in override.sweep_iterator()])
     return create_optuna_distribution_from_override(override)
 
 

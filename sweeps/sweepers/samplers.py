@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import logging
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -135,9 +136,9 @@ def _told_as(group: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause = error.__cause__ or error
-        missing = next((one for one in (error, cause) if isinstance(one, ModuleNotFoundError) and one.name), None)
-        if missing is not None and not _is_own(str(missing.name)):
-            raise _lacks(group, str(missing.name)) from error
+        missing = re.search(r"No module named '([^']+)'", str(cause))
+        if missing and not _is_own(missing[1]):
+            raise _lacks(group, missing[1]) from error
         raise ConfigError(f"hydra/sweeper/{group}: {type(cause).__name__}: {' '.join(str(cause).split())}") from error
 
 

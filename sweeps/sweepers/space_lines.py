@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 
-from sweeps.sweepers.optuna_private import parse_value
+from sweeps.hydra_glue.private import Override
+from sweeps.sweepers.optuna_private import parse_lines, parse_value
 from training.config import RunConfig, need
 from training.errors import ConfigError
 
@@ -26,7 +25,7 @@ def parse_space(
     space: dict[str, BaseDistribution] = {}
     fixed: dict[str, Any] = {}
     deleted: list[str] = []
-    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(lines)):
+    for override in parse_lines(lines, loader):
         if override.is_delete():
             deleted.append(str(override.input_line))
             continue
@@ -52,10 +51,6 @@ def nested_lines(params: Any, prefix: str = "") -> list[str]:
 
 def _value(override: Override) -> Any:
     line = str(override.input_line)
-    if isinstance(override.value(), Glob):
-        choices = [str(choice) for choice in override.sweep_iterator()]
-        need(bool(choices), f"{line}: no choice of {override.key_or_group} matches")
-        return CategoricalDistribution(choices)
     try:
         value = parse_value(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
@@ -71,6 +66,8 @@ def _value(override: Override) -> Any:
 def _hint(override: Override) -> str:
     """What would be right, where that is plain."""
     value: Any = override.value()
+    if "glob(" in str(override.input_line):
+        return f"; no choice of {override.key_or_group} matches"
     start, end = getattr(value, "start", None), getattr(value, "end", None)
     if override.is_interval_sweep() and isinstance(start, int | float) and isinstance(end, int | float):
         if start > end:

@@ -133,7 +133,7 @@ class Membership:
                     trial.set_user_attr("alive", time.time())
 
     def ask(self, n_trials: int, sampler: Callable[[int], Any]) -> Trial | None:
-        """A trial that waits (enqueued, or tried again), or a new one, unless the study has `n_trials`. `sampler`: which
+        """A trial that waits (enqueued, or tried again), or a new one unless the study has `n_trials`. `sampler`: which
         to ask, by the number of trials so far."""
         with lock(self.folder, wait_s=60):  # one controller at a time counts and asks
             count = counted(self.study)
