@@ -99,7 +99,11 @@ class Samplers:
                     study.sampler = self._make(0, settings)
                 trial = study.ask()
                 draw(trial)
-                study.tell(trial, [float(number)] * len(directions))
+                try:
+                    study.tell(trial, [float(number)] * len(directions))
+                except RuntimeError as error:  # BruteForceSampler stops a small study; outside of optimize it can't
+                    if "Study.stop" not in str(error):
+                        raise
 
     def _make(self, shift: int, settings: dict[str, Any] | None = None) -> BaseSampler:
         settings = dict(settings or self.settings)

@@ -270,6 +270,6 @@ def census(study: Study | None, points: Sequence[dict[str, Any]]) -> Census:
         return Census(waiting=len(points))
     trials = study.get_trials(deepcopy=False)
     new = sum(not is_enqueued(study, point) for point in points)
-    waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+    waiting = sum(trial.state is TrialState.WAITING and "fixed_params" in trial.system_attrs for trial in trials)
     foreign = sum(trial.state is TrialState.RUNNING and not is_ours(trial) for trial in trials)
     return Census(counted(study), len(failed_trials(study)), waiting + new, foreign)

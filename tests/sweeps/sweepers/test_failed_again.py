@@ -1,4 +1,4 @@
-"""A failed configuration of a search is tried once more by each command, and a search that still has one ends with 1."""
+"""A failed configuration of a search is tried again, once a command; a search that still has one ends with 1."""
 
 from pathlib import Path
 

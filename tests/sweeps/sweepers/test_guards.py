@@ -1,4 +1,4 @@
-"""What holds for the declared search space holds for a custom one too, for enqueued points, and for trials of others."""
+"""What holds for the declared search space holds for a custom one, for enqueued points, and for trials of others."""
 
 from collections.abc import Iterator
 from pathlib import Path
