@@ -10,6 +10,7 @@ import functools
 import hashlib
 import inspect
 import textwrap
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ class CustomSpace:
         function needs more of a trial than its values."""
         replay = Replay(trial.params, trial.number)
         try:
-            with contextlib.suppress(NotDrawn):
+            with contextlib.suppress(NotDrawn), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a value outside of what would be drawn now is told as a change
                 self.draw(replay)
         except Exception:
             return None

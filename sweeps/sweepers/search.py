@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from rich.console import Console
@@ -244,11 +245,17 @@ class Search:
 
 def _stock(settings: dict[str, Any]) -> OptunaSweeperImpl:
     """hydra-optuna-sweeper's own sweeper. Raises ConfigError for a custom_search_space that isn't there."""
-    try:
-        return OptunaSweeperImpl(sampler=None, **settings)
-    except Exception as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise ConfigError(f"hydra.sweeper.custom_search_space={settings['custom_search_space']}: {cause}") from error
+    name = settings["custom_search_space"]
+    sweeper = OptunaSweeperImpl(sampler=None, **{**settings, "custom_search_space": None})
+    if name:
+        try:  # the config is the user's own and may name any function; Hydra would warn of that in eight lines
+            sweeper.custom_search_space_extender = instantiate(
+                {"_target_": name, "_partial_": True}, _execution_whitelist_=(name,)
+            )
+        except Exception as error:
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ConfigError(f"hydra.sweeper.custom_search_space={name}: {cause}") from error
+    return sweeper
 
 
 def hush_optuna() -> None:

@@ -309,7 +309,7 @@ REFUSED = {
     "hydra.sweeper.enqueue=['optimizer.lr=1']": "lies outside of",
     "hydra.sweeper.enqueue=['optimizer.weight_decay=0.1']": "is not in the search space",
     "hydra.sweeper.storage=sqlite:////nowhere/at.all": "unable to open database file",
-    "hydra.sweeper.storage='postgresql://me@nowhere/all'": "hydra.sweeper.storage: ",
+    "hydra.sweeper.storage='postgresql://me@nowhere/all'": "hydra.sweeper.storage=postgresql://me@nowhere/all: ",
     "hydra.sweeper.confirm.top=2": "and seeds",
     "model=resnet18,resnet19": "model=resnet19: no such choice",
     "trainer.batch_size=range(0,9)": "trainer.batch_size=0: expected 1 or more",
