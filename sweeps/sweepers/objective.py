@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from training.config import TrainerConfig, need
+from training.errors import ConfigError
 from training.metrics import METRICS, all_metrics
 from training.record import Record
 
@@ -43,12 +44,20 @@ def directions(names: list[str], trainer: TrainerConfig | None = None) -> list[s
     return [known(trainer)[name] for name in names]
 
 
-def check_search(names: list[str], directions: list[str], prunes: bool, monitor: str) -> None:
-    """Raise ConfigError where a search can't go by these objectives."""
+def check_search(names: list[str], directions: list[str], ways: list[str], prunes: bool, monitor: str) -> None:
+    """Raise ConfigError where a search can't go by these objectives. `ways`: which way is better, for each."""
     ok = len(directions) == len(names)
     need(ok, f"hydra.sweeper: {len(names)} objectives, but {len(directions)} directions")
     ok = {*directions} <= {"minimize", "maximize"}
     need(ok, f"hydra.sweeper.direction={','.join(directions)}: expected minimize or maximize")
+    for name, given, right in zip(names, directions, ways, strict=True):
+        if given != right:
+            better, other = ("higher", "loss") if right == "maximize" else ("lower", "acc")
+            instead = f", or name another objective (hydra.sweeper.objective=val_{other})" if len(names) == 1 else ""
+            raise ConfigError(
+                f"hydra.sweeper.direction={given} contradicts the objective {name}, which is better the {better} it is:"
+                f" leave direction out, it follows from the objective ({right}){instead}"
+            )
     need(not (prunes and len(names) > 1), "hydra/sweeper/pruner: Optuna can't prune for several objectives")
     told = "val_acc or val_loss, or trainer.monitor"
     ok = not prunes or names[0] in {*EVERY_EPOCH, monitor}

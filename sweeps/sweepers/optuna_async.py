@@ -35,7 +35,8 @@ class OptunaAsyncConfig:
     sampler: Any = MISSING
     pruner: Any = MISSING
     objective: Any = None  # a name or a list of them; null: trainer.monitor
-    direction: Any = None  # null: follows from the objective
+    direction: Any = None  # null: follows from the objective, and must not contradict it; a list for several
+    directions: Any = None  # the same under the name that Optuna has for several objectives
     storage: Any = None  # an Optuna URL; null: a journal file in the sweep's folder
     study_name: str | None = None  # null: the sweep's name
     n_trials: int = 20  # the study's total, over restarts and controllers
@@ -67,6 +68,9 @@ class OptunaAsyncSweeper(Sweeper):
         top, seeds = settings["confirm"]["top"], list(settings["confirm"]["seeds"])
         need(top >= 0 and (not top or bool(seeds)), "hydra.sweeper.confirm needs top of 0 or more, and seeds")
         settings["confirm"] = (top, seeds)
+        several = settings.pop("directions", None)
+        need(several is None or settings["direction"] is None, "hydra.sweeper: give direction or directions, not both")
+        settings["direction"] = settings["direction"] if several is None else several
         self.search = Search(**settings)
         self.search.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 

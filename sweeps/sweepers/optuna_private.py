@@ -3,20 +3,34 @@
 A new version may change them without notice: tests/sweeps/test_private_parts.py tries each and says by name what broke.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
-from optuna.distributions import BaseDistribution
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import GridSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
 __all__ = ["OptunaSweeperImpl"]
 
 
-def parse_space(lines: Sequence[str]) -> tuple[dict[str, BaseDistribution], dict[str, Any], list[str]]:
-    """The search space in override lines, the parameters that they fix, and lines that delete something."""
-    return create_params_from_overrides(list(lines))
+def parse_lines(lines: Sequence[str], loader: ConfigLoader | None) -> list[Override]:
+    """Override lines, parsed. `loader`: knows the choices that glob(...) is about. Raises Hydra's errors."""
+    return OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
+
+
+def parse_value(override: Override) -> Any:
+    """What an override searches, a distribution, or the text of the value that it fixes. Raises ValueError,
+    AssertionError and NotImplementedError for what Optuna can't search."""
+    if isinstance(override.value(), Glob):
+        return CategoricalDistribution([str(choice) for choice in override.sweep_iterator()])
+    return create_optuna_distribution_from_override(override)
 
 
 def directions_of(sweeper: OptunaSweeperImpl) -> list[str]:
@@ -24,9 +38,7 @@ def directions_of(sweeper: OptunaSweeperImpl) -> list[str]:
     return sweeper._get_directions()
 
 
-def suggest(
-    sweeper: OptunaSweeperImpl, trial: Trial, space: dict[str, BaseDistribution], fixed: dict[str, Any]
-) -> None:
+def suggest(sweeper: OptunaSweeperImpl, trial: Any, space: dict[str, BaseDistribution], fixed: dict[str, Any]) -> None:
     """Draw this trial's parameters, those of hydra.sweeper.custom_search_space too, which may look at what is fixed.
 
     Raises ValueError where both set the same parameter, and whatever the user's own function raises.
@@ -43,6 +55,60 @@ def grid_choices(distribution: BaseDistribution) -> list[Any]:
 def contains(distribution: BaseDistribution, value: float) -> bool:
     """Whether a numerical distribution can give this value."""
     return distribution._contains(value)
+
+
+def mark_waiting(study: Study, trial: FrozenTrial, marks: dict[str, Any]) -> None:
+    """Write who is about to take a waiting trial. One that another program takes at this moment may be over already."""
+    with contextlib.suppress(UpdateFinishedTrialError):
+        for key, value in marks.items():
+            study._storage.set_trial_user_attr(trial._trial_id, key, value)
+
+
+def is_enqueued(study: Study, point: dict[str, Any]) -> bool:
+    """Whether a trial of the study was enqueued as, or drew, exactly this point."""
+    return study._should_skip_enqueue(point)
+
+
+class NotDrawn(Exception):
+    """A parameter is asked for that an earlier trial did not have."""
+
+
+class Replay(FixedTrial):
+    """An earlier trial's values as a trial: what is asked of it is kept in `asked`."""
+
+    def __init__(self, values: dict[str, Any], number: int) -> None:
+        super().__init__(values, number)
+        self.values = values
+        self.asked: dict[str, BaseDistribution] = {}
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        self.asked[name] = distribution
+        if name not in self.values:
+            raise NotDrawn(name)
+        return super()._suggest(name, distribution)
+
+
+class Grid(GridSampler):
+    """Optuna's, which would draw a point twice that was enqueued, and stop a study that is not its own to stop."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Give the trial its point: the enqueued one, that of its number, or the first that no trial has."""
+        told = trial.system_attrs.get("fixed_params")
+        points = [dict(zip(self._param_names, point, strict=True)) for point in self._all_grids]
+        if told is not None:
+            chosen = next((number for number, point in enumerate(points) if point == told), None)
+        else:
+            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+            begun = [one for one in trials if one.state is not TrialState.WAITING]
+            taken = {one.system_attrs.get("grid_id") for one in begun}
+            free = [number for number in range(len(points)) if number not in taken]
+            chosen = trial.number if trial.number in free else (free or [0])[0]
+        if chosen is not None:
+            study._storage.set_trial_system_attr(trial._trial_id, "search_space", self._search_space)
+            study._storage.set_trial_system_attr(trial._trial_id, "grid_id", chosen)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Nothing: the search counts its trials itself."""
 
 
 def take_up(study: Study, running: FrozenTrial) -> Trial:

@@ -10,7 +10,9 @@ from typing import Any
 
 import optuna
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from optuna.study import Study
 from rich.console import Console
 
 from sweeps.controller.drive import Outcome, drive
@@ -20,18 +22,21 @@ from sweeps.controller.view import View
 from sweeps.controller.weights_budget import budget_of
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.data_notices import data_notices
-from sweeps.plan.jobs import Job, Planner, fixed_lines
+from sweeps.plan.jobs import Job, Planner
 from sweeps.plan.summary import describe as describe_job
 from sweeps.plan.summary import estimate_minutes, format_minutes
 from sweeps.stopping import StopRequest
 from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.best import ranked, show_best
 from sweeps.sweepers.confirm import confirming_jobs
+from sweeps.sweepers.custom_space import CustomSpace
 from sweeps.sweepers.grid import build_caches, carry_out, finish, launch_batch
 from sweeps.sweepers.optuna_private import OptunaSweeperImpl, directions_of, suggest
+from sweeps.sweepers.points import points
 from sweeps.sweepers.samplers import Samplers, build_pruner, prunes
-from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, point, search_space
-from sweeps.sweepers.study import Membership, counted, existing_study, open_study
+from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, search_space
+from sweeps.sweepers.space_lines import nested_lines
+from sweeps.sweepers.study import Census, Membership, Wanted, census, existing_study, failed_trials, open_study
 from sweeps.sweepers.trials import Trials, refuse_impossible
 from training.config import TrainerConfig, need
 from training.errors import ConfigError
@@ -52,7 +57,8 @@ class Search:
         need(0 <= rate <= 1, f"hydra.sweeper.max_failure_rate={rate}: expected 0 to 1")
         need(n_trials >= 1, f"hydra.sweeper.n_trials={n_trials}: expected 1 or more")
         self.n_trials: int = n_trials
-        self.stock = OptunaSweeperImpl(sampler=None, **stock)
+        self.custom_name = str(stock["custom_search_space"] or "")
+        self.stock = _stock(stock)
         self.console = Console()
         self.planner: Planner | None = None
         self.launcher: Launcher | None = None
@@ -72,21 +78,22 @@ class Search:
         """Search until the study has n_trials, confirm the best, show the table."""
         hush_optuna()
         assert self.planner is not None, "Hydra calls setup first"
-        space = search_space([*fixed_lines(self.stock.params), *arguments])
+        space = search_space([*nested_lines(_plain(self.stock.params)), *arguments], self.planner.composer.loader)
         space.fixed.update(objectives.measuring(self.objective, space.fixed, space.searched))
-        first = self._check_corners(self.planner, space)
+        custom = self._custom_space(space)
+        first = self._check_corners(self.planner, space, custom)
         directions = self._resolve_objective(first.run.trainer, space)
-        points = [point(line, space.searched) for line in self.enqueue]
+        todo = points(self.enqueue, space.searched, custom.draw if custom.function else None)
         samplers, pruner = Samplers(self.sampler_settings, space.searched), build_pruner(self.pruner_settings)
+        samplers.check_points(todo)
+        samplers.try_out(directions, custom.draw)
         self.n_trials = min(self.n_trials, samplers.points or self.n_trials)
-        name = str(self.stock.study_name or first.run.sweep.name)
-        unchanged = describe(space.searched, self.objective, first)
-        wanted = (name, _plain(self.stock.storage), self.folder, directions, unchanged)
+        wanted = self._wanted(first, space, custom, directions)
         if first.run.sweep.plan:
-            study = existing_study(*wanted)
-            self._say_plan(name, counted(study) if study else 0, first)
+            found = existing_study(wanted)
+            self._say_plan(found.study_name if found else wanted.name, census(found, todo), first)
             return self._say_space(space, first)
-        study = open_study(*wanted)
+        study = open_study(wanted)
         study.pruner = pruner
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.stock.config, self.folder / MULTIRUN)
@@ -97,17 +104,47 @@ class Search:
         budget.apply()
         outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours), budget=budget)
         build_caches(self.launcher, [first])
-        member = Membership(study, self.folder)
+        member = Membership(study, self.folder, wanted.storage is None)
         with member.joined():
-            member.enqueue(points)
-            self._say_plan(name, counted(study), first)
-            self._search(trials := self._trials(member, space, samplers), outcome)
+            before = census(study, todo)
+            member.enqueue(todo)
+            member.retry_failed()
+            self._say_plan(study.study_name, before, first)
+            self._search(trials := self._trials(member, space, samplers, custom), outcome, self._to_run(before))
             if trials.unwritten:
                 outcome.request.make(f"the study could not be written ({trials.unwritten})", 1)
             if self.confirm[0] and not outcome.request.reason:
                 self._confirm(member, space, outcome)
         show_best(self.console, study, self.objective, self.folder)
+        self._add_failed(study, outcome)
         return finish(self.console, self.folder, outcome)
+
+    def _custom_space(self, space: SearchSpace) -> CustomSpace:
+        function = self.stock.custom_search_space_extender
+        return CustomSpace(
+            self.custom_name, function, lambda trial: suggest(self.stock, trial, space.searched, space.fixed)
+        )
+
+    def _wanted(self, first: Job, space: SearchSpace, custom: CustomSpace, directions: list[str]) -> Wanted:
+        unchanged = describe(space.searched, self.objective, first) | {"custom": custom.described()}
+        return Wanted(
+            name=str(self.stock.study_name or first.run.sweep.name),
+            named=bool(self.stock.study_name),
+            storage=_plain(self.stock.storage),
+            folder=self.folder,
+            directions=directions,
+            space=unchanged,
+            check=custom.check,
+        )
+
+    def _add_failed(self, study: Study, outcome: Outcome) -> None:
+        """Add the runs that are still failed, whoever ran them: a sweep with one is not done."""
+        known = set(outcome.failed)
+        for trial in failed_trials(study):
+            folder = self.folder / str(trial.user_attrs.get("run_folder"))
+            if folder not in known:
+                known.add(folder)
+                outcome.failed.append(folder)
 
     def _resolve_objective(self, trainer: TrainerConfig, space: SearchSpace) -> list[str]:
         """Set the objective where none is named: what the runs go by themselves. Gives the directions. Raises
@@ -119,17 +156,19 @@ class Search:
         objectives.check(self.objective, trainer)
         self.stock.direction = self.stock.direction or objectives.directions(self.objective, trainer)
         directions = directions_of(self.stock)
-        objectives.check_search(self.objective, directions, prunes(self.pruner_settings), trainer.monitor)
+        ways = objectives.directions(self.objective, trainer)
+        objectives.check_search(self.objective, directions, ways, prunes(self.pruner_settings), trainer.monitor)
         return directions
 
     def _say(self, line: str) -> None:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _check_corners(self, planner: Planner, space: SearchSpace) -> Job:
+    def _check_corners(self, planner: Planner, space: SearchSpace, custom: CustomSpace) -> Job:
         """Compose what may be asked for, as far as that can be foreseen, before anything is written; gives the first
         that is possible. Raises ConfigError."""
         first: Job | None = None
-        for corner in corners(space.searched):
+        probes = (trial.params for trial in custom.probes())
+        for corner in itertools.chain(corners(space.searched), probes):
             job = planner.job(0, space.overrides(corner))
             refuse_impossible(job)
             if first is None and job.prepared is not None:
@@ -138,7 +177,7 @@ class Search:
             raise ConfigError("no combination in the search space is possible")
         return first
 
-    def _trials(self, member: Membership, space: SearchSpace, samplers: Samplers) -> Trials:
+    def _trials(self, member: Membership, space: SearchSpace, samplers: Samplers, custom: CustomSpace) -> Trials:
         assert self.planner is not None
         can_prune = self.launcher is not None and self.launcher.capabilities.prune
         return Trials(
@@ -147,7 +186,7 @@ class Search:
             planner=self.planner,
             space=space,
             samplers=samplers,
-            suggest=lambda trial: suggest(self.stock, trial, space.searched, space.fixed),
+            suggest=custom.draw,
             objective=self.objective,
             n_trials=self.n_trials,
             max_failure_rate=self.stock.max_failure_rate,
@@ -156,12 +195,12 @@ class Search:
             say=self._say,
         )
 
-    def _search(self, trials: Trials, outcome: Outcome) -> None:
+    def _search(self, trials: Trials, outcome: Outcome, count: int) -> None:
         if self.launcher is None:
             return self._search_in_batches(trials, outcome)
         if prunes(self.pruner_settings) and not self.launcher.capabilities.prune:
             self._say(f"{type(self.launcher).__name__} can't prune: every trial runs to its end")
-        with View(self.n_trials - counted(trials.study), self.folder, slots=len(self.launcher.slots)) as view:
+        with View(count, self.folder, slots=len(self.launcher.slots)) as view:
             drive(self.launcher, trials, view, outcome, self.folder)
 
     def _search_in_batches(self, trials: Trials, outcome: Outcome) -> None:
@@ -192,11 +231,24 @@ class Search:
         add_aliases(self.folder, jobs)
         carry_out(self.stock.launcher, jobs, outcome)
 
-    def _say_plan(self, name: str, existing: int, first: Job) -> None:
+    def _to_run(self, before: Census) -> int:
+        """How many trials this command will run: failed ones, then points that wait, even beyond n_trials."""
+        return before.failed + max(self.n_trials - before.there, before.waiting)
+
+    def _say_plan(self, name: str, before: Census, first: Job) -> None:
         slots = len(self.launcher.slots) if self.launcher else self.stock.n_jobs
-        minutes = estimate_minutes([first] * max(0, self.n_trials - existing), slots)
+        minutes = estimate_minutes([first] * self._to_run(before), slots)
         about = f"; about {format_minutes(minutes)}, if none is pruned" if minutes is not None else ""
-        self._say(f"plan: study {name}: {self.n_trials} trials, of which {existing} are there{about}")
+        beyond = max(0, before.waiting - max(0, self.n_trials - before.there))
+        parts = [
+            f"; {before.failed} failed before and tried again" * bool(before.failed),
+            f"; {before.waiting} enqueued" * bool(before.waiting),
+            f", {beyond} of them beyond n_trials={self.n_trials}" * bool(beyond),
+            f"; {before.foreign} under way in another program, left to it" * bool(before.foreign),
+        ]
+        self._say(
+            f"plan: study {name}: {self.n_trials} trials, of which {before.there} are there{''.join(parts)}{about}"
+        )
         for line in data_notices([first]):
             self._say(line)
 
@@ -204,6 +256,21 @@ class Search:
         for key, distribution in space.searched.items():
             self._say(f"  {key}: {distribution}")
         self._say(describe_job(first).replace("#0  ", "one point of it,"))
+
+
+def _stock(settings: dict[str, Any]) -> OptunaSweeperImpl:
+    """hydra-optuna-sweeper's own sweeper. Raises ConfigError for a custom_search_space that isn't there."""
+    name = settings["custom_search_space"]
+    sweeper = OptunaSweeperImpl(sampler=None, **{**settings, "custom_search_space": None})
+    if name:
+        try:  # the config is the user's own and may name any function; Hydra would warn of that in eight lines
+            sweeper.custom_search_space_extender = instantiate(
+                {"_target_": name, "_partial_": True}, _execution_whitelist_=(name,)
+            )
+        except Exception as error:
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ConfigError(f"hydra.sweeper.custom_search_space={name}: {cause}") from error
+    return sweeper
 
 
 def hush_optuna() -> None:

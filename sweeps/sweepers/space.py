@@ -4,17 +4,15 @@ import dataclasses
 import itertools
 import json
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 
-from sweeps.hydra_glue.private import parse_overrides
 from sweeps.plan.jobs import Job
-from sweeps.sweepers.optuna_private import contains, parse_space
-from training.config import need
+from sweeps.sweepers.space_lines import parse_space
 from training.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
@@ -36,11 +34,10 @@ class SearchSpace:
         return [*(f"{name}={text}" for name, text in texts.items()), *self.fixed_overrides]
 
 
-def search_space(lines: Sequence[str]) -> SearchSpace:
+def search_space(lines: Sequence[str], loader: ConfigLoader | None = None) -> SearchSpace:
     """The search space in override lines; of several for one key the command line's, which comes last, wins. Raises
-    Hydra's errors, and ValueError for a range without values."""
-    space, fixed, fixed_overrides = parse_space(lines)
-    return SearchSpace({key: item for key, item in space.items() if key not in fixed}, fixed, fixed_overrides)
+    ConfigError and Hydra's errors."""
+    return SearchSpace(*parse_space(lines, loader))
 
 
 def corners(space: Space) -> Iterator[Point]:
@@ -70,25 +67,6 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
     return [distribution.low, distribution.high]  # type: ignore[attr-defined]
 
 
-def point(line: str, space: Space) -> Point:
-    """An override line as a point of the search space, perhaps not in all its dimensions. Raises ConfigError."""
-    found: Point = {}
-    for override in parse_overrides(shlex.split(line)):
-        name, value = override.get_key_element(), override.value()
-        need(name in space, f"hydra.sweeper.enqueue: {name} is not in the search space ({', '.join(space)})")
-        distribution = space[name]
-        if isinstance(distribution, CategoricalDistribution):
-            text = override.get_value_element_as_str()
-            same = [choice for choice in distribution.choices if str(choice) == text or choice == value]
-            need(bool(same), f"hydra.sweeper.enqueue: {name}={text} is not among {distribution.choices}")
-            value = same[0]
-        else:
-            ok = isinstance(value, int | float) and contains(distribution, value)
-            need(ok, f"hydra.sweeper.enqueue: {name}={value} lies outside of {distribution}")
-        found[name] = value
-    return found
-
-
 def describe(space: Space, objective: list[str], first: Job) -> dict[str, Any]:
     """What must not change under a study, as JSON: objectives, search space, and all else that makes a result, as it
     is at the first corner."""
@@ -113,10 +91,27 @@ def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def check_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
     """Raise ConfigError where a study was made for something else than what is asked of it now."""
-    change = _difference(old, new)
-    if change:
-        way_out = f"choose another sweep.name (or hydra.sweeper.study_name), or remove study {name}"
-        raise ConfigError(f"the search space of study {name} has changed: {change}; {way_out}")
+    if change := _difference(old, new):
+        raise changed(name, change)
+
+
+def changed(name: str, change: str) -> ConfigError:
+    """What is told of a study that was made for something else."""
+    way_out = f"choose another sweep.name (or hydra.sweeper.study_name), or remove study {name}"
+    return ConfigError(f"the search space of study {name} has changed: {change}; {way_out}")
+
+
+def difference(was: Space, now: Space) -> str:
+    """The first parameter that is drawn from something else, in words; "" where there is none."""
+    for name in {**was, **now}:
+        if was.get(name) != now.get(name):
+            old, new = (_as_json(space.get(name)) for space in (was, now))
+            return f"{name} was {_short(old)}, now {_short(new)}"
+    return ""
+
+
+def _as_json(distribution: BaseDistribution | None) -> Any:
+    return json.loads(distribution_to_json(distribution)) if distribution is not None else None
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -136,5 +131,5 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return "not searched"
-    shown = {key: item for key, item in value["attributes"].items() if item not in (None, False)}
+    shown = {key: item for key, item in value["attributes"].items() if item is not None and item is not False}
     return ", ".join(f"{key} {item}" for key, item in shown.items())

@@ -11,22 +11,22 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sweeps.cancelling import CONTROLLERS
 from sweeps.controller.finalize import in_use
 from sweeps.controller.live_state import clear_dead
-from sweeps.sweepers.journal import JOURNAL, mend, open_journal
-from sweeps.sweepers.optuna_private import take_up
+from sweeps.sweepers.journal import JOURNAL, mend
+from sweeps.sweepers.optuna_private import is_enqueued, mark_waiting, take_up
 from sweeps.sweepers.space import check_same
+from sweeps.sweepers.storage import backend, file_of, name_in, storage_errors_told
 from training.errors import ConfigError
 from training.run_folder import lock
 
@@ -34,17 +34,30 @@ BEAT_S = 20.0  # how often a running trial's time is renewed
 DEAD_S = 120.0  # a trial of another host is lost when its time is older
 
 
-def open_study(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study:
+@dataclass(frozen=True)
+class Wanted:
+    """The study that a command asks for. `named`: it gave the name as hydra.sweeper.study_name. `check`: raises
+    ConfigError where earlier trials came from something else than what `space` describes."""
+
+    name: str
+    named: bool
+    storage: Any
+    folder: Path
+    directions: list[str]
+    space: dict[str, Any]
+    check: Callable[[Study], None]
+
+
+def open_study(wanted: Wanted) -> Study:
     """Create or load the study. Raises ConfigError when it was made for another search space or other objectives."""
+    folder = wanted.folder
     existed = folder.exists()
     try:
         with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
-            if storage is None:
+            if wanted.storage is None:
                 mend(folder / JOURNAL)
-            study = existing_study(name, storage, folder, directions, space)  # refused, if so, before it is written to
-            if study is None:
-                study = _create(name, storage, folder, directions, space)
-            return study
+            study = existing_study(wanted)  # refused, if so, before it is written to
+            return study if study is not None else _create(wanted)
     except ConfigError:
         if not existed:
             shutil.rmtree(folder)
@@ -53,63 +66,46 @@ def open_study(name: str, storage: Any, folder: Path, directions: list[str], spa
         raise
 
 
-def _create(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study:
-    with _storage_errors_told():
-        backend: Any = _backend(storage, folder)
-        study = optuna.create_study(study_name=name, storage=backend, directions=directions)  # type: ignore[arg-type]
-        study.set_user_attr("search_space", space)
-        study.set_metric_names(list(space["objective"]))  # for the axes of Optuna's pictures and dashboard
+def _create(wanted: Wanted) -> Study:
+    with storage_errors_told(wanted.storage):
+        where: Any = backend(wanted.storage, wanted.folder)
+        ways: Any = wanted.directions
+        study = optuna.create_study(study_name=wanted.name, storage=where, directions=ways)
+        study.set_user_attr("search_space", wanted.space)
+        study.set_metric_names(list(wanted.space["objective"]))  # for the axes of Optuna's pictures and dashboard
     return study
 
 
-def existing_study(name: str, storage: Any, folder: Path, directions: list[str], space: dict[str, Any]) -> Study | None:
+def existing_study(wanted: Wanted) -> Study | None:
     """The study if it exists, and nothing made where it doesn't. Raises ConfigError as open_study does."""
-    file = _file(storage, folder)
+    file = file_of(wanted.storage, wanted.folder)
     if file is not None and not file.exists():
         return None
+    name = name_in(wanted.storage, wanted.folder, wanted.name, wanted.named)
     try:
-        with _storage_errors_told():
-            study = optuna.load_study(study_name=name, storage=_backend(storage, folder))
+        with storage_errors_told(wanted.storage):
+            study = optuna.load_study(study_name=name, storage=backend(wanted.storage, wanted.folder))
     except KeyError:
         return None
-    return _checked(study, directions, space)
+    return _checked(study, wanted)
 
 
-@contextlib.contextmanager
-def _storage_errors_told() -> Iterator[None]:
-    """A storage that can't be reached is the user's mistake."""
-    try:
-        yield
-    except (SQLAlchemyError, ImportError) as error:
-        raise ConfigError(f"hydra.sweeper.storage: {' '.join(str(error).split())}") from error
-
-
-def _backend(storage: Any, folder: Path) -> Any:
-    return open_journal(folder / JOURNAL) if storage is None else storage
-
-
-def _file(storage: Any, folder: Path) -> Path | None:
-    """The file that a study lies in; None for a database server."""
-    if storage is None:
-        return folder / JOURNAL
-    url = make_url(storage)
-    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
-
-
-def _checked(study: Study, directions: list[str], space: dict[str, Any]) -> Study:
+def _checked(study: Study, wanted: Wanted) -> Study:
     name, before = study.study_name, [direction.name.lower() for direction in study.directions]
     if (known := study.user_attrs.get("search_space")) is not None:
-        check_same(name, known, space)
-    if before != directions:
-        raise ConfigError(f"study {name} was made to {', '.join(before)}, not to {', '.join(directions)}")
+        check_same(name, known, wanted.space)
+    if before != wanted.directions:
+        raise ConfigError(f"study {name} was made to {', '.join(before)}, not to {', '.join(wanted.directions)}")
+    wanted.check(study)
     return study
 
 
 class Membership:
     """This controller's part in a study: what it runs, and that it is alive."""
 
-    def __init__(self, study: Study, folder: Path) -> None:
+    def __init__(self, study: Study, folder: Path, in_folder: bool) -> None:
         self.study, self.folder = study, folder
+        self.in_folder = in_folder  # whether the study lies in the sweep's folder, so that all its controllers do too
         self.name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.trials: dict[int, Trial] = {}
         self.started = time.time()
@@ -139,13 +135,22 @@ class Membership:
                     trial.set_user_attr("alive", time.time())
 
     def ask(self, n_trials: int, sampler: Callable[[int], Any]) -> Trial | None:
-        """A new trial, unless the study has `n_trials`. `sampler`: which to ask, by the number of trials so far."""
+        """A trial that waits (enqueued, or tried again), or a new one unless the study has `n_trials`. `sampler`: which
+        to ask, by the number of trials so far."""
         with lock(self.folder, wait_s=60):  # one controller at a time counts and asks
             count = counted(self.study)
-            if count >= n_trials:
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if not waiting and count >= n_trials:
                 return None
+            if waiting:
+                mark_waiting(self.study, waiting[0], self._marks())
+            else:  # first made and marked, then begun: no trial of ours is ever under way without our mark
+                self.study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=self._marks()))
+                waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             self.study.sampler = sampler(count)
             trial = self.study.ask()
+            if trial.number != waiting[0].number:  # another program was faster, and has it now
+                mark_waiting(self.study, waiting[0], {"controller": ""})
             self._take(trial)
             return trial
 
@@ -154,6 +159,14 @@ class Membership:
         with lock(self.folder, wait_s=60):
             for item in points:
                 self.study.enqueue_trial(item, skip_if_exists=True)
+
+    def retry_failed(self) -> None:
+        """Have the configuration of each failed trial tried once more, by a new trial that takes its place."""
+        with lock(self.folder, wait_s=60):
+            for failed in failed_trials(self.study):
+                told, attributes = {"fixed_params": failed.params}, {"retries": failed.number}
+                again = create_trial(state=TrialState.WAITING, system_attrs=told, user_attrs=attributes)
+                self.study.add_trial(again)
 
     def adopt(self) -> Trial | None:
         """A trial whose controller is gone, taken over with its number and folder; None where there is none."""
@@ -168,9 +181,15 @@ class Membership:
         return None
 
     def _take(self, trial: Trial) -> None:
-        trial.set_user_attr("controller", self.name)
-        trial.set_user_attr("alive", time.time())
+        for key, value in self._marks().items():
+            if trial.user_attrs.get(key) != value:  # each costs a write to the storage
+                trial.set_user_attr(key, value)
         self.trials[trial.number] = trial
+
+    def _marks(self) -> dict[str, Any]:
+        """What says whose a trial is. The name comes last, since without it the others say nothing."""
+        place = {} if self.in_folder else {"controllers": str((self.folder / CONTROLLERS).resolve())}
+        return {"alive": time.time(), **place, "controller": self.name}
 
     def drop(self, trial: Trial) -> None:
         """The trial is over."""
@@ -184,8 +203,8 @@ class Membership:
         trial.set_user_attr("alive", 0.0)
 
     def others_run(self) -> bool:
-        """Whether other controllers that live have trials under way."""
-        return any(not self._is_lost(trial) for trial in self._running())
+        """Whether other controllers that live have trials under way; those of other programs don't count."""
+        return any(is_ours(trial) and not self._is_lost(trial) for trial in self._running())
 
     def _running(self) -> list[FrozenTrial]:
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -196,14 +215,61 @@ class Membership:
         return self._is_lost(trial) and trial.user_attrs.get("cancelled", 0.0) < self.started
 
     def _is_lost(self, trial: FrozenTrial) -> bool:
-        owner, alive = trial.user_attrs.get("controller"), trial.user_attrs.get("alive", 0.0)
-        if owner is None or alive == 0.0:  # released, or its controller died between asking and taking
+        """Only what carries our mark can be: what another program evaluates is its own, however long it takes."""
+        if not is_ours(trial):
+            return False
+        owner, alive = trial.user_attrs["controller"], trial.user_attrs.get("alive", 0.0)
+        if alive == 0.0:  # released, or its controller died between asking and taking
             return True
         if owner.rsplit("-", 2)[0] == platform.node():
-            return not in_use(self.folder / CONTROLLERS / owner)
+            place = Path(trial.user_attrs.get("controllers", self.folder / CONTROLLERS))
+            if self.in_folder or not place.exists():
+                place = self.folder / CONTROLLERS  # of a study in this folder, which may have been moved since
+            return not in_use(place / owner)
         return bool(time.time() - alive > DEAD_S)
 
 
+def is_ours(trial: FrozenTrial) -> bool:
+    """Whether a controller of finegrid works on this trial, or did."""
+    return bool(trial.user_attrs.get("controller"))
+
+
 def counted(study: Study) -> int:
-    """Trials that count towards n_trials: done, pruned, diverged, finally failed, and those under way."""
-    return sum(trial.state is not TrialState.WAITING for trial in study.get_trials(deepcopy=False))
+    """Trials that count towards n_trials: done, pruned, diverged, finally failed, and those under way. A failed one
+    that is tried again does not: the trial that does so takes its place."""
+    trials = study.get_trials(deepcopy=False)
+    replaced = _replaced(trials)
+    return sum(trial.state is not TrialState.WAITING and trial.number not in replaced for trial in trials)
+
+
+def failed_trials(study: Study) -> list[FrozenTrial]:
+    """Trials whose runs failed, and that no other trial has taken the place of. (One that diverged is no failure.)"""
+    trials = study.get_trials(deepcopy=False)
+    replaced = _replaced(trials)
+    failed = [trial for trial in trials if trial.state is TrialState.FAIL and trial.number not in replaced]
+    return [trial for trial in failed if trial.user_attrs.get("status") == "failed"]
+
+
+def _replaced(trials: Sequence[FrozenTrial]) -> set[Any]:
+    return {trial.user_attrs.get("retries") for trial in trials}
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a study holds before a search: trials that count, failed ones, points that wait, and what others run."""
+
+    there: int = 0
+    failed: int = 0
+    waiting: int = 0
+    foreign: int = 0
+
+
+def census(study: Study | None, points: Sequence[dict[str, Any]]) -> Census:
+    """The census of a study that these points are to be enqueued in."""
+    if study is None:
+        return Census(waiting=len(points))
+    trials = study.get_trials(deepcopy=False)
+    new = sum(not is_enqueued(study, point) for point in points)
+    waiting = sum(trial.state is TrialState.WAITING and "fixed_params" in trial.system_attrs for trial in trials)
+    foreign = sum(trial.state is TrialState.RUNNING and not is_ours(trial) for trial in trials)
+    return Census(counted(study), len(failed_trials(study)), waiting + new, foreign)

@@ -111,6 +111,8 @@ class Trials:
         assert job.prepared is not None
         folder = job.prepared.subfolder
         trial.set_user_attr("run_folder", folder)
+        if (failed := trial.user_attrs.get("retries")) is not None:
+            self.say(f"#{job.number} tries the configuration of #{failed}, which failed, once more")
         self.running[trial.number] = trial
         record = self._known(job, trial)
         if record is None and folder not in self.active:

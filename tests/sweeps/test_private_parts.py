@@ -23,6 +23,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from sweeps.hydra_glue import private
 from sweeps.sweepers import optuna_private
+from sweeps.sweepers.space_lines import parse_space
 
 MODULES = ("sweeps/hydra_glue/private.py", "sweeps/sweepers/optuna_private.py")
 
@@ -129,14 +130,14 @@ def test_the_stock_sweepers_attributes(sweeper: optuna_private.OptunaSweeperImpl
 
 def test_the_stock_sweepers_search_spaces(sweeper: optuna_private.OptunaSweeperImpl) -> None:
     lines = ["a=choice(1,x)", "b=interval(0,1.5)", "c=range(1,7,2)", "d=tag(log,interval(1e-3,1))", "e=5", "~f"]
-    space, fixed, deleted = optuna_private.parse_space(lines)
+    space, fixed, deleted = parse_space(lines)
     assert space == {
         "a": CategoricalDistribution([1, "x"]),
         "b": FloatDistribution(0, 1.5),
         "c": IntDistribution(1, 5, step=2),
         "d": FloatDistribution(1e-3, 1, log=True),
-    }, "create_params_from_overrides"
-    assert (fixed, deleted) == ({"e": "5"}, ["~f"]), "create_params_from_overrides"
+    }, "create_optuna_distribution_from_override"
+    assert (fixed, deleted) == ({"e": "5"}, ["~f"]), "create_optuna_distribution_from_override"
     choices = [optuna_private.grid_choices(space[key]) for key in "ac"]
     assert choices == [[1, "x"], [1, 3, 5]], "OptunaSweeperImpl._to_grid_sampler_choices"
     with pytest.raises(ValueError, match="only supports discrete"):

@@ -244,7 +244,8 @@ def test_failed_and_diverged_trials_do_not_end_a_study(train: Door, tmp_path: Pa
     assert found == {0: ("COMPLETE", None), 1: ("FAIL", "failed"), 2: ("FAIL", "diverged"), 3: ("COMPLETE", None)}
     assert {seed: record["status"] for seed, record in records(tmp_path).items()}[2] == "diverged"
     again = train(*command)
-    assert again.code == 0 and "4 trials, of which 4 are there" in again.out, "finally failed: not asked again"
+    assert again.code == 1 and "4 trials, of which 4 are there; 1 failed before and tried again" in again.out
+    assert again.out.count(" started: ") == 1, "what diverged is not asked again"
 
     order = [trial.params["seed"] for trial in study_of(tmp_path).trials]
     strict = train(*command, "hydra.sweeper.max_failure_rate=0", "sweep.name=strict")
@@ -308,7 +309,7 @@ REFUSED = {
     "hydra.sweeper.enqueue=['optimizer.lr=1']": "lies outside of",
     "hydra.sweeper.enqueue=['optimizer.weight_decay=0.1']": "is not in the search space",
     "hydra.sweeper.storage=sqlite:////nowhere/at.all": "unable to open database file",
-    "hydra.sweeper.storage='postgresql://me@nowhere/all'": "hydra.sweeper.storage: ",
+    "hydra.sweeper.storage='postgresql://me@nowhere/all'": "hydra.sweeper.storage=postgresql://me@nowhere/all: ",
     "hydra.sweeper.confirm.top=2": "and seeds",
     "model=resnet18,resnet19": "model=resnet19: no such choice",
     "trainer.batch_size=range(0,9)": "trainer.batch_size=0: expected 1 or more",
