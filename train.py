@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,7 @@ from sweeps import channel
 from sweeps.hydra_glue.arguments import readable
 from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
 from sweeps.hydra_glue.messages import one_line
+from sweeps.stopping import SweepEnded
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -48,12 +50,9 @@ def train(composed: DictConfig) -> float:
 
 
 def main() -> int:
-    """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows tracebacks instead."""
-    set_hydra_defaults(sweeper="grid", launcher="local")
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        sys.argv[1:] = readable(sys.argv[1:])
-        train()
-        return 0
+    """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows the traceback before it."""
+    set_hydra_defaults()
+    asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)
     failures.clear()
@@ -67,10 +66,15 @@ def main() -> int:
         return 130
     except Exception as error:
         code, line = one_line(error)
+        if asked == "1" and not isinstance(error, SweepEnded):
+            traceback.print_exception(error)
         print(line, file=sys.stderr)
         return code
     finally:
-        del os.environ["HYDRA_FULL_ERROR"]
+        if asked is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = asked
     return 0
 
 

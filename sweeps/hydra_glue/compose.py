@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from functools import cache
 from typing import Any
 
@@ -77,10 +78,13 @@ def register() -> None:
         OmegaConf.register_resolver(name, function, replace=True)
 
 
-def set_hydra_defaults(**choices: str) -> None:
-    """Change Hydra's own defaults, launcher and sweeper say. (An `override` in conf/config.yaml would win over a
-    recipe's.)"""
-    defaults = [{key: choices.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
+CHOICES = {"sweeper": "grid", "launcher": "local", "job_logging": "finegrid", "hydra_logging": "finegrid"}
+
+
+def set_hydra_defaults() -> None:
+    """Change Hydra's own defaults. (An `override` in conf/config.yaml would win over a recipe's.)"""
+    warnings.filterwarnings("ignore", message=r"hydra\.utils\.instantiate\(\) resolved")  # a config is its user's own
+    defaults = [{key: CHOICES.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
     node = HydraConf(defaults=defaults)
     ConfigStore.instance().store(group="hydra", name="config", node=node, provider="finegrid", replace=True)
 

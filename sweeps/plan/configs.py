@@ -25,7 +25,7 @@ def run_config_of(overrides: Sequence[str]) -> RunConfig:
     for override in parse_overrides(lines):
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: one value at a time; this looks at one config")
-    set_hydra_defaults(sweeper="grid", launcher="local")
+    set_hydra_defaults()
     with initialize_config_dir(str(CONF)):
         return run_config(compose("config", lines))
 
@@ -33,7 +33,7 @@ def run_config_of(overrides: Sequence[str]) -> RunConfig:
 def sweep_configs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
     """The configs of the grid `python train.py -m LINES`, each with its overrides. Raises ConfigError (for a search,
     which is no list of configs), Hydra's and OmegaConf's errors."""
-    set_hydra_defaults(sweeper="grid", launcher="local")
+    set_hydra_defaults()
     Plugins.instance()  # makes sweepers and launchers known
     with initialize_config_dir(str(CONF)):
         loader = GlobalHydra.instance().config_loader()
