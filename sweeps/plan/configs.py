@@ -40,6 +40,6 @@ def sweep_configs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
         config = loader.load_configuration("config", readable(["-m", *lines])[1:], run_mode=RunMode.MULTIRUN)
         sweeper = config.hydra.sweeper
         need(str(sweeper._target_).endswith("GridSweeper"), "a search has no list of candidates; screen a grid of them")
-        overrides = expand(list(sweeper.runs), [*fixed_lines(sweeper.params), *config.hydra.overrides.task])
+        overrides = expand(list(sweeper.runs), [*fixed_lines(sweeper.params), *config.hydra.overrides.task], loader)
         composer = Composer(context_without_callbacks(loader), config)
         return [(line, run_config(composer.compose(number, line))) for number, line in enumerate(overrides)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
@@ -54,14 +55,16 @@ def fixed_lines(params: Mapping[str, Any] | None) -> list[str]:
     return [f"{key}={value}" for key, value in (params or {}).items()]
 
 
-def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
+def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[list[str]]:
     """All override lists of a grid: each line of `runs` is a small grid, times `arguments`, which win over it.
+    `loader`: knows the choices of config groups, for glob().
 
-    Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values.
+    Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values, ConfigError for one
+    without values.
     """
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
+        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments], loader)
         jobs += grid_of(overrides)
     return jobs
 

@@ -54,7 +54,8 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
         launcher = as_launcher(self.launcher)
         planner = Planner(self.hydra_context, self.config, launcher.warm_up if launcher else None)
-        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments]))
+        loader = self.hydra_context.config_loader
+        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments], loader))
         slots = len(launcher.slots) if launcher else 1
         console = Console()
         console.print(summary(jobs, slots), markup=False, highlight=False, soft_wrap=True)
