@@ -35,11 +35,15 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
     from training.engine.run import run
 
     try:
-        record = run(prepare(run_config(composed)), channel.on_epoch, started)
+        prepared = prepare(run_config(composed))
+        if HydraConfig.get().mode == RunMode.RUN and (line := longer_than_finished(prepared)):
+            log.info(line)
+        record = run(prepared, channel.on_epoch, started)
     except Exception as error:
         if HydraConfig.get().mode != RunMode.RUN:
             raise

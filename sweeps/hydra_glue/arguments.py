@@ -39,6 +39,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
         for override in options.overrides:
             _check(override, single)
             _check_hydra(override)
+            _check_length(override)
     overrides = set(options.overrides)
     return [quote_path(argument) if argument in overrides else argument for argument in arguments]
 
@@ -69,6 +70,15 @@ def _check(override: str, single: bool) -> None:
         raise ConfigError(f"{override}: takes one choice; all of them, one after the other: -m {key}={some}")
     if key in GROUPS and re.fullmatch(r"null|[\d.eE+-]+|true|false|", value):
         raise ConfigError(f"{override}: no such choice; `python train.py --help` lists them")
+
+
+def _check_length(override: str) -> None:
+    """A part of a path that no file system takes, which would be told without its key."""
+    key, _, value = override.partition("=")
+    if key.lstrip("+") in PATHS:
+        longest = max((len(os.fsencode(part)) for part in re.split("[/,]", value)), default=0)
+        if longest > 255:
+            raise ConfigError(f"{key}={value[:20]}...: a name of {longest} bytes; a file's or folder's may have 255")
 
 
 def _check_options(options: argparse.Namespace) -> None:

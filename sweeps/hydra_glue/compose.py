@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps import channel
 from training.config import RunConfig
+from training.device import check_threads
 from training.errors import ConfigError
 from training.run_folder import LOG
 
@@ -41,7 +42,9 @@ def _schema() -> bytes:
 def _run_folder(*, _root_: DictConfig) -> str:
     from training.engine.prepare import prepare
 
-    return str(prepare(run_config(_root_)).folder)
+    config = run_config(_root_)
+    check_threads(config.trainer.threads)
+    return str(prepare(config).folder)
 
 
 def _run_subfolder(*, _root_: DictConfig) -> str:

@@ -82,7 +82,7 @@ def _interpolation(text: str) -> str | None:
 
 def _unreadable(override: str, text: str) -> str:
     """An override that Hydra's grammar refuses, with its reason."""
-    reason = text.partition(" out of [")[2].partition("]\n")[2].partition("\nSee https")[0]
+    reason = text.partition(" out of [")[2].partition("].\n")[2].partition("\nSee https")[0]
     reason = _flat(re.sub(r"^Error parsing override .*\n", "", reason).replace("LexerNoViableAltException: ", ""))
     if "while evaluating" in reason:
         return f"{override}: {reason}"
@@ -120,7 +120,8 @@ def _plain(chain: list[BaseException]) -> str:
         key = found[1]
         whole = _expected(key).startswith("a whole number")
         values, drawn = ("1,2,3", f", of whole numbers as {key}=int({found[2]})") if whole else ("1e-3,1e-4", "")
-        return f"{key}={found[2]}: is for a search (hydra/sweeper=optuna_async){drawn}; a grid takes values: {key}={values}"
+        search = f"is for a search (hydra/sweeper=optuna_async){drawn}"
+        return f"{key}={found[2]}: {search}; a grid takes values: {key}={values}"
     if found := re.search(r"Could not override '([^']+)'", text):
         nested = re.search(r"full_key: (\S+)", text)
         return _unknown_key(nested[1] if nested and nested[1].startswith(f"{found[1]}.") else found[1])

@@ -15,7 +15,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import (
+from hydra.core.override_parser.overrides_parser import (  # type: ignore[attr-defined]
     CommonTokenStream,
     InputStream,
     OverrideLexer,
@@ -53,16 +53,16 @@ def repeated_key(line: str) -> str | None:
     lexer.removeErrorListeners()
     parser = OverrideParser(CommonTokenStream(lexer))
     parser.removeErrorListeners()
-    nodes = [parser.override()]
+    nodes = [parser.override()]  # type: ignore[no-untyped-call]
     while nodes:
         node = nodes.pop()
         children = list(getattr(node, "children", None) or ())
         if isinstance(node, OverrideParser.DictContainerContext):
             pairs = [child for child in children if isinstance(child, OverrideParser.DictKeyValuePairContext)]
-            keys = [pair.dictKey().getText() for pair in pairs if pair.dictKey() is not None]
+            keys = [str(pair.children[0].getText()) for pair in pairs]
             for place, key in enumerate(keys):
                 if key in keys[:place]:
-                    return str(key)
+                    return key
         nodes += reversed(children)
     return None
 
