@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -26,6 +27,7 @@ from sweeps.hydra_glue.arguments import readable
 from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
 from sweeps.hydra_glue.messages import one_line
 from sweeps.hydra_glue.planned import as_planned, check_planned
+from sweeps.stopping import SweepEnded
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -35,18 +37,22 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
     from training.engine.run import run
 
     try:
         config = run_config(composed)
-        budget = budget_of(config) if HydraConfig.get().mode == RunMode.RUN else None  # in a sweep its controller's
+        alone = HydraConfig.get().mode == RunMode.RUN
+        budget = budget_of(config) if alone else None  # in a sweep its controller's
         if budget is not None:
             budget.announce()
         with as_planned():
             prepared = prepare(config)
-        if budget is None:
+        if not alone:
             check_planned(prepared)
+        elif line := longer_than_finished(prepared):
+            log.info(line)
         with channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)
         if budget is not None:
@@ -67,12 +73,9 @@ def _job_number() -> int | None:
 
 
 def main() -> int:
-    """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows tracebacks instead."""
-    set_hydra_defaults(sweeper="grid", launcher="local")
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        sys.argv[1:] = readable(sys.argv[1:])
-        train()
-        return 0
+    """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows the traceback before it."""
+    set_hydra_defaults()
+    asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)
     failures.clear()
@@ -86,10 +89,15 @@ def main() -> int:
         return 130
     except Exception as error:
         code, line = one_line(error)
+        if asked == "1" and not isinstance(error, SweepEnded):
+            traceback.print_exception(error)
         print(line, file=sys.stderr)
         return code
     finally:
-        del os.environ["HYDRA_FULL_ERROR"]
+        if asked is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = asked
     return 0
 
 

@@ -94,7 +94,7 @@ def ours(model: str, folder: Path, size: int, batch: int, epochs: int, *more: st
     from training.engine.run import run
     from training.engine.tracking.tensorboard import Tracker
 
-    set_hydra_defaults(sweeper="grid", launcher="local")
+    set_hydra_defaults()
     state.time = CLOCK  # type: ignore[assignment]
     steps: list[float] = []
     before = loop.Trainer._step

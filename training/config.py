@@ -312,6 +312,8 @@ class SweepConfig:
     def __post_init__(self) -> None:
         ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
+        length = len(self.name.encode(errors="surrogateescape"))
+        need(length <= 200, f"sweep.name={self.name[:20]}...: {length} bytes long; a folder's name may have 200 here")
         need(self.max_hours is None or self.max_hours > 0, f"sweep.max_hours={self.max_hours}: expected above 0")
         keep = self.keep_weights
         ok = keep in ("all", "best") or (isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1)

@@ -115,6 +115,13 @@ def resolve_threads(asked: int | str) -> int:
     return min(int(limit), cores) if limit.isdigit() and int(limit) else cores
 
 
+def check_threads(asked: int | str) -> None:
+    """Raise ConfigError for more CPU threads than this machine has cores. (Two on a single one do no harm.)"""
+    cores = os.cpu_count() or 1
+    ok = not isinstance(asked, int) or asked <= max(2, cores)
+    need(ok, f"trainer.threads={asked}: this machine has {cores} CPU core{'s' * (cores > 1)}; auto takes all there are")
+
+
 def keep_freed_memory() -> None:
     """Let this process keep the memory of a step for the next one. glibc would give large tensors back to the system
     and get them again page by page, zeroed, at every step: some per cent of a network's time on a CPU. Other C

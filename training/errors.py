@@ -6,7 +6,8 @@ class ConfigError(Exception):
 
 
 class Impossible(ConfigError):
-    """Choices that are valid each, but not together, such as a model and weights that it doesn't have."""
+    """Choices that are valid each, but not together, such as a model and weights that it doesn't have, or an optimizer
+    and another one's momentum. A sweep can leave such runs out (sweep.impossible=skip)."""
 
 
 class Diverged(Exception):

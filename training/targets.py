@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 
 ANY = "module.name of a function or class that Python can import from here"
 ENVIRONMENT = "FINEGRID_TRUST"
@@ -149,13 +149,13 @@ def _near(target: str) -> str:
 
 
 def bind(function: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> None:
-    """Raise ConfigError unless `function` takes these arguments."""
+    """Raise ConfigError unless `function` takes these arguments; Impossible, since another choice may take them."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         called = getattr(function, "__name__", function)
         takes = ", ".join(name for name in inspect.signature(function).parameters if name != "self")
-        raise ConfigError(f"{key}: {called} refuses these settings: {error}; it takes {takes}") from error
+        raise Impossible(f"{key}: {called} refuses these settings: {error}; it takes {takes}") from error
     except ValueError:  # built-in, so it can't say what it takes
         return
 

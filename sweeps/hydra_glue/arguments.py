@@ -4,13 +4,15 @@ Hydra's grammar for values has no `~`, `=`, brackets or letters beyond ASCII, an
 are put in quotes here, each of them where commas part several.
 """
 
+import argparse
 import dataclasses
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Never
 
-from sweeps.hydra_glue.private import argument_parser, in_quotes
+from sweeps.hydra_glue.private import argument_parser, in_quotes, repeated_key
 from training.config import RunConfig
 from training.console.program import called
 from training.errors import ConfigError
@@ -19,6 +21,8 @@ PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
 PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
 GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
+# Hydra's names for folders. Ours follow from what a run is; a second place would hold one half of a sweep.
+FOLDERS = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.job.chdir")
 
 
 def readable(arguments: Sequence[str]) -> list[str]:
@@ -29,10 +33,14 @@ def readable(arguments: Sequence[str]) -> list[str]:
     modes = [options.run, options.multirun, options.cfg is not None, options.info is not None, options.shell_completion]
     if sum(modes) > 1:
         raise ConfigError("only one of -m, --cfg, --info and -sc at a time")
+    _check_options(options)
     if not options.shell_completion:
-        single = not any(modes[1:]) and not options.help and not options.hydra_help
+        sweeps = any(re.fullmatch(r"hydra\.mode=['\"]?MULTIRUN['\"]?", override) for override in options.overrides)
+        single = not any(modes[1:]) and not options.help and not options.hydra_help and not sweeps
         for override in options.overrides:
             _check(override, single)
+            _check_hydra(override)
+            _check_length(override)
     overrides = set(options.overrides)
     return [quote_path(argument) if argument in overrides else argument for argument in arguments]
 
@@ -63,6 +71,63 @@ def _check(override: str, single: bool) -> None:
         raise ConfigError(f"{override}: takes one choice; all of them, one after the other: -m {key}={some}")
     if key in GROUPS and re.fullmatch(r"null|[\d.eE+-]+|true|false|", value):
         raise ConfigError(f"{override}: no such choice; `{called('train')} --help` lists them")
+
+
+def _check_length(override: str) -> None:
+    """A part of a path that no file system takes, which would be told without its key."""
+    key, _, value = override.partition("=")
+    if key.lstrip("+") in PATHS:
+        longest = max((len(os.fsencode(part)) for part in re.split("[/,]", value)), default=0)
+        if longest > 255:
+            raise ConfigError(f"{key}={value[:20]}...: a name of {longest} bytes; a file's or folder's may have 255")
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """What Hydra ignores, or tells with a traceback."""
+    shows = options.cfg is not None or options.help
+    if options.resolve and not shows:
+        raise ConfigError("--resolve: is only for --cfg: python train.py --cfg job --resolve")
+    if options.package is not None and options.cfg is None:
+        raise ConfigError(f"--package {options.package}: is only for --cfg: --cfg job --package {options.package}")
+    rerun = options.experimental_rerun
+    if rerun is not None and not (Path(rerun) / ".hydra" / "config.pickle").is_file():
+        raise ConfigError(
+            f"--experimental-rerun {rerun}: expected a folder with .hydra/config.pickle, which Hydra's PickleJobInfo"
+            "Callback writes; without it: the same command again, a run folder follows from its configuration"
+        )
+
+
+def _check_hydra(override: str) -> None:
+    """Hydra's own keys, where they can't mean what they seem to; and a dict with one key twice."""
+    key, _, value = override.partition("=")
+    key = key.lstrip("+~")
+    if "{" in value and (twice := repeated_key(override)) is not None:
+        raise ConfigError(f"{override}: {twice} stands twice in one dict, and only one of the values can be meant")
+    if key in FOLDERS[:3]:
+        raise ConfigError(
+            f"{override}: runs lie in sweep.root/sweep.name; set these: sweep.root=FOLDER sweep.name=NAME"
+        )
+    if key == FOLDERS[3] and value.lower() != "false":
+        raise ConfigError(f"{override}: relative paths (data.root, sweep.root) would be looked for in the run's folder")
+    params = re.fullmatch(r"hydra\.sweeper\.params\.(.+)", key)
+    if params and _lists_values(value):
+        raise ConfigError(
+            f"{override}: on the command line write {params[1]}={value}; hydra.sweeper.params is for a recipe's file, "
+            f"as {params[1]}: {value} below params:"
+        )
+    if re.match(r"hydra[./]", key) and _lists_values(value):
+        raise ConfigError(
+            f"{override}: Hydra's own settings take one value for the whole sweep, not a list to go through; start one "
+            "sweep for each"
+        )
+
+
+def _lists_values(value: str) -> bool:
+    """Whether a value is a sweep by its looks: a,b or range(0,3), outside of quotes, lists and dicts."""
+    if value[:1] in ("'", '"', "[", "{"):
+        return False
+    called = re.fullmatch(r"(\w+)\(.*\)", value)
+    return bool(called and called[1] in ("choice", "shuffle", "sort", "glob", "range", "interval")) or "," in value
 
 
 def _complain(message: str) -> Never:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweeps import channel
 from training.config import RunConfig
 from training.console.program import called
+from training.device import check_threads
 from training.errors import ConfigError
 from training.run_folder import LOG
 
@@ -41,7 +43,9 @@ def _schema() -> bytes:
 def _run_folder(*, _root_: DictConfig) -> str:
     from training.engine.prepare import prepare
 
-    return str(prepare(run_config(_root_)).folder)
+    config = run_config(_root_)
+    check_threads(config.trainer.threads)
+    return str(prepare(config).folder)
 
 
 def _run_subfolder(*, _root_: DictConfig) -> str:
@@ -80,10 +84,13 @@ def register() -> None:
         OmegaConf.register_resolver(name, function, replace=True)
 
 
-def set_hydra_defaults(**choices: str) -> None:
-    """Change Hydra's own defaults, launcher and sweeper say. (An `override` in conf/config.yaml would win over a
-    recipe's.)"""
-    defaults = [{key: choices.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
+CHOICES = {"sweeper": "grid", "launcher": "local", "job_logging": "finegrid", "hydra_logging": "finegrid"}
+
+
+def set_hydra_defaults() -> None:
+    """Change Hydra's own defaults. (An `override` in conf/config.yaml would win over a recipe's.)"""
+    warnings.filterwarnings("ignore", message=r"hydra\.utils\.instantiate\(\) resolved")  # a config is its user's own
+    defaults = [{key: CHOICES.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
     node = HydraConf(defaults=defaults)
     ConfigStore.instance().store(group="hydra", name="config", node=node, provider="finegrid", replace=True)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import errno
 import re
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -17,6 +18,17 @@ from training.errors import ConfigError
 from training.run_folder import RunInUse
 
 MISTAKE, FAILURE = 2, 1  # exit codes
+EXTRAS = {  # of Hydra's launchers: the extra of ours that brings the package
+    "joblib": "joblib",
+    "submitit_local": "slurm",
+    "submitit_slurm": "slurm",
+    "ray": "ray",
+    "ray_aws": "ray",
+}
+ELSEWHERE = {  # what other projects have under such names, and what does it here
+    "hydra/sweeper": "; searches are hydra/sweeper=optuna_async, whose samplers are hydra/sweeper/sampler=NAME",
+    "tracking": "; runs are tracked with TensorBoard (tracking=default), and python -m analysis.report reads them",
+}
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -36,6 +48,11 @@ def one_line(error: BaseException) -> tuple[int, str]:
     for cause in chain:
         if isinstance(cause, ConfigError | RunInUse):
             return MISTAKE, f"error: {_flat(str(cause))}"
+    for cause in chain:
+        if (mistake := _interpolation(str(cause))) is not None:
+            return MISTAKE, f"error: {mistake}"
+        if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
+            return MISTAKE, f"error: {cause.filename}: a name of more letters than a file's name may have"
     inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
@@ -51,13 +68,47 @@ def _causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
+def _interpolation(text: str) -> str | None:
+    """What an interpolation of the user's own could not find, ${oc.env:NAME} say. Those of the keys below hydra are
+    ours, and what they raise has another cause."""
+    found = re.search(r"raised while resolving interpolation: (.*?)\n\s*full_key: (\S+)", text, re.DOTALL)
+    if found is None or found[2].startswith("hydra."):
+        return None
+    reason, key = _flat(found[1]).strip("\"'"), found[2]
+    if missing := re.search(r"Environment variable '(.*)' not found", reason):
+        name = missing[1]
+        return f"{key}: the environment variable {name} is not set; ${{oc.env:{name},DEFAULT}} would give it a default"
+    return f"{key}: {reason}"
+
+
+def _unreadable(override: str, text: str) -> str:
+    """An override that Hydra's grammar refuses, with its reason."""
+    reason = text.partition(" out of [")[2].partition("].\n")[2].partition("\nSee https")[0]
+    reason = _flat(re.sub(r"^Error parsing override .*\n", "", reason).replace("LexerNoViableAltException: ", ""))
+    if "while evaluating" in reason:
+        return f"{override}: {reason}"
+    key, _, value = override.partition("=")
+    hint = f"text with special characters takes quotes in quotes: '{key}=\"{value}\"'"
+    told = reason.replace(override, "").strip(" ^")
+    return f"{override}: can't be read as KEY=VALUE{f' ({told})' if told else ''}; {hint}"
+
+
+def _no_such_choice(group: str, given: str, options: list[str]) -> str:
+    if group == "hydra/launcher" and (extra := EXTRAS.get(given)):
+        return (
+            f"{group}={given}: its package is not installed: pip install 'finegrid[{extra}]', or in a checkout "
+            f"pip install -e '.[{extra}]'"
+        )
+    near = difflib.get_close_matches(given.lower(), options, 1)
+    elsewhere = "" if near else ELSEWHERE.get(group, "")
+    return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}{elsewhere}"
+
+
 def _plain(chain: list[BaseException]) -> str:
     """What Hydra or OmegaConf complain of, in the terms of this project, with what would be right."""
     text = "\n".join(str(cause) for cause in chain)
     if found := re.search(r"Error when parsing index: \d+, string: (.*?) out of \[", text, re.DOTALL):
-        key, _, value = found[1].partition("=")
-        quoted = f"'{key}=\"{value}\"'"
-        return f"{found[1]}: can't be read as KEY=VALUE; text with special characters takes quotes in quotes: {quoted}"
+        return _unreadable(found[1], text)
     if found := re.search(r"Ambiguous value for argument '(.*)'\n|Sweep parameters '(.*)' requires --multirun", text):
         given = found[1] or found[2]
         key, _, value = given.partition("=")
@@ -66,8 +117,12 @@ def _plain(chain: list[BaseException]) -> str:
             value = value.replace("'", "")
             comma = f"; a path with a comma takes quotes in quotes: '{key}=\"{value}\"'"
         return f"{key}={value}: several values make a sweep, which needs -m: {called('train')} -m {key}={value}{comma}"
-    if "INTERVAL_SWEEP" in text:
-        return "interval(...) is for a search (hydra/sweeper=optuna); a grid takes values: optimizer.lr=1e-3,1e-4"
+    if found := re.search(r"(\S+?)=(.*): INTERVAL_SWEEP", text):
+        key = found[1]
+        whole = _expected(key).startswith("a whole number")
+        values, drawn = ("1,2,3", f", of whole numbers as {key}=int({found[2]})") if whole else ("1e-3,1e-4", "")
+        search = f"is for a search (hydra/sweeper=optuna_async){drawn}"
+        return f"{key}={found[2]}: {search}; a grid takes values: {key}={values}"
     if found := re.search(r"Could not override '([^']+)'", text):
         nested = re.search(r"full_key: (\S+)", text)
         return _unknown_key(nested[1] if nested and nested[1].startswith(f"{found[1]}.") else found[1])
@@ -75,13 +130,23 @@ def _plain(chain: list[BaseException]) -> str:
         reason = next(str(cause) for cause in chain if "full_key" in str(cause)).splitlines()[0]
         return _unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text)
     if found := re.search(r"Could not find '([^']+)'\n*.*Available options in '([^']+)':\n((?:\s+\S+\n?)+)", text):
-        group, options = found[2], found[3].split()
-        given = found[1].removeprefix(f"{group}/")
-        near = difflib.get_close_matches(given.lower(), options, 1)
-        return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}"
+        return _no_such_choice(found[2], found[1].removeprefix(f"{found[2]}/"), found[3].split())
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
         return f"{found[1]}={found[2]}: no such choice, and {found[1]} has no others"
-    return _flat(str(chain[0]))
+    return _reasons(chain)
+
+
+def _reasons(chain: list[BaseException]) -> str:
+    """What Hydra says, and why: the reason stands in the error below, which may repeat what is above it."""
+    told: list[str] = []
+    for cause in chain:
+        lines = [
+            line for line in str(cause).splitlines() if not re.match(r"\s*(full_key|object_type|reference_type)", line)
+        ]
+        reason = _flat("\n".join(lines))
+        if reason and not any(reason in before for before in told):
+            told.append(reason)
+    return ": ".join(told)
 
 
 def _wrong_type(key: str, reason: str, text: str) -> str:

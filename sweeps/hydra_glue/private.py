@@ -5,6 +5,7 @@ what broke.
 """
 
 import contextlib
+import itertools
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -14,14 +15,24 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
+from hydra.core.override_parser.overrides_parser import (  # type: ignore[attr-defined]
+    CommonTokenStream,
+    InputStream,
+    OverrideLexer,
+    OverrideParser,
+    OverridesParser,
+)
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Quote, QuotedString
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
+from training.errors import ConfigError
+
 __all__ = ["BasicSweeper", "Override", "OverrideType"]
+MANY = 100_000  # runs of a grid; more is a slip
 
 
 def argument_parser() -> ArgumentParser:
@@ -29,9 +40,31 @@ def argument_parser() -> ArgumentParser:
     return get_args_parser()
 
 
-def parse_overrides(lines: Sequence[str]) -> list[Override]:
-    """Override lines, parsed. Raises Hydra's errors."""
-    return OverridesParser.create().parse_overrides(list(lines))
+def parse_overrides(lines: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Override lines, parsed. `loader`: knows the choices of config groups, which glob() chooses among. Raises Hydra's
+    errors."""
+    return OverridesParser.create(loader).parse_overrides(list(lines))
+
+
+def repeated_key(line: str) -> str | None:
+    """The key that stands twice in one dict of an override line, such as a={b:1,b:2}; None where none does. (Hydra
+    takes the last.) A line that can't be parsed has none."""
+    lexer = OverrideLexer(InputStream(line))
+    lexer.removeErrorListeners()
+    parser = OverrideParser(CommonTokenStream(lexer))
+    parser.removeErrorListeners()
+    nodes = [parser.override()]  # type: ignore[no-untyped-call]
+    while nodes:
+        node = nodes.pop()
+        children = list(getattr(node, "children", None) or ())
+        if isinstance(node, OverrideParser.DictContainerContext):
+            pairs = [child for child in children if isinstance(child, OverrideParser.DictKeyValuePairContext)]
+            keys = [str(pair.children[0].getText()) for pair in pairs]
+            for place, key in enumerate(keys):
+                if key in keys[:place]:
+                    return key
+        nodes += reversed(children)
+    return None
 
 
 def in_quotes(text: str) -> str:
@@ -40,9 +73,36 @@ def in_quotes(text: str) -> str:
 
 
 def grid_of(overrides: Sequence[Override]) -> Iterable[list[str]]:
-    """All combinations of the values that overrides list. Raises HydraException for a sweep that is no list."""
+    """All combinations of the values that overrides list. Raises HydraException for a sweep that is no list, and
+    ConfigError for one without values, or of more than MANY combinations."""
+    count = 1
+    for override in overrides:
+        if override.is_interval_sweep():
+            raise HydraException(f"{override.input_line}: INTERVAL_SWEEP")
+        if override.is_sweep_override():
+            count *= _count_values(override)
+        if count > MANY:
+            raise ConfigError(f"{override.input_line}: makes more than {MANY} runs of this grid")
     for batch in BasicSweeper.split_arguments(list(overrides), None):
         yield from batch
+
+
+def _count_values(override: Override) -> int:
+    """How many values a sweep lists; MANY + 1 stands for more."""
+    try:
+        count = sum(1 for _ in itertools.islice(override.sweep_string_iterator(), MANY + 1))
+    except ValueError as error:  # a step of 0
+        raise ConfigError(f"{override.input_line}: {error}") from error
+    if count:
+        return count
+    if not isinstance(override.value(), Glob):
+        raise ConfigError(
+            f"{override.input_line}: lists no values; the end is not part of a range: range(0,3) is 0,1,2"
+        )
+    group = override.key_or_group
+    options = override.config_loader.get_group_options(group) if override.config_loader else []
+    why = f"matches none of {', '.join(options)}" if options else f"glob() chooses among files, and {group} is no group"
+    raise ConfigError(f"{override.input_line}: {why}")
 
 
 def context_without_callbacks(loader: ConfigLoader) -> HydraContext:

@@ -25,7 +25,7 @@ def run_config_of(overrides: Sequence[str]) -> RunConfig:
     for override in parse_overrides(lines):
         if override.is_sweep_override():
             raise ConfigError(f"{override.input_line}: one value at a time; this looks at one config")
-    set_hydra_defaults(sweeper="grid", launcher="local")
+    set_hydra_defaults()
     with initialize_config_dir(str(CONF)):
         return run_config(compose("config", lines))
 
@@ -33,13 +33,13 @@ def run_config_of(overrides: Sequence[str]) -> RunConfig:
 def sweep_configs(lines: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
     """The configs of the grid `python train.py -m LINES`, each with its overrides. Raises ConfigError (for a search,
     which is no list of configs), Hydra's and OmegaConf's errors."""
-    set_hydra_defaults(sweeper="grid", launcher="local")
+    set_hydra_defaults()
     Plugins.instance()  # makes sweepers and launchers known
     with initialize_config_dir(str(CONF)):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration("config", readable(["-m", *lines])[1:], run_mode=RunMode.MULTIRUN)
         sweeper = config.hydra.sweeper
         need(str(sweeper._target_).endswith("GridSweeper"), "a search has no list of candidates; screen a grid of them")
-        overrides = expand(list(sweeper.runs), [*fixed_lines(sweeper.params), *config.hydra.overrides.task])
+        overrides = expand(list(sweeper.runs), [*fixed_lines(sweeper.params), *config.hydra.overrides.task], loader)
         composer = Composer(context_without_callbacks(loader), config)
         return [(line, run_config(composer.compose(number, line))) for number, line in enumerate(overrides)]

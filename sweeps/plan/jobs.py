@@ -3,12 +3,14 @@
 Both sweepers plan with this, so it holds under any launcher.
 """
 
+import dataclasses
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
@@ -16,17 +18,21 @@ from sweeps.hydra_glue.arguments import quote_path
 from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
+from sweeps.plan.applicable import APPLIES, ignored_keys, on_this_machine, to_drop, without
 from training.code_version import same_results
 from training.config import RunConfig
 from training.data.dataset import open_dataset
+from training.device import check_threads
 from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
+from training.models.weights import not_checked
 from training.record import DONE, read_record
 from training.run_folder import RECORD, RESUME
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
+WAYS_OUT = "sweep.impossible=skip leaves such runs out; hydra.sweeper.runs lists small grids of what goes together"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Job:
     prepared: Prepared | None
     state: State
     why: str = ""
+    left_out: tuple[str, ...] = ()  # keys that don't apply to its choices
     found: int | None = None  # when the record that lay there was written, in ns
 
     @property
@@ -54,14 +61,16 @@ def fixed_lines(params: Mapping[str, Any] | None) -> list[str]:
     return [f"{key}={value}" for key, value in (params or {}).items()]
 
 
-def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
+def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader | None = None) -> list[list[str]]:
     """All override lists of a grid: each line of `runs` is a small grid, times `arguments`, which win over it.
+    `loader`: knows the choices of config groups, for glob().
 
-    Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values.
+    Raises Hydra's errors for a line that can't be parsed or a sweep that is no list of values, ConfigError for one
+    without values.
     """
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
+        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments], loader)
         jobs += grid_of(overrides)
     return jobs
 
@@ -76,18 +85,26 @@ class Planner:
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
         composed = self.composer.compose(number, overrides)
+        dropped = to_drop(composed)
+        if dropped:
+            overrides = without(overrides, dropped)
+            composed = self.composer.compose(number, overrides)
         with current_job(composed):
             run = run_config(composed)
+        if on_this_machine(composed):
+            check_threads(run.trainer.threads)
+        ignored = (*dropped, *ignored_keys(run))
         if self.soon is not None and not run.sweep.plan:
             open_dataset(run.data)
             self.soon()
             self.soon = None
         try:
             prepared = prepare(run)
+            why = not_checked(run.model, prepared.resolved.weights) if run.sweep.plan else ""
         except Impossible as error:
-            return Job(number, tuple(overrides), composed, run, None, "impossible", str(error))
-        found = written(prepared.folder)
-        return Job(number, tuple(overrides), composed, run, prepared, state_of(prepared), found=found)
+            return Job(number, tuple(overrides), composed, run, None, "impossible", str(error), ignored)
+        found, state = written(prepared.folder), state_of(prepared)
+        return Job(number, tuple(overrides), composed, run, prepared, state, why, ignored, found)
 
 
 def state_of(prepared: Prepared) -> State:
@@ -113,15 +130,41 @@ def written(folder: Path) -> int | None:
 
 
 def plan_grid(planner: Planner, override_lists: Iterable[Sequence[str]]) -> list[Job]:
-    """All jobs of a grid. Raises ConfigError, for an impossible one too unless sweep.impossible=skip."""
+    """All jobs of a grid. Raises ConfigError, for an impossible one too unless sweep.impossible=skip, and where all
+    are."""
     jobs: list[Job] = []
     seen: dict[str, int] = {}
     for number, overrides in enumerate(override_lists):
         job = planner.job(number, overrides)
         if job.state == "impossible" and job.run.sweep.impossible == "error":
             line = " ".join(overrides)
-            raise ConfigError(f"{job.why} (in `{line}`; sweep.impossible=skip leaves such runs out)")
+            raise ConfigError(f"{job.why} (in `{line}`; {WAYS_OUT})")
         if job.prepared is not None and (first := seen.setdefault(job.prepared.subfolder, number)) != number:
             job = replace(job, state="duplicate", why=f"#{first}")
         jobs.append(job)
+    if all(job.state == "impossible" for job in jobs):
+        raise ConfigError(f"no run of this grid is possible: {jobs[0].why}")
+    for key in APPLIES:
+        if all(key in job.left_out for job in jobs):
+            raise ConfigError(f"{key} is only for {APPLIES[key]}, which no run of this grid has")
     return jobs
+
+
+def check_one_sweep(jobs: Sequence[Job], folder: Path) -> None:
+    """All runs of a grid lie in one folder and go by the same settings of sweep.*. Raises ConfigError."""
+    first = dataclasses.asdict(jobs[0].run.sweep)
+    for job in jobs:
+        own = dataclasses.asdict(job.run.sweep)
+        for key, value in own.items():
+            if value != first[key]:
+                raise ConfigError(
+                    f"sweep.{key} is {first[key]} for one run of this grid and {value} for another, but a sweep has "
+                    "one: start one sweep for each"
+                )
+    sweep = jobs[0].run.sweep
+    wanted = Path(sweep.root) / sweep.name
+    if folder.absolute() != wanted.absolute():
+        raise ConfigError(
+            f"runs lie in {wanted} (sweep.root/sweep.name), and hydra.sweep.dir is {folder}: set sweep.root and "
+            "sweep.name for the whole sweep, not in hydra.sweeper.params or runs, and leave hydra.sweep.dir as it is"
+        )

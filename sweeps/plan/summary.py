@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweeps.plan.applicable import left_out
 from sweeps.plan.jobs import TO_RUN, Job
+from sweeps.plan.longer import longer_than_finished
 from training.identity import model_name
 from training.record import read_record
 
@@ -65,8 +67,18 @@ def format_minutes(minutes: float) -> str:
     return f"{minutes // 60:.0f} h {minutes % 60:.0f} min"
 
 
+def notices(jobs: Sequence[Job]) -> list[str]:
+    """What isn't as it seems: keys that don't apply to some runs, and runs that are finished ones with more epochs."""
+    longer = []
+    for job in jobs:
+        if job.state == "new" and job.prepared is not None and (line := longer_than_finished(job.prepared)):
+            longer.append(f"#{job.number} {line}")
+    return [*left_out(jobs), *longer]
+
+
 def describe(job: Job) -> str:
     """A line for `sweep.plan=true`."""
     why = f" ({job.why})" if job.why else ""
+    without = f", without {', '.join(job.left_out)}" if job.left_out else ""
     where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
-    return f"  #{job.number:<3} {WORDS[job.state]}{why}: {' '.join(job.overrides)}{where}"
+    return f"  #{job.number:<3} {WORDS[job.state]}{without}{why}: {' '.join(job.overrides)}{where}"

@@ -23,9 +23,10 @@ from sweeps.controller.view import View, show_end
 from sweeps.controller.weights_budget import budget_of
 from sweeps.hydra_glue.private import BasicSweeper, in_quotes, returned
 from sweeps.launchers.launcher import Launcher, as_launcher
+from sweeps.plan.applicable import check_launcher
 from sweeps.plan.data_notices import data_notices
-from sweeps.plan.jobs import TO_RUN, Job, Planner, expand, fixed_lines, plan_grid
-from sweeps.plan.summary import describe, summary
+from sweeps.plan.jobs import TO_RUN, Job, Planner, check_one_sweep, expand, fixed_lines, plan_grid
+from sweeps.plan.summary import describe, notices, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
 from training.console.progress import EpochReport
 from training.data.pixel_cache import build_ahead, key
@@ -39,7 +40,7 @@ class GridConfig:
 
     _target_: str = "sweeps.sweepers.grid.GridSweeper"
     max_batch_size: int | None = None  # for Hydra's own launchers
-    params: dict[str, str] | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)  # override lines, each a small grid
 
 
@@ -58,16 +59,19 @@ class GridSweeper(BasicSweeper):
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
         launcher = as_launcher(self.launcher)
         planner = Planner(self.hydra_context, self.config, launcher.warm_up if launcher else None)
-        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments]))
+        check_launcher(self.config)
+        loader = self.hydra_context.config_loader
+        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments], loader))
+        folder = Path(str(self.config.hydra.sweep.dir))
+        check_one_sweep(jobs, folder)
         slots = len(launcher.slots) if launcher else 1
         console = Console()
-        for line in (summary(jobs, slots), *data_notices(jobs)):
+        plan_only = jobs[0].run.sweep.plan
+        described = map(describe, jobs) if plan_only else ()
+        for line in [summary(jobs, slots), *described, *notices(jobs), *data_notices(jobs)]:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if jobs[0].run.sweep.plan:
-            for job in jobs:
-                console.print(describe(job), markup=False, highlight=False, soft_wrap=True)
+        if plan_only:
             return []
-        folder = Path(str(self.config.hydra.sweep.dir))
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
         add_aliases(folder, jobs)

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import LossConfig, TrainerConfig, need
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.targets import bind, locate
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of (logits, targets) as above
@@ -132,7 +132,7 @@ def build_loss(config: LossConfig, trainer: TrainerConfig, class_weights: Tensor
         try:
             function, kwargs = function(**kwargs), {}
         except Exception as error:
-            raise ConfigError(f"loss refuses these settings: {type(error).__name__}: {error}") from error
+            raise Impossible(f"loss refuses these settings: {type(error).__name__}: {error}") from error
         need(callable(function), f"loss._target_={config._target_}: what it makes can't be called")
     if isinstance(function, torch.nn.Module):
         function.to(device)
@@ -143,7 +143,8 @@ def build_loss(config: LossConfig, trainer: TrainerConfig, class_weights: Tensor
         common["class_weights"] = class_weights
     for key in common:
         takes = _takes(function, key)
-        need(takes, f"trainer.{key}={getattr(trainer, key)}: {config._target_} has no argument {key}")
+        if not takes:
+            raise Impossible(f"trainer.{key}={getattr(trainer, key)}: {config._target_} has no argument {key}")
     bind(_called(function), "loss", None, None, **kwargs, **common)
     return _mean(partial(function, **kwargs, **common))
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from training.config import OptimizerConfig, need
-from training.errors import ConfigError
+from training.errors import Impossible
 from training.models.build import layers_of
 from training.targets import bind, locate
 
@@ -66,7 +66,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     if "weight_decay" in inspect.signature(target).parameters:
         arguments["weight_decay"] = config.weight_decay
     else:
-        need(config.weight_decay == 0, f"optimizer._target_={config._target_} has no weight_decay")
+        if config.weight_decay != 0:
+            raise Impossible(f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
     if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
         arguments["fused"] = True
@@ -74,7 +75,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     try:
         optimizer: Optimizer = target(groups, **arguments)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"optimizer: {error}") from error
+        raise Impossible(f"optimizer: {error}") from error
     return optimizer
 
 

@@ -24,7 +24,7 @@ from training.config import (
 )
 from training.data.dataset import Dataset, contents, open_dataset
 from training.device import Compute, resolve_compute
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.identity import ResolvedSettings, identity, slug
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
@@ -67,10 +67,13 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
     _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    given = "num_classes" in config.model.kwargs
+    need(not given, "model.kwargs.num_classes: is the number of classes of the images; leave it out")
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
-    _check_training(model_key, classes, _key(config.optimizer), _key(config.scheduler), config.trainer.epochs)
+    keys = _key(config.optimizer), _key(config.scheduler)
+    _check_training(model_key, classes, *keys, config.trainer.epochs, _steps_per_epoch(config, dataset))
     mixes = _check_techniques(config)
     _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
     _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
@@ -111,22 +114,37 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
 
 
 @cache
-def _check_training(model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int) -> None:
-    """Optimizer and schedule take their settings."""
+def _check_training(
+    model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int, steps_per_epoch: int
+) -> None:
+    """Optimizer and schedule take their settings, and the first steps with them."""
     from training.engine.optimizer import build_optimizer
     from training.engine.schedule import Schedule
+    from training.engine.trial_steps import try_optimizer, try_schedule
 
     model = _sketch(model_key, classes)
     part = "optimizer"
     try:
         config = OptimizerConfig(**json.loads(optimizer_key))
         optimizer = build_optimizer(model, replace(config, lr=1e-3) if config.lr == AUTO else config)
+        try_optimizer(config)
         part = "scheduler"
-        Schedule(optimizer, SchedulerConfig(**json.loads(scheduler_key)), epochs, steps_per_epoch=100)
+        schedule = Schedule(optimizer, SchedulerConfig(**json.loads(scheduler_key)), epochs, steps_per_epoch)
+        try_schedule(schedule, optimizer, epochs * steps_per_epoch if schedule.per_step else epochs)
     except ConfigError:
         raise
     except Exception as error:  # what torch makes of nonsense in kwargs
-        raise ConfigError(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+        raise Impossible(f"{part} refuses these settings: {type(error).__name__}: {error}") from error
+
+
+def _steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
+    """As a session counts them (training/engine/session.py)."""
+    from training.data.batches import split_batches
+
+    train = dataset.split["train"]
+    batches = 1 if config.debug.overfit_batch else len(split_batches(train, config.trainer.batch_size))
+    steps = max(1, -(-batches // config.trainer.accumulate))
+    return min(steps, config.debug.max_steps or steps)
 
 
 def _check_techniques(config: RunConfig) -> bool:
@@ -170,7 +188,10 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
         return "dataset"
     if weights.startswith("checkpoint:"):
         state, meta = read_checkpoint(checkpoint_file(path))
-        check_weights(model, state, f"weights.path={path}")
+        try:
+            check_weights(model, state, f"weights.path={path}")
+        except ConfigError as error:  # it fits another model
+            raise Impossible(str(error)) from error
         return "checkpoint" if "preprocessing" in meta else "dataset"
     family = family_of(config)
     if download:
@@ -208,7 +229,7 @@ def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
         if not family_of(config).runs_on_meta:
             return
         settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
-        raise ConfigError(f"{settings}: {config.called} can't take such images: {error}") from error
+        raise Impossible(f"{settings}: {config.called} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
     need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")
 

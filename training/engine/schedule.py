@@ -1,14 +1,17 @@
 """The learning-rate schedule, one of torch's kind by `_target_`, with a linear warm-up before it."""
 
 import inspect
+import math
 from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
 
 from training.config import SchedulerConfig, need
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.targets import bind, locate
+
+COUNTS = {"step_size", "T_max", "T_0", "total_steps", "step_size_up", "step_size_down"}  # of steps or epochs
 
 
 class Schedule:
@@ -66,6 +69,8 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
         fill["pct_start"] = min(warmup + 1, total - 0.5) / total
     arguments = {key: value for key, value in fill.items() if key in parameters} | config.kwargs
     _check_rates(optimizer, config)
+    if target.__module__.startswith("torch."):
+        _check_numbers(config)
     bind(target, "scheduler", optimizer, **arguments)
     plateau = issubclass(target, ReduceLROnPlateau)
     need(not plateau or config.interval == "epoch", "scheduler: ReduceLROnPlateau needs scheduler.interval=epoch")
@@ -73,10 +78,24 @@ def _build(optimizer: Optimizer, config: SchedulerConfig, total: int, warmup: in
     try:
         main: LRScheduler = target(optimizer, **arguments)
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ConfigError(f"scheduler: {error}") from error
+        raise Impossible(f"scheduler: {error}") from error
     if not warmup or own_warmup:
         return main
     return SequentialLR(optimizer, [LinearLR(optimizer, 1 / (warmup + 1), total_iters=warmup), main], [warmup])
+
+
+def _check_numbers(config: SchedulerConfig) -> None:
+    """Settings that torch takes, and that fail or do nothing in the first epochs."""
+    for key in COUNTS & config.kwargs.keys():
+        value = config.kwargs[key]
+        ok = isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+        need(ok, f"scheduler.kwargs.{key}={value}: expected 1 or more")
+    milestones = config.kwargs.get("milestones")
+    for value in milestones if isinstance(milestones, list) else []:
+        need(isinstance(value, int), f"scheduler.kwargs.milestones: {value} is no whole number of {config.interval}s")
+    gamma = config.kwargs.get("gamma", 0.0)
+    ok = isinstance(gamma, int | float) and 0 <= gamma < math.inf
+    need(ok, f"scheduler.kwargs.gamma={gamma}: expected a factor of 0 or more")
 
 
 def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:

@@ -4,7 +4,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from training.config import ModelConfig
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.models.family import Family
 from training.models.own import Own
 from training.models.torchvision import Torchvision, torchvision_model
@@ -35,7 +35,7 @@ def build_model(config: ModelConfig, num_classes: int) -> "nn.Module":
     except (ConfigError, MemoryError):
         raise
     except Exception as error:
-        raise ConfigError(f"model {config.called} can't be built: {type(error).__name__}: {error}") from error
+        raise Impossible(f"model {config.called} can't be built: {type(error).__name__}: {error}") from error
     model.__dict__[MARK] = family
     return model
 
@@ -59,7 +59,7 @@ def layers_of(model: "nn.Module") -> list[tuple[str, list[str]]]:
     if len(layers) < 2:
         (only,) = {name for name, _ in layers} or {"nothing"}
         kind = type(model).__name__
-        raise ConfigError(
+        raise Impossible(
             f"optimizer.layer_decay needs a network with several layers as its children; {kind} has {only} only"
         )
     return layers

@@ -5,13 +5,15 @@ import http.client
 import logging
 import re
 import sys
+import urllib.error
+import urllib.request
 import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import ModelConfig, need
-from training.errors import ConfigError
+from training.errors import ConfigError, Impossible
 from training.models.checkpoint_file import StateDict, content_hash, read_checkpoint
 from training.models.family import Family, Pretraining
 from training.models.layers import Place, children_in_order, grouped, last_layer
@@ -98,8 +100,8 @@ def torchvision_model(
         model: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **kwargs)
     except TypeError as error:
         if dropout is not None and "'dropout'" in str(error):
-            raise ConfigError(f"model.dropout={dropout}: {name} has no dropout") from error
-        raise ConfigError(f"model.name={name}: {error}") from error
+            raise Impossible(f"model.dropout={dropout}: {name} has no dropout") from error
+        raise Impossible(f"model.name={name}: {error}") from error
     if drop_path is not None:
         _set_drop_path(model, name, drop_path)
     return model
@@ -112,7 +114,7 @@ def _set_drop_path(model: "nn.Module", name: str, drop_path: float) -> None:
     layers = [layer for layer in model.modules() if isinstance(layer, StochasticDepth)]
     largest = max((layer.p for layer in layers), default=0)
     if not largest:
-        raise ConfigError(f"model.drop_path={drop_path}: {name} has no drop_path")
+        raise Impossible(f"model.drop_path={drop_path}: {name} has no drop_path")
     for layer in layers:
         layer.p *= drop_path / largest
 
@@ -160,8 +162,36 @@ def imagenet_file(name: str, resolved: str) -> Path:
         torch.hub.download_url_to_file(url, str(file), wanted, progress=sys.stderr.isatty())
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         message = f"weights={resolved.lower()}: can't download them for {name} ({error})"
-        raise ConfigError(f"{message}; put {url} at {file}") from error
+        raise Impossible(f"{message}; put {url} at {file}") from error
     return file
+
+
+def imagenet_not_checked(name: str, resolved: str) -> str:
+    """Why it isn't known whether these weights can be had, in words; empty where they can: without a download. Raises
+    ConfigError where they can't."""
+    import torch
+
+    url = imagenet_weights(name, resolved).url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if file.is_file():
+        imagenet_file(name, resolved)
+        return ""
+    answer = _head(url)
+    if isinstance(answer, int):
+        raise Impossible(f"weights={resolved.lower()}: {url} answers {answer}; put the file of {name} at {file}")
+    return f"{resolved.lower()} not checked: {file} is not there, and no network ({answer})" if answer else ""
+
+
+@cache
+def _head(url: str) -> int | str:
+    """How a server answers for a file: nothing where it has it, an HTTP status, or why there was no answer."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.code if error.code in (404, 410) else str(error)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
 
 
 def fetch_imagenet(name: str, resolved: str, tensors: StateDict, head: str) -> StateDict:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.config import ModelConfig, WeightsConfig
-from training.errors import ConfigError, Impossible
+from training.errors import Impossible
 from training.models.build import family_of, head_prefix
 from training.models.checkpoint_file import StateDict, checkpoint_file, content_hash, read_checkpoint
 from training.models.matching import check_numbers, load_into, match, put, without_prefix
+from training.models.own import Own
+from training.models.torchvision import Torchvision, imagenet_not_checked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +72,18 @@ def _weights_at_hand(config: ModelConfig, resolved: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"weights={resolved.lower()} of {config.called}: {error}") from error
+        raise Impossible(f"weights={resolved.lower()} of {config.called}: {error}") from error
+
+
+def not_checked(config: ModelConfig, resolved: str) -> str:
+    """What a plan can't know of initial weights without getting them, in words; empty where they are there or can be
+    had. Raises ConfigError where they can't."""
+    if resolved == "none" or resolved.startswith("checkpoint:"):
+        return ""
+    family = family_of(config)
+    if isinstance(family, Torchvision | Own):
+        return imagenet_not_checked(config.name, resolved)
+    return f"{resolved.lower()} of {config.called} not checked"
 
 
 def initialize(model: "nn.Module", config: ModelConfig, weights: WeightsConfig, resolved: str) -> None:
