@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from analysis.read.records import FIELDS, ReportError
 
-MODELS = Path(__file__).parents[2] / "conf" / "model"
+MODELS = Path(__file__).parents[2] / "finegrid" / "conf" / "model"  # installed there; in a checkout a link
 NEEDED = ("model", "weights", "val_acc", "test_acc")
 OPTIONAL = ("optimizer", "lr", "scheduler", "weight_decay", "batch_size", "epochs")
 IDENTIFYING = ("model", "weights_resolved", *OPTIONAL)  # rows that agree in these are one configuration

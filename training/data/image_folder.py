@@ -23,7 +23,7 @@ from training.data.files.class_order import class_order, text_order
 from training.data.files.decoding import read_image
 from training.data.files.earlier_layout import earlier_reading
 from training.data.files.image_csv import from_csv
-from training.data.files.image_listing import ImageFile, existing, images_in, subfolders
+from training.data.files.image_listing import ImageFile, class_name, existing, images_in, subfolders
 from training.data.files.layout import Layout, loose_images, read_layout
 from training.data.files.left_out import left_out_lines, left_out_of
 from training.data.sources import EarlierReading, Source
@@ -57,7 +57,7 @@ def folder(config: DataConfig) -> Source:
     if not layout.splits and config.splits is None:
         _refuse_one_class_that_holds_all(root, layout)
     rows.sort()
-    return _source(rows, class_order({one.label for one in layout.classes}), layout, left_out)
+    return _source(rows, class_order({class_name(one.label) for one in layout.classes}), layout, left_out)
 
 
 def _rows(root: Path, layout: Layout) -> tuple[list[ImageFile], LeftOut]:
@@ -66,7 +66,9 @@ def _rows(root: Path, layout: Layout) -> tuple[list[ImageFile], LeftOut]:
     others: Counter[str] = Counter()
     system = set(layout.system)
     for place, label, split in layout.classes:
-        rows += [ImageFile(name, root / name, label, split) for name in images_in(root, place, others, system)]
+        named, written = class_name(label), "" if class_name(label) == label else label
+        found = images_in(root, place, others, system)
+        rows += [ImageFile(name, root / name, named, split, written) for name in found]
     left_out = left_out_of(layout, system, others, _loose(root, layout))
     if not rows:
         files = left_out_lines(LeftOut(files=left_out.files), root)
@@ -107,7 +109,7 @@ def _source(rows: Sequence[ImageFile], classes: list[str], layout: Layout | None
 
 def _earlier(rows: Sequence[ImageFile], classes: list[str], layout: Layout | None) -> tuple[EarlierReading, ...]:
     """How versions before read these images, if in another way."""
-    now = [(row.label, row.split) for row in rows]
+    now = [(row.written or row.label, row.split) for row in rows]
     why, read = "", list[tuple[str, str] | None](now)
     if layout is not None:
         folders = sorted({*(one.folder.partition("/")[0] for one in layout.classes), *layout.unused})
@@ -118,10 +120,13 @@ def _earlier(rows: Sequence[ImageFile], classes: list[str], layout: Layout | Non
         if not any(split for _, split in filter(None, read)) and "".join(layout.unused):
             return ()  # images of those were read too, and nothing is known of them now
     same = read == now
-    ordered = text_order(set(classes) if same else {one[0] for one in read if one}, from_csv=layout is None)
-    if same and ordered == classes:
+    as_now = same and not any(row.written for row in rows)
+    ordered = text_order(set(classes) if as_now else {one[0] for one in read if one}, from_csv=layout is None)
+    if as_now and ordered == classes:
         return ()
-    if same:
+    if same and not as_now:
+        why = "names of classes in another Unicode form (decomposed)"
+    elif same:
         first = f"{', '.join(ordered[:5])}{', ...' * (len(ordered) > 5)}"
         why = f"classes sorted as text ({first})"
     number = {name: index for index, name in enumerate(ordered)}

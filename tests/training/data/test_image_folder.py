@@ -164,9 +164,9 @@ def test_complaints_about_csv(tmp_path: Path) -> None:
     missing = problem(csv=table(file, *good, "x/no.png,a,val", "x/nor.png,a,val", "x/neither.png,a,val"))
     assert f"line 4: no such file: {tmp_path / 'x/no.png'}, and 2 more of its paths" in missing
     assert "expected the columns path,label" in problem(csv=table(file, *good, header="file,label,split"))
-    assert "line 4: split dev, expected train, val or test" in problem(csv=table(file, *good, "x/002.png,a,dev"))
+    assert "line 4: split some, expected train, val or test" in problem(csv=table(file, *good, "x/002.png,a,some"))
     assert "line 4: the label is empty" in problem(csv=table(file, *good, "x/002.png,,val"))
-    assert "line 4: the label is empty" in problem(csv=table(file, *good, "x/002.png"))
+    assert "line 4 has 1 cell(s), but the header 3: no label, split" in problem(csv=table(file, *good, "x/002.png"))
     assert "line 4: the split is empty" in problem(csv=table(file, *good, "x/002.png,a,"))
     assert "line 4: x/001.png is on line 3 already" in problem(csv=table(file, *good, "x/001.png,a,val"))
     assert "has no train images" in problem(csv=table(file, "x/000.png,a,val", "x/001.png,b,val"))

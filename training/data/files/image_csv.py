@@ -1,64 +1,89 @@
-"""Image files listed in a CSV as a source: data=folder data.csv=FILE, columns path,label[,split]."""
+"""Image files listed in a CSV as a source: data=folder data.csv=FILE, columns path,label[,split].
 
-import csv
+Paths are relative to data.root, else to the CSV's folder; a file below it has its relative path as its name, however it
+is written. Splits may be called what split folders may be called.
+"""
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from training.data.files.image_listing import ImageFile, unreadable
+from training.console.csv_table import CsvRow, read_csv_table
+from training.data.files.image_listing import ImageFile, class_name
+from training.data.files.split_names import split_names
 from training.errors import ConfigError
 
-SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
 
 
 def from_csv(file: Path, folder: Path) -> list[ImageFile]:
     """The rows of a CSV whose paths are relative to `folder`. Raises ConfigError with the line number."""
-    columns, lines = _table(file)
-    rows: list[ImageFile] = []
-    first: dict[str, int] = {}
-    missing: list[tuple[int, Path]] = []
-    for line, cells in lines:
-        cell = dict(zip(columns, cells + [""] * len(columns), strict=False))
-        label, split = cell["label"], cell.get("split", "").lower()
-        if not cell["path"] or not label:
-            raise ConfigError(f"data.csv={file} line {line}: the {'label' if cell['path'] else 'path'} is empty")
-        if split and split not in SPLIT_NAMES:
-            raise ConfigError(f"data.csv={file} line {line}: split {cell['split']}, expected train, val or test")
-        written = cell["path"] if (folder / cell["path"]).is_file() else cell["path"].replace("\\", "/")  # Windows'
-        name = os.path.normpath(written)
-        if name in first:
-            raise ConfigError(f"data.csv={file} line {line}: {name} is on line {first[name]} already")
-        first[name] = line
-        rows.append(ImageFile(name, folder / name, label, SPLIT_NAMES.get(split, "")))
-        if not rows[-1].path.is_file():
-            missing.append((line, rows[-1].path))
-    if missing:
-        line, path = missing[0]
-        more = f", and {len(missing) - 1} more of its paths" if len(missing) > 1 else ""
-        raise ConfigError(f"data.csv={file} line {line}: no such file: {path}{more} (paths are relative to {folder})")
-    without = next((row for row in rows if not row.split), None)
-    if without and any(row.split for row in rows):
-        raise ConfigError(f"data.csv={file} line {first[without.name]}: the split is empty, but other rows have one")
+    named = f"data.csv={file}"
+    _, table = read_csv_table(file, named, ("path", "label"))
+    splits = _splits(table, named)
+    rows = []
+    for line, cells in table:
+        if not cells["path"] or not cells["label"]:
+            raise ConfigError(f"{named} line {line}: the {'label' if cells['path'] else 'path'} is empty")
+        name = _name(cells["path"], folder)
+        label = class_name(cells["label"])
+        split = splits.get(cells.get("split", ""), "")
+        rows.append(ImageFile(name, folder / name, label, split, "" if label == cells["label"] else cells["label"]))
+    lines = [row.line for row in table]
+    _check_each_once(rows, lines, named)
+    _check_existing(rows, lines, named, folder)
+    for line, row in zip(lines, rows, strict=True):
+        if not row.split and any(other.split for other in rows):
+            raise ConfigError(f"{named} line {line}: the split is empty, but other rows have one")
     return rows
 
 
-def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Column names in lower case, and the line number and cells of every row. Understands , ; and tab, and a BOM."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            delimiter = max(",;\t", key=stream.readline().count)
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=delimiter)
-            columns = [name.strip().lower() for name in next(reader, [])]
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"data.csv={file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except csv.Error as error:
-        raise ConfigError(f"data.csv={file} is no CSV: {error}") from error
-    except OSError as error:
-        raise unreadable(error) from error
-    if not {"path", "label"} <= set(columns):
-        found = ",".join(columns) or "nothing"
-        raise ConfigError(f"data.csv={file}: its first line has {found}, expected the columns path,label[,split]")
-    if not lines:
-        raise ConfigError(f"data.csv={file} has no rows below its header")
-    return columns, lines
+def _splits(table: Sequence[CsvRow], named: str) -> dict[str, str]:
+    """What each word in the column split stands for: train, val or test."""
+    first: dict[str, int] = {}
+    for line, cells in table:
+        first.setdefault(cells.get("split", ""), line)
+    first.pop("", None)
+    found = split_names(first)
+    for word, line in first.items():
+        if word not in found:
+            raise ConfigError(f"{named} line {line}: split {word}, expected train, val or test")
+    return found
+
+
+def _name(written: str, folder: Path) -> str:
+    """The image's name: relative to `folder` where it lies below it, with /."""
+    if not os.path.isfile(folder / written):  # noqa: PTH113 (Path's raises for a name too long)
+        written = written.replace("\\", "/")  # Windows'
+    whole = os.path.normpath(folder / written)
+    inside = os.path.relpath(whole, folder)
+    return os.path.normpath(written) if inside.startswith("..") else inside
+
+
+def _check_each_once(rows: Sequence[ImageFile], lines: Sequence[int], named: str) -> None:
+    """Raise ConfigError for a file that is listed twice, and for one that is listed under two labels by two links."""
+    first: dict[str, int] = {}
+    files: dict[str, int] = {}
+    for index, (row, line) in enumerate(zip(rows, lines, strict=True)):
+        before = first.setdefault(row.name, index)
+        if before != index:
+            other = rows[before].label
+            labels = f", as {other}" if other != row.label else ""
+            raise ConfigError(f"{named} line {line}: {row.name} is on line {lines[before]} already{labels}")
+        before = files.setdefault(os.path.realpath(row.path), index)
+        if rows[before].label != row.label:
+            same = f"the same file as {rows[before].name} on line {lines[before]}"
+            raise ConfigError(f"{named} line {line}: {row.name} is {same}, which is {rows[before].label} there")
+
+
+def _check_existing(rows: Sequence[ImageFile], lines: Sequence[int], named: str, folder: Path) -> None:
+    """Raise ConfigError for the first path that is no file, with the number of the others."""
+    missing = [(line, row) for line, row in zip(lines, rows, strict=True) if not os.path.isfile(row.path)]  # noqa: PTH113
+    if not missing:
+        return
+    line, row = missing[0]
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in row.path.parts):
+        longest = max(row.path.parts, key=len)
+        raise ConfigError(f"{named} line {line}: the path is too long for a file: {longest[:40]}... ({len(longest)})")
+    more = f", and {len(missing) - 1} more of its paths" if len(missing) > 1 else ""
+    raise ConfigError(f"{named} line {line}: no such file: {row.path}{more} (paths are relative to {folder})")

@@ -7,6 +7,7 @@ Hidden files and folders and those of systems (thumbnails, recycle bins, resourc
 import difflib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,12 +33,19 @@ SYNOLOGY = ("synophoto_", "synophoto:")  # its thumbnails, where @eaDir was rena
 
 
 class ImageFile(NamedTuple):
-    """One image. `name` is its path with / as it is known in predictions; `split` is train, val, test or empty."""
+    """One image. `name` is its path with / as it is known in predictions; `split` is train, val, test or empty;
+    `written`: the label as it is written, where that is in another Unicode form (class_name)."""
 
     name: str
     path: Path
     label: str
     split: str
+    written: str = ""
+
+
+def class_name(written: str) -> str:
+    """A class of this name, composed (NFC): macOS writes names of folders decomposed, and looks the same."""
+    return unicodedata.normalize("NFC", written)
 
 
 def is_system(name: str) -> bool:
