@@ -7,31 +7,39 @@ become replicates.
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from omegaconf import OmegaConf
 
 from analysis.read.records import FIELDS, ReportError
+from training.console.csv_table import CsvRow, read_csv_table
 
 MODELS = Path(__file__).parents[2] / "finegrid" / "conf" / "model"  # installed there; in a checkout a link
 NEEDED = ("model", "weights", "val_acc", "test_acc")
 OPTIONAL = ("optimizer", "lr", "scheduler", "weight_decay", "batch_size", "epochs")
+NUMBERS = {  # column: what it may be
+    "val_acc": "a number from 0 to 100, such as 95.2",
+    "test_acc": "a number from 0 to 100, such as 95.2",
+    "lr": "a number above 0, such as 0.001 or 1e-3",
+    "weight_decay": "a number from 0 on",
+    "batch_size": "a whole number above 0",
+    "epochs": "a whole number above 0",
+}
 IDENTIFYING = ("model", "weights_resolved", *OPTIONAL)  # rows that agree in these are one configuration
 
 
 def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     """The rows of `file` as runs, in the columns of analysis.load(). Raises ReportError."""
-    try:
-        table = pd.read_csv(file)
-    except (OSError, ValueError) as error:
-        raise ReportError(f"--published {file}: {' '.join(str(error).split())}") from None
-    missing = [name for name in NEEDED if name not in table]
-    if missing:
-        raise ReportError(f"--published {file}: no column {', '.join(missing)}; it needs {', '.join(NEEDED)}")
-    for name in ("val_acc", "test_acc"):
-        if not pd.api.types.is_numeric_dtype(table[name]) or not table[name].between(0, 100).all():
-            raise ReportError(f"--published {file}: {name} should be numbers from 0 to 100 in all rows")
+    columns, rows = read_csv_table(file, f"--published {file}", NEEDED)
+    for row in rows:
+        _check(row, f"--published {file} line {row.line}", {"val_acc": n_val, "test_acc": n_test})
+    _refuse_proportions(rows, f"--published {file}")
+    table = pd.DataFrame([cells for _, cells in rows], columns=columns)
+    numeric = [name for name in columns if name in NUMBERS]
+    table[numeric] = table[numeric].apply(pd.to_numeric)  # an empty optional one is nan
     runs = pd.DataFrame({name: pd.Series(index=table.index, dtype=dtype) for name, (_, dtype) in FIELDS.items()})
     for name in table.columns.intersection([*NEEDED, *OPTIONAL]):
         runs[name] = table[name].astype(runs[name].dtype)
@@ -48,8 +56,55 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     for name, value in {"status": "done", "sweep": file.stem, "data_fingerprint": file.stem}.items():
         runs[name] = pd.Series([value] * len(runs), dtype="str")
     runs["n_val"], runs["n_test"] = (pd.Series([n] * len(runs), dtype="Int64") for n in (n_val, n_test))
-    runs["folder"] = [f"{file}:{number}" for number in range(2, len(runs) + 2)]
+    runs["folder"] = [f"{file}:{row.line}" for row in rows]
     return runs
+
+
+def _check(row: CsvRow, where: str, images: Mapping[str, int]) -> None:
+    """Raise ReportError for a cell that isn't what its column holds. `images`: of which a column's accuracies are."""
+    for name in ("model", "weights"):
+        if not row.cells[name]:
+            raise ReportError(
+                f"{where}: {name} is empty; {'none, default or a name' if name == 'weights' else 'a name'}"
+            )
+    for name, wanted in NUMBERS.items():
+        text = row.cells.get(name, "")
+        if not text and name in OPTIONAL:
+            continue
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        whole = name in ("batch_size", "epochs")
+        low = 0 if name in ("val_acc", "test_acc", "weight_decay") else 5e-324
+        high = 100 if name in images else math.inf
+        if not (low <= value <= high and math.isfinite(value)) or (whole and not value.is_integer()):
+            raise ReportError(f"{where}: {name} is {text or 'empty'}, expected {wanted}")
+        if name in images:
+            _check_count(text, value, images[name], f"{where}: {name}")
+
+
+def _check_count(text: str, value: float, n: int, where: str) -> None:
+    """Raise ReportError for an accuracy that no number of right images out of `n` gives, give or take one unit of its
+    last digit: then `n` is another."""
+    digits = len(text.partition(".")[2]) if "e" not in text.lower() else 12
+    nearest = round(value / 100 * n)
+    if abs(100 * nearest / n - value) > 10.0**-digits + 1e-9:
+        option = "--n-val" if "val_acc" in where else "--n-test"
+        raise ReportError(
+            f"{where} is {text}, which is no number of {n} images ({100 * nearest / n:.4g} is): {option}?"
+        )
+
+
+def _refuse_proportions(rows: Sequence[CsvRow], where: str) -> None:
+    for name in ("val_acc", "test_acc"):
+        values = [float(row.cells[name]) for row in rows]
+        if 0 < max(values) <= 1:
+            example = rows[values.index(max(values))]
+            text = example.cells[name]
+            raise ReportError(
+                f"{where} line {example.line}: {name} is {text}, expected per cent: {100 * float(text):g} say"
+            )
 
 
 def default_weights(model: str) -> str | None:

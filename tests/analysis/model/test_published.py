@@ -53,8 +53,8 @@ def test_the_published_table(tmp_path: Path) -> None:
     [
         (["--published", PUBLISHED], ["--n-val", "--n-test"]),
         (["--published", "nowhere.csv", "--n-val", "1", "--n-test", "1"], ["nowhere.csv"]),
-        (["--published", "odd.csv", "--n-val", "1", "--n-test", "1"], ["no column weights", "test_acc"]),
-        (["--published", "high.csv", "--n-val", "1", "--n-test", "1"], ["test_acc", "0 to 100"]),
+        (["--published", "odd.csv", "--n-val", "1", "--n-test", "1"], ["no column weights, test_acc"]),
+        (["--published", "high.csv", "--n-val", "1", "--n-test", "1"], ["line 2", "test_acc is 101", "0 to 100"]),
         ([*LAB, "--interaction", "schedler", "model"], ["schedler", "did you mean scheduler?"]),
         ([*LAB, "--reference", "model == 'resnet18'"], ["3 rows", "expected one"]),
         ([*LAB, "--reference", "nonsense("], ["nonsense("]),
@@ -69,6 +69,53 @@ def test_a_mistake_is_one_line(
     result = report_here(*arguments)
     assert result.returncode == 2 and result.stdout == "" and len(result.stderr.splitlines()) == 1
     assert not [word for word in words if word not in result.stderr]
+
+
+GOOD = "model,weights,lr,epochs,val_acc,test_acc\nresnet18,none,0.001,5,90,91\nresnet50,default,0.001,5,92,93\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("resnet50,default", "resnet50,default,IMAGENET"), ["line 3 has 7 cells, but the header 6"]),
+        (("0.001,5,92,93", "0.001,5,92"), ["line 3 has 5 cell(s)", "no test_acc"]),
+        (("resnet50,default", "resnet50,"), ["line 3: weights is empty", "none, default or a name"]),
+        (("resnet50,default", ",default"), ["line 3: model is empty"]),
+        (("0.001,5,92", "fast,5,92"), ["line 3: lr is fast, expected a number above 0"]),
+        (("0.001,5,92", "0.001,5.5,92"), ["line 3: epochs is 5.5, expected a whole number"]),
+        (("92,93", "92,93%"), ["line 3: test_acc is 93%, expected a number from 0 to 100"]),
+        (("92,93", '92,"93,5"'), ["line 3: test_acc is 93,5, expected a number"]),
+        (("92,93", "92,"), ["line 3: test_acc is empty"]),
+        (("92,93", "92,nan"), ["line 3: test_acc is nan"]),
+        (("92,93", "92,93.52"), ["line 3: test_acc is 93.52, which is no number of 100 images", "--n-test?"]),
+        (("val_acc,test_acc", "val_acc,val_acc"), ["no column test_acc"]),
+        (("lr,epochs", "lr,lr"), ["the column lr twice"]),
+    ],
+)
+def test_a_published_table_is_read_rightly_or_refused_with_the_line(
+    tmp_path: Path, change: tuple[str, str], words: list[str]
+) -> None:
+    file = tmp_path / "table.csv"
+    options = ["--published", file, "--n-val", "100", "--n-test", "100"]
+    file.write_text(GOOD)
+    assert report_here(*options).returncode == 0
+    file.write_text(GOOD.replace(*change))
+    result = report_here(*options)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.stderr
+    assert not [word for word in words if word not in result.stderr], result.stderr
+
+
+def test_proportions_are_no_per_cents(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("model,weights,val_acc,test_acc\nresnet18,none,0.5,1\nresnet50,none,0.75,1\n")
+    result = report_here("--published", file, "--n-val", "400", "--n-test", "400")
+    assert result.returncode == 2 and "line 3: val_acc is 0.75, expected per cent: 75 say" in result.stderr
+
+
+def test_the_number_of_images_has_to_fit_the_accuracies() -> None:
+    for n_test in ("349", "1000"):
+        result = report_here(*LAB[:-1], n_test)
+        assert result.returncode == 2 and f"no number of {n_test} images" in result.stderr
 
 
 def test_published_and_own_numbers_side_by_side(tmp_path: Path) -> None:
