@@ -137,14 +137,17 @@ class DataConfig:
         )
 
     def _check_splits(self) -> None:
-        for split, folders in (self.splits or {}).items():
+        if not self.splits:
+            return
+        self.splits = {split: folders for split, folders in self.splits.items() if folders is not None}
+        for split, folders in self.splits.items():
             near = difflib.get_close_matches(str(split).lower(), SPLITS, 1, 0.4)
             hint = f" (did you mean {near[0]}?)" if near else ""
             need(split in SPLITS, f"data.splits: {split}, expected train, val or test{hint}")
             named = folders_of(folders)
             ok = bool(named) and all(isinstance(name, str) and name for name in named)
             need(ok, f"data.splits: {split}: {folders}, expected a folder in data.root, or a list of them")
-        need(not self.splits or "train" in self.splits, f"data.splits={self.splits} names no folder for train")
+        need("train" in self.splits, f"data.splits={self.splits} names no folder for train")
 
     @property
     def stored(self) -> int:

@@ -64,7 +64,7 @@ class Dataset:
         counts = ", ".join(f"{len(rows)} {name}{drawn[name]}" for name, rows in self.split.items())
         folders = ", ".join(f"{name} from {'/, '.join(places)}/" for name, places in self.split_folders.items())
         parts = [f"{len(self.classes)} classes ({_first_five(self.classes)})", f"{counts} images", folders]
-        parts += [line.replace(" in .", "") for line in left_out_lines(self.left_out, ".")]
+        parts += left_out_lines(self.left_out)
         if self.skipped:
             parts.append(f"bad images left out: {_first_five(self.skipped)}")
         return "; ".join(filter(None, parts))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training.config import folders_of
+from training.config import SPLITS, folders_of
 from training.data.files.image_listing import subfolders
 from training.errors import ConfigError
 
@@ -28,8 +28,8 @@ class ClassFolder(NamedTuple):
 def chosen_folders(root: Path, chosen: Mapping[str, Any], system: set[str]) -> list[ClassFolder]:
     """The class folders that data.splits names. Raises ConfigError for a folder that isn't there or has none."""
     found: list[ClassFolder] = []
-    for split, folders in chosen.items():
-        for given in folders_of(folders):
+    for split in [name for name in SPLITS if name in chosen]:
+        for given in folders_of(chosen[split]):
             found += _matching(root, given, split, system)
     by_folder: dict[str, ClassFolder] = {}
     for one in found:

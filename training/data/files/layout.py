@@ -158,7 +158,8 @@ def _refuse(siblings: Siblings, found: dict[str, str], name: str) -> NoReturn:
     taken = set(found.values())
     free = next((split for split in ("test", "val") if split not in taken), "test")
     keys = [f"{listed(found)} alone, {name}/ left out: {_key(siblings, found)}"]
-    if siblings.inside[name]:
+    train = next(folder for folder, split in found.items() if split == "train")
+    if siblings.common(train, name):
         keys.append(f"{name}/ is {free}: {_key(siblings, {**found, name: free})}")
     if len(taken) == 1:
         keys.append(f"classes {listed(siblings.names)}: {AS_CLASSES}")

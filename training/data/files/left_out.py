@@ -20,24 +20,25 @@ def left_out_of(layout: Layout, system: set[str], others: Counter[str], loose: M
     )
 
 
-def left_out_lines(left: LeftOut, root: "str | Path") -> list[str]:
-    """A line for each kind of what was left out of `root`."""
+def left_out_lines(left: LeftOut, root: "str | Path | None" = None) -> list[str]:
+    """A line for each kind of what was left out (of `root`, if it is to be named)."""
     lines = []
+    of = f" in {root}" if root is not None else ""
     if left.folders:
         by_reason: dict[str, list[str]] = {}
         for name, why in left.folders.items():
             by_reason.setdefault(str(why), []).append(f"{name}/")
         folders = "; ".join(f"{_few(names)} ({why})" for why, names in by_reason.items())
-        lines.append(f"folders not used in {root}: {folders}")
+        lines.append(f"folders not used{of}: {folders}")
     if left.loose:
-        images = _few([f"{count} in {folder}/" for folder, count in left.loose.items()])
-        lines.append(f"images outside of class folders, not used in {root}: {images}")
+        images = _few([f"{count} in {'its root' if at == '.' else f'{at}/'}" for at, count in left.loose.items()])
+        lines.append(f"images outside of class folders, not used{of}: {images}")
     if left.files:
         kinds = _few([f"{count} {ending or 'without extension'}" for ending, count in left.files.items()])
-        lines.append(f"no images, not used in {root}: {kinds}")
+        lines.append(f"no images, not used{of}: {kinds}")
     if left.system:
         names = _few([f"{count} {name.strip()}" for name, count in left.system.items()], 9)
-        lines.append(f"system and hidden files and folders, not used in {root}: {names}")
+        lines.append(f"system and hidden files and folders, not used{of}: {names}")
     return lines
 
 

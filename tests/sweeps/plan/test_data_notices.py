@@ -1,0 +1,86 @@
+"""What a plan says of runs that read the same images in another way, and what becomes of those runs.
+
+data/outputs_ff784ea.tar.xz was made by version ff784ea, which sorted classes as text and knew few names of splits:
+class folders 0, 1, 2, 10, 11 (four runs), a CSV with 0.0, 1.0, ... (one), and Training/ and Testing/ (one).
+"""
+
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, Door, run_folders
+from outcome import TINY, record_of
+
+from training.finished.evaluation import set_up_evaluation
+from training.finished.finished_runs import finished_run, read_predictions
+
+QUICK = ["data.resize=stretch", "trainer.precision=fp32", "trainer.threads=1", "data.size=8", "debug.max_steps=2"]
+QUICK += ["data=folder", TINY, "trainer.batch_size=8", "trainer.epochs=1", "tracking=none"]
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Path:
+    with tarfile.open(ROOT / "tests" / "data" / "outputs_ff784ea.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def notices(out: str) -> list[str]:
+    return [line for line in out.splitlines() if "finished run" in line]
+
+
+@pytest.mark.parametrize(
+    "sweep, source, why",
+    [
+        ("numbers", "data.root={}/images", "classes sorted as text (0, 1, 10, 11, 2)"),
+        ("table", "data.root={0}/images data.csv={0}/table.csv", "classes sorted as text (0.0, 1.0, 10.0, 11.0, 2.0)"),
+        ("renamed", "data.root={}/renamed", "the folders Testing/, Training/ as classes"),
+    ],
+)
+def test_the_first_plan_says_which_runs_it_leaves_behind(
+    train: Door, there: Path, sweep: str, source: str, why: str
+) -> None:
+    before = {file: file.read_bytes() for file in (there / "outputs").rglob("*") if file.is_file()}
+    command = ["-m", *QUICK, *source.format(there).split(), f"sweep.name={sweep}"]
+    if sweep == "numbers":
+        command += ["seed=0,1", "optimizer.lr=1e-3,2e-3"]
+    folder = there / "outputs" / sweep
+    count = len(run_folders(folder))
+    planned = train(*command, "sweep.plan=true")
+    assert planned.code == 0, planned.err
+    (line,) = notices(planned.out)
+    assert line.startswith(f"{count} finished run") and f" in {folder} " in line and why in line
+    assert "anew under" in line
+    done = train(*command)
+    assert done.code == 0 and notices(done.out) == [line], done.err
+    assert len(run_folders(folder)) == 2 * count
+    assert all(file.read_bytes() == content for file, content in before.items())
+    again = train(*command)
+    assert f"plan: {count} run" in again.out and f"{count} done" in again.out and not notices(again.out)
+
+
+def test_nothing_is_said_where_nothing_is_left_behind(train: Door, there: Path) -> None:
+    command = ["-m", *QUICK, f"data.root={there}/images", "seed=5", "sweep.plan=true"]
+    assert not notices(train(*command, "sweep.name=numbers").out)
+    assert not notices(train(*command, "sweep.name=other").out)
+
+
+def test_the_runs_left_behind_are_evaluated_as_they_were_trained(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens their images again sees them in their own order of classes, and gets the same scores."""
+    monkeypatch.setenv("FINEGRID_CACHE", str(there / "cache"))
+    for folder in run_folders(there / "outputs"):
+        record = record_of(folder)
+        for key in ("root", "csv"):
+            if place := record["config"]["data"][key]:
+                record["config"]["data"][key] = str(there / Path(place).name)
+        (folder / "record.json").write_text(json.dumps(record))
+        run = finished_run(folder)
+        assert run is not None
+        evaluation = set_up_evaluation(run, "cpu")
+        for split in ("val", "test"):
+            kept = read_predictions(folder, split)
+            scores = evaluation.predictions(evaluation.trained.model.state_dict(), split)
+            assert np.array_equal(scores.labels, kept.labels)
+            assert np.allclose(scores.logits, kept.logits, atol=1e-4)
