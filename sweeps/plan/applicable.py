@@ -50,9 +50,7 @@ def ignored_keys(run: RunConfig) -> list[str]:
 def check_launcher(config: DictConfig) -> None:
     """Raise ConfigError where runs can't be handed to the launcher from here."""
     slurm = str(OmegaConf.select(config, "hydra.launcher._target_")).endswith("SlurmLauncher")
-    need(
-        not slurm or shutil.which("srun") is not None, "hydra/launcher=submitit_slurm: there is no srun here"
-    )
+    need(not slurm or shutil.which("srun") is not None, "hydra/launcher=submitit_slurm: there is no srun here")
 
 
 def left_out(jobs: Iterable["Job"]) -> list[str]:
