@@ -42,6 +42,8 @@ def readable(arguments: Sequence[str]) -> list[str]:
             _check_hydra(override)
             _check_length(override)
     overrides = set(options.overrides)
+    if options.hydra_help:  # which composes nothing of ours, so that Hydra would know no key of it
+        return [argument for argument in arguments if argument not in overrides]
     return [quote_path(argument) if argument in overrides else argument for argument in arguments]
 
 

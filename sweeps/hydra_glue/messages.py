@@ -49,13 +49,14 @@ def one_line(error: BaseException) -> tuple[int, str]:
         if isinstance(cause, ConfigError | RunInUse):
             return MISTAKE, f"error: {_flat(str(cause))}"
     for cause in chain:
-        if (mistake := _interpolation(str(cause))) is not None:
-            return MISTAKE, f"error: {mistake}"
         if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
             return MISTAKE, f"error: {cause.filename}: a name of more letters than a file's name may have"
     inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
+    for cause in chain:
+        if (mistake := _interpolation(str(cause))) is not None:
+            return MISTAKE, f"error: {mistake}"
     return FAILURE, f"error: {type(inner[0]).__name__}: {_flat(str(inner[0]))}"
 
 

@@ -83,8 +83,16 @@ def grid_of(overrides: Sequence[Override]) -> Iterable[list[str]]:
             count *= _count_values(override)
         if count > MANY:
             raise ConfigError(f"{override.input_line}: makes more than {MANY} runs of this grid")
-    for batch in BasicSweeper.split_arguments(list(overrides), None):
-        yield from batch
+    lines: dict[str, list[str]] = {}  # of each key; the last override of one wins
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            lines[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        elif override.is_delete() and "=" not in str(override.input_line):
+            lines[key] = [key]  # whatever its value; ~key= would delete it only if it were empty
+        else:
+            lines[key] = [f"{key}={override.get_value_element_as_str()}"]
+    yield from map(list, itertools.product(*lines.values()))
 
 
 def _count_values(override: Override) -> int:
