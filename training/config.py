@@ -8,6 +8,7 @@ tracking and launching change where and how fast a run happens, not what comes o
 import dataclasses
 import hashlib
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from training.errors import ConfigError
 from training.metrics import check_monitor
 
 AUTO = "auto"  # of optimizer.lr
+MOST = {"epochs": 10**6, "batch_size": 10**9, "accumulate": 10**9, "threads": 4096}  # beyond it is a slip
 
 
 def outside(default: Any) -> Any:
@@ -222,7 +224,9 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate"):
-            need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+            value = getattr(self, key)
+            need(value >= 1, f"trainer.{key}={value}: expected 1 or more")
+            need(value <= MOST[key], f"trainer.{key}={value}: expected 1 to {MOST[key]}")
         check_monitor(self.monitor, self.metrics)
         frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
         need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
@@ -236,6 +240,8 @@ class TrainerConfig:
         need(0 <= self.label_smoothing < 1, f"trainer.label_smoothing={self.label_smoothing}: expected 0 to 1")
         ok = self.threads == "auto" or (isinstance(self.threads, int) and self.threads >= 1)
         need(ok, f"trainer.threads={self.threads}: expected auto or 1 or more")
+        ok = self.threads == "auto" or int(self.threads) <= MOST["threads"]
+        need(ok, f"trainer.threads={self.threads}: expected auto or 1 to {MOST['threads']}")
         need(self.save_every_s >= 0, f"trainer.save_every_s={self.save_every_s}: expected 0 or more seconds")
         kind = self.device.partition(":")
         ok = kind[0] in ("auto", "cpu", "mps", "cuda") and (not kind[1] or kind[2].isdigit())
@@ -280,6 +286,11 @@ class SweepConfig:
     def __post_init__(self) -> None:
         ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
+        need(
+            len(os.fsencode(self.name)) <= 200,
+            f"sweep.name={self.name}: expected a plain folder name of at most 200 bytes",
+        )
+        need(bool(self.root), "sweep.root is empty, expected a folder; sweep.root=. is the current one")
         need(self.max_hours is None or self.max_hours > 0, f"sweep.max_hours={self.max_hours}: expected above 0")
 
 

@@ -59,6 +59,9 @@ def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if not {"path", "label"} <= set(columns):
         found = ",".join(columns) or "nothing"
         raise ConfigError(f"data.csv={file}: its first line has {found}, expected the columns path,label[,split]")
+    for line, cells in lines:
+        if any("\0" in cell for cell in cells):
+            raise ConfigError(f"data.csv={file} line {line}: a null character; is this text?")
     if not lines:
         raise ConfigError(f"data.csv={file} has no rows below its header")
     return columns, lines
