@@ -284,7 +284,7 @@ class SweepConfig:
     max_hours: float | None = None  # of the whole sweep; it ends with the epochs under way
 
     def __post_init__(self) -> None:
-        ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
+        ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n\0')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
         need(
             len(os.fsencode(self.name)) <= 200,

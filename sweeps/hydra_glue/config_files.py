@@ -17,18 +17,26 @@ def mistake_in_file(chain: Sequence[BaseException]) -> str | None:
             mark, problem = error.problem_mark, error.problem or "can't be read"
             tab = "; indent with spaces, not with tabs" if "cannot start any token" in problem else ""
             return f"{mark.name} line {mark.line + 1}: no YAML: {problem}{tab}"
+        if isinstance(error, YAMLError):  # too many aliases, say
+            return f"{file or 'a config file'}: no YAML: {' '.join(str(error).split())}"
+        if found := re.search(r"Environment variable '(.*)' not found", str(error)):
+            return _without_variable(found[1], chain)
         if file is None:
             continue
         if isinstance(error, UnicodeDecodeError):
             return f"{file}: not UTF-8 text ({error.reason} at byte {error.start})"
-        if isinstance(error, YAMLError | ValueError):  # control characters, say
-            return f"{file}: no YAML: {' '.join(str(error).split())}"
         if isinstance(error, RecursionError):
             return f"{file}: its defaults lead back to itself"
         if isinstance(error, OSError):
             expected = "expected settings, such as `seed: 0`" if "loaded object" in str(error) else error.strerror
             return f"{file}: {expected or error}"
     return None
+
+
+def _without_variable(name: str, chain: Sequence[BaseException]) -> str:
+    key = re.search(r"full_key: ([\w.]+)", "\n".join(map(str, chain)))
+    where = f"{key[1]}: " if key else ""
+    return f"{where}the environment variable {name} is not set; ${{oc.env:{name},DEFAULT}} would give it a default"
 
 
 def composed_in(text: str) -> str:

@@ -61,7 +61,11 @@ def expand(runs: Sequence[str], arguments: Sequence[str]) -> list[list[str]]:
     """
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments])
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise ConfigError(f"hydra.sweeper.runs: {line}: {str(error).lower()}") from error
+        overrides = parse_overrides([*map(quote_path, words), *arguments])
         jobs += grid_of(overrides)
     return jobs
 

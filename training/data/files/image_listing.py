@@ -110,7 +110,7 @@ def existing(given: str, key: str, folder: bool = True) -> Path:
         return path
     if os.path.lexists(path) and not os.path.exists(path):  # noqa: PTH110
         raise ConfigError(f"{key}={given} is a link that leads nowhere, expected a {_kind(folder)}")
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110
         raise ConfigError(f"{key}={given} is a {'file' if folder else 'folder'}, expected a {_kind(folder)}")
     parent = next(parent for parent in path.parents if os.path.isdir(parent))  # noqa: PTH112
     wanted = path.relative_to(parent).parts[0]
