@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
-    check_raw(args)
+    check_options(args)
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
@@ -42,10 +42,14 @@ def report(args: argparse.Namespace) -> None:
     return show(runs, args, f"{', '.join(folders)}: {what}", [])
 
 
-def check_raw(args: argparse.Namespace) -> None:
-    """Raise ReportError where --raw is asked for and would do nothing."""
+def check_options(args: argparse.Namespace) -> None:
+    """Raise ReportError where an option is asked for and would do nothing."""
     if args.raw and args.format != "csv":
         raise ReportError("--raw is for --format csv: the other formats have no cells that act")
+    if not args.published and (args.n_val or args.n_test):
+        raise ReportError("--n-val and --n-test are for --published CSV; runs know their numbers of images")
+    if args.interaction and args.interaction[0] == args.interaction[1]:
+        raise ReportError(f"--interaction {' '.join(args.interaction)}: expected two settings")
 
 
 def report_published(args: argparse.Namespace) -> None:
@@ -53,7 +57,7 @@ def report_published(args: argparse.Namespace) -> None:
     from analysis.model.published import remarks
     from analysis.read.published import read_published
 
-    check_raw(args)
+    check_options(args)
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
     published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
@@ -121,7 +125,7 @@ def arguments() -> argparse.ArgumentParser:
     add(
         "folders",
         nargs="*",
-        type=Path,
+        type=named,
         metavar="FOLDER",
         help="a sweep, a run, or a folder of sweeps (none: the newest)",
     )
@@ -138,16 +142,23 @@ def arguments() -> argparse.ArgumentParser:
     between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
-    add("--html", type=Path, metavar="FILE", help=page)
+    add("--html", type=named, metavar="FILE", help=page)
     add(
         "--published",
-        type=Path,
+        type=named,
         metavar="CSV",
         help="compare the rows of a printed table (model,weights,...,val_acc,test_acc)",
     )
     add("--n-val", type=positive, metavar="N", help="val images behind --published")
     add("--n-test", type=positive, metavar="N", help="test images behind --published")
     return parser
+
+
+def named(text: str) -> Path:
+    """A path; an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name, expected a path")
+    return Path(text)
 
 
 def positive(text: str) -> int:

@@ -17,6 +17,7 @@ from training.metrics import check_monitor
 
 AUTO = "auto"  # of optimizer.lr
 SPLITS = ("train", "val", "test")
+MOST = {"epochs": 10**6, "batch_size": 10**9, "accumulate": 10**9, "threads": 4096}  # beyond it is a slip
 
 
 def outside(default: Any) -> Any:
@@ -256,7 +257,9 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "accumulate"):
-            need(getattr(self, key) >= 1, f"trainer.{key}={getattr(self, key)}: expected 1 or more")
+            value = getattr(self, key)
+            need(value >= 1, f"trainer.{key}={value}: expected 1 or more")
+            need(value <= MOST[key], f"trainer.{key}={value}: expected 1 to {MOST[key]}")
         check_monitor(self.monitor, self.metrics)
         frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
         need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
@@ -270,6 +273,8 @@ class TrainerConfig:
         need(0 <= self.label_smoothing < 1, f"trainer.label_smoothing={self.label_smoothing}: expected 0 to 1")
         ok = self.threads == "auto" or (isinstance(self.threads, int) and self.threads >= 1)
         need(ok, f"trainer.threads={self.threads}: expected auto or 1 or more")
+        ok = self.threads == "auto" or int(self.threads) <= MOST["threads"]
+        need(ok, f"trainer.threads={self.threads}: expected auto or 1 to {MOST['threads']}")
         need(self.save_every_s >= 0, f"trainer.save_every_s={self.save_every_s}: expected 0 or more seconds")
         kind = self.device.partition(":")
         ok = kind[0] in ("auto", "cpu", "mps", "cuda") and (not kind[1] or kind[2].isdigit())
@@ -313,10 +318,11 @@ class SweepConfig:
     keep_weights: int | str = "all"  # of how many finished runs best.safetensors stays: all, best or a number
 
     def __post_init__(self) -> None:
-        ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n')
+        ok = bool(self.name) and self.name not in (".", "..") and not set(self.name) & set('/\\:*?"<>|\n\0')
         need(ok, f"sweep.name={self.name!r}: expected a plain folder name")
         length = len(self.name.encode(errors="surrogateescape"))
         need(length <= 200, f"sweep.name={self.name[:20]}...: {length} bytes long; a folder's name may have 200 here")
+        need(bool(self.root), "sweep.root is empty, expected a folder; sweep.root=. is the current one")
         need(self.max_hours is None or self.max_hours > 0, f"sweep.max_hours={self.max_hours}: expected above 0")
         keep = self.keep_weights
         ok = keep in ("all", "best") or (isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1)

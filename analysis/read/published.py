@@ -1,8 +1,8 @@
 """A table of which only the numbers exist: a row a run, as it was printed somewhere.
 
 The CSV needs model, weights, val_acc and test_acc (per cent), and may have optimizer, lr, scheduler, weight_decay,
-batch_size and epochs. Names of weights are resolved as conf/model/ has it, so rows that are the same configuration
-become replicates.
+batch_size and epochs; other columns are passed over. Names of weights are resolved as conf/model/ has it, so rows that
+are the same configuration become replicates. What can't be read is told with its line.
 """
 
 import hashlib
@@ -29,11 +29,13 @@ NUMBERS = {  # column: what it may be
     "epochs": "a whole number above 0",
 }
 IDENTIFYING = ("model", "weights_resolved", *OPTIONAL)  # rows that agree in these are one configuration
+MISSING = {"", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None", "<NA>"}  # in an optional column
 
 
 def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     """The rows of `file` as runs, in the columns of analysis.load(). Raises ReportError."""
-    columns, rows = read_csv_table(file, f"--published {file}", NEEDED)
+    columns, table_rows = read_csv_table(file, f"--published {file}", NEEDED)
+    rows = [CsvRow(line, {name: _known(name, cell) for name, cell in cells.items()}) for line, cells in table_rows]
     for row in rows:
         _check(row, f"--published {file} line {row.line}", {"val_acc": n_val, "test_acc": n_test})
     _refuse_proportions(rows, f"--published {file}")
@@ -60,6 +62,11 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     return runs
 
 
+def _known(name: str, cell: str) -> str:
+    """A cell, empty where it is a word for a missing value in a column that may have one."""
+    return "" if name in OPTIONAL and cell in MISSING else cell
+
+
 def _check(row: CsvRow, where: str, images: Mapping[str, int]) -> None:
     """Raise ReportError for a cell that isn't what its column holds. `images`: of which a column's accuracies are."""
     for name in ("model", "weights"):
@@ -72,12 +79,12 @@ def _check(row: CsvRow, where: str, images: Mapping[str, int]) -> None:
         if not text and name in OPTIONAL:
             continue
         try:
-            value = float(text)
+            value = math.nan if "_" in text else float(text)
         except ValueError:
             value = math.nan
         whole = name in ("batch_size", "epochs")
         low = 0 if name in ("val_acc", "test_acc", "weight_decay") else 5e-324
-        high = 100 if name in images else math.inf
+        high = 100 if name in images else 2.0**53 if whole else math.inf
         if not (low <= value <= high and math.isfinite(value)) or (whole and not value.is_integer()):
             raise ReportError(f"{where}: {name} is {text or 'empty'}, expected {wanted}")
         if name in images:

@@ -200,11 +200,11 @@ def newest_sweep(root: str | Path = ROOT) -> Path:
 
 def check(folder: Path) -> None:
     """Raise ReportError unless `folder` is one."""
-    if folder.is_dir():
+    if os.path.isdir(folder):  # noqa: PTH112 (Path's own raises for a name too long)
         return
-    if folder.exists():
+    if os.path.exists(folder):  # noqa: PTH110
         raise ReportError(f"{folder} is not a folder: name a run folder, a sweep, or a folder of sweeps")
-    names = [path.name for path in folder.parent.glob("*/")]
+    names = [path.name for path in folder.parent.glob("*/")] if os.path.isdir(folder.parent) else []  # noqa: PTH112
     raise ReportError(f"no such folder: {folder}{nearest(folder.name, names)}")
 
 

@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sweeps.hydra_glue.arguments import PATHS
+from sweeps.hydra_glue.config_files import composed_in, mistake_in_file
 from sweeps.stopping import SweepEnded
 from training.config import RunConfig
 from training.console.program import called
@@ -51,6 +52,8 @@ def one_line(error: BaseException) -> tuple[int, str]:
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno == errno.ENAMETOOLONG:
             return MISTAKE, f"error: {cause.filename}: a name of more letters than a file's name may have"
+    if (mistake := mistake_in_file(chain)) is not None:
+        return MISTAKE, f"error: {mistake}"
     inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
@@ -128,8 +131,11 @@ def _plain(chain: list[BaseException]) -> str:
         nested = re.search(r"full_key: (\S+)", text)
         return _unknown_key(nested[1] if nested and nested[1].startswith(f"{found[1]}.") else found[1])
     if found := re.search(r"full_key: ([\w.]+)", text):
-        reason = next(str(cause) for cause in chain if "full_key" in str(cause)).splitlines()[0]
-        return _unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text)
+        lines = next(str(cause) for cause in chain if "full_key" in str(cause)).splitlines()
+        reason = next((line for line in lines if "raised while" not in line), lines[0])
+        if (where := composed_in(text)) and found[1].partition(".")[0] == "sweeps":
+            return f"{where}a recipe begins with the line `# @package _global_`"
+        return where + (_unknown_key(found[1]) if "not in" in reason else _wrong_type(found[1], reason, text))
     if found := re.search(r"Could not find '([^']+)'\n*.*Available options in '([^']+)':\n((?:\s+\S+\n?)+)", text):
         return _no_such_choice(found[2], found[1].removeprefix(f"{found[2]}/"), found[3].split())
     if found := re.search(r"Could not find '(\w+)/([^']+)'", text):
@@ -151,6 +157,10 @@ def _reasons(chain: list[BaseException]) -> str:
 
 
 def _wrong_type(key: str, reason: str, text: str) -> str:
+    if key.isdigit() and (given := re.search(r"Error merging override \+*(([\w.]+)=.*)", text)):  # within a list
+        return (
+            f"{given[1]}: entry {key} can't be that: {reason[:1].lower()}{reason[1:]}; expected {_expected(given[2])}"
+        )
     wanted = _expected(key)
     if given := re.search(rf"Error merging override \+*({re.escape(key)}=.*)", text):
         return f"{given[1]}: {f'expected {wanted}' if wanted else reason}"

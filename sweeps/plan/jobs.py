@@ -70,7 +70,11 @@ def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader |
     """
     jobs: list[list[str]] = []
     for line in runs or [""]:
-        overrides = parse_overrides([*map(quote_path, shlex.split(line)), *arguments], loader)
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise ConfigError(f"hydra.sweeper.runs: {line}: {str(error).lower()}") from error
+        overrides = parse_overrides([*map(quote_path, words), *arguments], loader)
         jobs += grid_of(overrides)
     return jobs
 

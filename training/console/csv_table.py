@@ -47,6 +47,8 @@ def read_csv_table(file: Path, named: str, needed: Sequence[str]) -> tuple[list[
 
 def _text(file: Path, named: str) -> str:
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for
+            raise ConfigError(f"{named}: {'a folder' if file.is_dir() else 'no file'}, expected a file")
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{named}: {(error.strerror or 'not readable').lower()}") from error

@@ -4,10 +4,13 @@ Exit codes: 0 done, 1 a bug or a failure, 2 a user's mistake, 130 interrupted.
 """
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from training.console.table import printable
 from training.errors import ConfigError
@@ -48,8 +51,8 @@ def run_program(
     """Parse `arguments` (None: the command line's) and do the work; gives the exit code. `error_line`: the code and the
     line for any error; without it, a user's mistake is one line and a bug is raised. With HYDRA_FULL_ERROR=1 all are
     raised."""
-    options = parser.parse_intermixed_args(arguments)
     try:
+        options = _parsed(parser, arguments)
         with trusting(name for given in getattr(options, "trust", []) for name in given.split(",") if name):
             work(options)
         sys.stdout.flush()
@@ -62,7 +65,32 @@ def run_program(
         mistake = isinstance(error, ConfigError | OSError | RunInUse)
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or not (error_line or mistake):
             raise
-        code, line = error_line(error) if error_line else (MISTAKE, f"error: {error}")
+        code, line = error_line(error) if error_line else (MISTAKE, f"error: {_in_words(error)}")
         print(printable(line), file=sys.stderr)
         return code
     return 0
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options. Raises ConfigError, in place of argparse's usage of many lines."""
+
+    def complain(message: str) -> NoReturn:
+        message = message.removeprefix("argument ")
+        numbers = {"int": "a whole number", "float": "a number", "positive": "a whole number above 0"}
+        if found := re.fullmatch(r"(.*): invalid (\w+) value: '(.*)'", message, re.DOTALL):
+            message = f"{found[1]} {found[3]}: expected {numbers.get(found[2], found[2])}"
+        if found := re.match(r"unrecognized arguments: (-[\w-]+)", message):
+            close = difflib.get_close_matches(found[1], parser._option_string_actions, 1)
+            message += f" (did you mean {close[0]}?)" if close else ""
+        raise ConfigError(f"{message}; --help shows what there is")
+
+    parser.error = complain  # type: ignore[method-assign]
+    return parser.parse_intermixed_args(arguments)
+
+
+def _in_words(error: Exception) -> str:
+    """A file's trouble as `FILE: what`, anything else as it is."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return f"{name}: {error.strerror.lower()}"
+    return str(error)

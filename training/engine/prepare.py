@@ -5,6 +5,7 @@ The order is by cost: what needs no torch comes first, so that a misspelt key is
 
 import json
 import os
+import tempfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
@@ -88,9 +89,22 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
 
 def _check_root(root: Path) -> None:
     """Run folders have to find a place."""
-    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    folders = (root.absolute(), *root.absolute().parents)
+    existing = next(folder for folder in folders if os.path.exists(folder))  # noqa: PTH110 (Path's raises for a name too long)
     need(existing.is_dir(), f"sweep.root={root}: {existing} is a file, expected a folder")
     need(os.access(existing, os.W_OK | os.X_OK), f"sweep.root={root}: may not write into {existing}")
+    if not os.path.exists(root):  # noqa: PTH110
+        _check_new_folder(root, existing)
+
+
+def _check_new_folder(root: Path, existing: Path) -> None:
+    """Whether a folder can be made in `existing`: it may be read-only, or no place for files, such as /proc."""
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".finegrid-", dir=existing))  # noqa: PTH106
+        below = root.absolute().relative_to(existing).parts
+        need(all(len(os.fsencode(name)) <= 255 for name in below), f"sweep.root={root}: file name too long")
+    except OSError as error:
+        raise ConfigError(f"sweep.root={root}: can't make a folder in {existing}: {error.strerror}") from error
 
 
 def _key(part: ModelConfig | OptimizerConfig | SchedulerConfig | LossConfig) -> str:

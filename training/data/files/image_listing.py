@@ -132,12 +132,15 @@ def images_below(folder: Path) -> tuple[list[str], list[str]]:
 
 def existing(given: str, key: str, folder: bool = True) -> Path:
     """The path given for config key `key`, or ConfigError that says how far it exists and what lies there."""
-    path = Path(os.path.expanduser(given)).resolve()  # noqa: PTH111 (Path's own raises for ~name without such a user)
-    if path.is_dir() if folder else path.is_file():
+    # Path's own raise for ~name without such a user, a loop of links, a name that is too long
+    path = Path(os.path.realpath(os.path.expanduser(given)))  # noqa: PTH111
+    if os.path.isdir(path) if folder else os.path.isfile(path):  # noqa: PTH112, PTH113
         return path
-    if path.exists():
+    if os.path.lexists(path) and not os.path.exists(path):  # noqa: PTH110
+        raise ConfigError(f"{key}={given} is a link that leads nowhere, expected a {_kind(folder)}")
+    if os.path.exists(path):  # noqa: PTH110
         raise ConfigError(f"{key}={given} is a {'file' if folder else 'folder'}, expected a {_kind(folder)}")
-    parent = next(parent for parent in path.parents if parent.is_dir())
+    parent = next(parent for parent in path.parents if os.path.isdir(parent))  # noqa: PTH112
     wanted = path.relative_to(parent).parts[0]
     entries = [entry.name for entry in parent.iterdir()] if os.access(parent, os.R_OK) else []
     close = difflib.get_close_matches(wanted, entries, n=1)
