@@ -312,7 +312,7 @@ class SweepConfig:
     name: str = "runs"
     root: str = "outputs"
     stale: Literal["warn", "rerun"] = "warn"  # a finished run of another version of training/
-    impossible: Literal["error", "skip"] = "error"  # in a sweep: weights that a model doesn't have
+    impossible: Literal["error", "skip"] = "error"  # in a sweep: what can't be done together
     plan: bool = False  # print what a sweep would do, and end
     max_hours: float | None = None  # of the whole sweep; it ends with the epochs under way
     keep_weights: int | str = "all"  # of how many finished runs best.safetensors stays: all, best or a number

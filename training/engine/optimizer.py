@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from training.config import OptimizerConfig, need
+from training.config import AUTO, OptimizerConfig, need
 from training.errors import Impossible
 from training.models.build import layers_of
 from training.targets import bind, locate
@@ -16,6 +16,8 @@ from training.targets import bind, locate
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:
 # Swin's relative position tables (arXiv 2103.14030) and what makes them in V2 (2111.09883), ViT's embeddings.
 SPARED = ("relative_position_bias_table", "cpb_mlp", "logit_scale", "class_token", "pos_embedding")
+
+ONLY_CUDA = {"capturable"}  # settings that a step on the CPU would refuse
 
 
 def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
@@ -77,6 +79,24 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     except (ValueError, TypeError) as error:
         raise Impossible(f"optimizer: {error}") from error
     return optimizer
+
+
+def try_optimizer(config: OptimizerConfig) -> None:
+    """One step of such an optimizer, with one tiny tensor: some settings are only refused when they are used. Raises
+    ConfigError."""
+    if ONLY_CUDA & config.kwargs.keys():
+        return
+    layer = nn.Linear(2, 2, bias=False, device="meta").to_empty(device="cpu")  # drawn from no random numbers
+    nn.init.zeros_(layer.weight)
+    lr = 1e-3 if config.lr == AUTO else config.lr
+    plain = OptimizerConfig(config._target_, lr, config.weight_decay, kwargs=config.kwargs)
+    optimizer = build_optimizer(layer, plain)
+    layer.weight.grad = torch.ones_like(layer.weight)
+    try:
+        optimizer.step()
+    except Exception as error:
+        reason = " ".join(str(error).split()).partition(", but expected one of")[0]
+        raise Impossible(f"optimizer: its first step raises {type(error).__name__}: {reason}") from error
 
 
 def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:

@@ -132,9 +132,8 @@ def _check_training(
     model_key: str, classes: int, optimizer_key: str, scheduler_key: str, epochs: int, steps_per_epoch: int
 ) -> None:
     """Optimizer and schedule take their settings, and the first steps with them."""
-    from training.engine.optimizer import build_optimizer
-    from training.engine.schedule import Schedule
-    from training.engine.trial_steps import try_optimizer, try_schedule
+    from training.engine.optimizer import build_optimizer, try_optimizer
+    from training.engine.schedule import Schedule, try_schedule
 
     model = _sketch(model_key, classes)
     part = "optimizer"

@@ -2,16 +2,18 @@
 
 import inspect
 import math
+import warnings
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 from training.config import SchedulerConfig, need
 from training.errors import ConfigError, Impossible
 from training.targets import bind, locate
 
 COUNTS = {"step_size", "T_max", "T_0", "total_steps", "step_size_up", "step_size_down"}  # of steps or epochs
+TRIED = 200  # steps: what goes wrong does so in the first ones, or is known by total_steps
 
 
 class Schedule:
@@ -111,3 +113,33 @@ def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
             least <= min(rates),
             f"scheduler.kwargs.eta_min={least} is above the lowest rate of optimizer.layer_decay, {min(rates):.3g}",
         )
+
+
+def try_schedule(schedule: Schedule, optimizer: Optimizer, total: int) -> None:
+    """The rates of a schedule over the first of `total` steps (or epochs, where these are its unit) stay finite numbers
+    of 0 or more. Raises ConfigError."""
+    scheduler = schedule.scheduler
+    if scheduler is None:
+        return
+    if isinstance(scheduler, OneCycleLR):
+        unit = "steps" if schedule.per_step else "epochs"
+        known = scheduler.total_steps
+        need(known >= total, f"scheduler: total_steps={known}, but training has {total} {unit}; leave it out")
+    for step in range(1, min(total, TRIED) + 1):
+        _step(schedule, step)
+        for group in optimizer.param_groups:
+            rate = float(group["lr"])
+            if not (math.isfinite(rate) and rate >= 0):
+                raise ConfigError(f"scheduler: the learning rate becomes {rate:g} after {step}; expected 0 or more")
+
+
+def _step(schedule: Schedule, step: int) -> None:
+    scheduler = schedule.scheduler
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that the optimizer has not stepped
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(1.0)
+            elif scheduler is not None:
+                scheduler.step()
+    except Exception as error:
+        raise Impossible(f"scheduler: step {step} raises {type(error).__name__}: {error}") from error

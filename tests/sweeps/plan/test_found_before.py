@@ -24,7 +24,6 @@ LR = "torch.optim.lr_scheduler"
         (f"scheduler._target_={LR}.MultiStepLR scheduler.kwargs.milestones=1", ["scheduler: 'int' object"]),
         ("scheduler=onecycle scheduler.kwargs.total_steps=1", ["total_steps=1, but training has 4 steps"]),
         (f"scheduler._target_={LR}.LinearLR scheduler.kwargs.end_factor=2", ["Ending multiplicative factor"]),
-        (f"scheduler._target_={LR}.LinearLR scheduler.kwargs.total_iters=0", ["scheduler", "ZeroDivisionError"]),
         (f"scheduler._target_={LR}.CosineAnnealingLR scheduler.kwargs.eta_min=a", ["scheduler", "TypeError"]),
         ("trainer.threads=9999", ["trainer.threads=9999: this machine has", "auto"]),
         ("model.kwargs.num_classes=3", ["model.kwargs.num_classes: is the number of classes of the images"]),
