@@ -4,6 +4,7 @@ Every image passes through here once, whatever it came as; training starts from 
 """
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,8 @@ def decode(load: Callable[[], Image.Image], where: str) -> Image.Image:
 
 
 def _read(path: Path) -> Image.Image:
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 (Path's raise for a name too long)
+        raise BadImage(f"{path}: not a file")  # a pipe would be waited for
     with Image.open(path, formats=formats()) as image:
         return to_rgb(image)
 
