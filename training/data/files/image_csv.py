@@ -23,13 +23,15 @@ def from_csv(file: Path, folder: Path) -> list[ImageFile]:
             raise ConfigError(f"data.csv={file} line {line}: the {'label' if cell['path'] else 'path'} is empty")
         if split and split not in SPLIT_NAMES:
             raise ConfigError(f"data.csv={file} line {line}: split {cell['split']}, expected train, val or test")
-        written = cell["path"] if (folder / cell["path"]).is_file() else cell["path"].replace("\\", "/")  # Windows'
+        # os.path: Path's own raise for a name too long
+        here = os.path.isfile(folder / cell["path"])  # noqa: PTH113
+        written = cell["path"] if here else cell["path"].replace("\\", "/")  # Windows'
         name = os.path.normpath(written)
         if name in first:
             raise ConfigError(f"data.csv={file} line {line}: {name} is on line {first[name]} already")
         first[name] = line
         rows.append(ImageFile(name, folder / name, label, SPLIT_NAMES.get(split, "")))
-        if not rows[-1].path.is_file():
+        if not os.path.isfile(rows[-1].path):  # noqa: PTH113
             missing.append((line, rows[-1].path))
     if missing:
         line, path = missing[0]
