@@ -5,8 +5,9 @@ import traceback
 from collections.abc import Sequence
 from types import FrameType
 
-from yaml import YAMLError
-from yaml.error import MarkedYAMLError
+from hydra.errors import HydraException
+from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml.error import MarkedYAMLError  # type: ignore[import-untyped]
 
 
 def mistake_in_file(chain: Sequence[BaseException]) -> str | None:
@@ -27,7 +28,7 @@ def mistake_in_file(chain: Sequence[BaseException]) -> str | None:
             return f"{file}: not UTF-8 text ({error.reason} at byte {error.start})"
         if isinstance(error, RecursionError):
             return f"{file}: its defaults lead back to itself"
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, HydraException):
             expected = "expected settings, such as `seed: 0`" if "loaded object" in str(error) else error.strerror
             return f"{file}: {expected or error}"
     return None
@@ -55,7 +56,9 @@ def _being_read(error: BaseException) -> str | None:
 
 def _file_of(frame: FrameType) -> str | None:
     module = frame.f_globals.get("__name__", "")
-    if not module.startswith(("hydra._internal.core_plugins", "hydra._internal.config_repository")):
+    if not module.startswith("hydra._internal."):
         return None
+    if module == "hydra._internal.defaults_list":
+        return frame.f_locals.get("path")
     path = frame.f_locals.get("full_path") or frame.f_locals.get("config_path")
     return str(path).removeprefix("file://") if path else None

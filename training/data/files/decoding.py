@@ -7,6 +7,7 @@ import functools
 import io
 import math
 import struct
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def checked(load: Callable[[], Image.Image], where: str) -> Image.Image:
 
 
 def _read(path: Path) -> Image.Image:
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113 (Path's raise for a name too long)
+        raise BadImage(f"{path}: not a file")  # a pipe would be waited for
     try:
         return _opened(path)
     except (OSError, SyntaxError, ValueError, struct.error) as error:
