@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 from hydra.errors import HydraException
-from yaml import YAMLError  # type: ignore[import-untyped]
-from yaml.error import MarkedYAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
+from yaml.error import MarkedYAMLError
 
 
 def mistake_in_file(chain: Sequence[BaseException]) -> str | None:

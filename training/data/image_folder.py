@@ -26,6 +26,7 @@ from training.data.files.image_csv import from_csv
 from training.data.files.image_listing import ImageFile, class_name, existing, images_in, subfolders
 from training.data.files.layout import Layout, loose_images, read_layout
 from training.data.files.left_out import left_out_lines, left_out_of
+from training.data.files.split_names import is_unlabelled, split_names
 from training.data.sources import EarlierReading, Source
 from training.errors import ConfigError
 from training.record import LeftOut
@@ -56,6 +57,7 @@ def folder(config: DataConfig) -> Source:
         log.info("%s", line)
     if not layout.splits and config.splits is None:
         _refuse_one_class_that_holds_all(root, layout)
+        _say_odd_classes(root, [one.label for one in layout.classes])
     rows.sort()
     return _source(rows, class_order({class_name(one.label) for one in layout.classes}), layout, left_out)
 
@@ -89,6 +91,15 @@ def _refuse_one_class_that_holds_all(root: Path, layout: Layout) -> None:
     if len(layout.classes) == 1 and (inside := subfolders(nested)):
         hint = f"did you mean {nested}, with {listed(inside)}?"
         raise ConfigError(f"{root} has one class folder only, {nested.name}/: {hint}")
+
+
+def _say_odd_classes(root: Path, classes: list[str]) -> None:
+    """A class may be called train, but whoever has such a folder may have meant something else."""
+    if odd := {*split_names(classes), *filter(is_unlabelled, classes)}:
+        others = listed(set(classes) - odd)
+        log.warning(
+            "%s is read as a class in %s, as %s are (data.splits={} says that it is one)", listed(odd), root, others
+        )
 
 
 def _source(rows: Sequence[ImageFile], classes: list[str], layout: Layout | None, left_out: LeftOut) -> Source:

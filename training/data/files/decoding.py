@@ -6,8 +6,8 @@ Every image passes through here once, whatever it came as; training starts from 
 import functools
 import io
 import math
-import struct
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 

@@ -53,6 +53,9 @@ def read_layout(root: Path, chosen: Mapping[str, Any] | None) -> Layout:
         return Layout([ClassFolder(name, name, "") for name in names], system=system)
     siblings = Siblings(root, names, system)
     splits_with_classes = {name: split for name, split in siblings.split_of.items() if siblings.has_classes(name)}
+    lone = set(splits_with_classes.values()) == {"train"} and siblings.has_others()
+    if lone and max(len(siblings.inside[name]) for name in splits_with_classes) < 2:
+        splits_with_classes = {}  # bus, car and train, which has a subfolder: as a split it would have one class
     if "train" in splits_with_classes.values():
         return _as_splits(siblings, splits_with_classes)
     return _as_classes(siblings)
@@ -75,6 +78,10 @@ class Siblings:
         split = parts_of(name)[0]
         same = inner[0].lower() == name.lower() or (split and parts_of(inner[0])[0] == split)
         return f"{name}/{inner[0]}" if same else name
+
+    def has_others(self) -> bool:
+        """Whether there are folders with names that mean nothing."""
+        return any(name not in self.split_of and not is_unlabelled(name) for name in self.names)
 
     def has_loose_images(self, name: str) -> bool:
         """Whether images lie in the folder itself."""

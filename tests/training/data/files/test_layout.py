@@ -141,6 +141,7 @@ def test_what_else_lies_there_is_counted(tmp_path: Path) -> None:
 CLASSES = {
     "a class called train": {"bus": 4, "car": 4, "train": 4},
     "of files below its own name": {"bus": 4, "car": 4, "train/train": 4},
+    "with a subfolder": {"bus": 4, "car": 4, "train": 4, "train/steam": 2},
     "names that begin like splits": {"train_station": 4, "test_tube": 4, "valley": 4},
     "one class called test": {"test": 4, "bus": 4},
     "subfolders of their own": {"cat/indoor": 2, "cat/outdoor": 2, "dog/2019": 2, "dog/2020": 2},
@@ -155,6 +156,14 @@ def test_class_folders(tmp_path: Path, layout: str) -> None:
     dataset = opened(tree(tmp_path, CLASSES[layout]))
     assert dataset.classes == tuple(sorted({name.partition("/")[0] for name in CLASSES[layout]}))
     assert dataset.drawn == ("train", "val", "test") and dataset.former == ()
+
+
+def test_classes_with_names_of_splits_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tree(tmp_path, {"cat": 4, "dog": 4, "test": 4, "unlabelled": 4})
+    assert opened(tmp_path).classes == ("cat", "dog", "test", "unlabelled")
+    assert "test/, unlabelled/ is read as a class" in caplog.text and "data.splits={}" in caplog.text
+    caplog.clear()
+    assert len(opened(tmp_path, splits={}).classes) == 4 and not caplog.text
 
 
 # ---- layouts with two readings
