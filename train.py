@@ -28,6 +28,7 @@ from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
 from sweeps.hydra_glue.messages import one_line
 from sweeps.hydra_glue.planned import as_planned, check_planned
 from sweeps.stopping import SweepEnded
+from training.console.table import VisibleRecord
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -41,6 +42,7 @@ def train(composed: DictConfig) -> float:
     from training.engine.prepare import prepare
     from training.engine.run import run
 
+    logging.setLogRecordFactory(VisibleRecord)
     try:
         config = run_config(composed)
         alone = HydraConfig.get().mode == RunMode.RUN

@@ -29,6 +29,7 @@ from sweeps.plan.jobs import TO_RUN, Job, Planner, check_one_sweep, expand, fixe
 from sweeps.plan.summary import describe, notices, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
 from training.console.progress import EpochReport
+from training.console.table import visible
 from training.data.pixel_cache import build_ahead, key
 from training.record import Record
 from training.run_folder import MULTIRUN
@@ -69,7 +70,7 @@ class GridSweeper(BasicSweeper):
         plan_only = jobs[0].run.sweep.plan
         described = map(describe, jobs) if plan_only else ()
         for line in [summary(jobs, slots), *described, *notices(jobs), *data_notices(jobs)]:
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         if plan_only:
             return []
         folder.mkdir(parents=True, exist_ok=True)

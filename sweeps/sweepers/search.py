@@ -39,6 +39,7 @@ from sweeps.sweepers.space_lines import nested_lines
 from sweeps.sweepers.study import Census, Membership, Wanted, census, existing_study, failed_trials, open_study
 from sweeps.sweepers.trials import Trials, refuse_impossible
 from training.config import TrainerConfig, need
+from training.console.table import visible
 from training.errors import ConfigError
 from training.run_folder import MULTIRUN
 
@@ -161,7 +162,7 @@ class Search:
         return directions
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _check_corners(self, planner: Planner, space: SearchSpace, custom: CustomSpace) -> Job:
         """Compose what may be asked for, as far as that can be foreseen, before anything is written; gives the first

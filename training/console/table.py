@@ -1,5 +1,6 @@
 """Tables and sentences in a terminal. (The report has formats of its own, analysis/show.)"""
 
+import logging
 import re
 from collections.abc import Collection, Sequence
 
@@ -43,6 +44,14 @@ def printable(text: str) -> str:
 def visible(text: str) -> str:
     """`text` with what acts on a terminal or turns the order of characters written as it is in JSON: \\u202e."""
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class VisibleRecord(logging.LogRecord):
+    """A line of a log that is `visible`: names of files and classes in it come from anywhere."""
+
+    def getMessage(self) -> str:
+        """What is logged."""
+        return visible(super().getMessage())
 
 
 def print_lines(console: Console, lines: Sequence[str]) -> None:

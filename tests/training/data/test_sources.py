@@ -78,7 +78,7 @@ def test_a_source_of_your_own() -> None:
     dataset = opened(_target_="my_source.grey", kwargs={"first": 2})
     assert dataset.names == tuple(f"{value:02}" for value in range(2, 12))  # whatever order it came in
     assert dataset.labels.tolist() == [0, 1] * 5 and dataset.labels.dtype == np.int64
-    assert dataset.load(1).getpixel((0, 0)) == 60
+    assert dataset.load(1).getpixel((0, 0)) == (60, 60, 60)
     pixels = ImageStore(dataset, DataConfig(size=8)).batch(np.array([1, 9]))
     assert pixels[:, 0, 0, 0].tolist() == [60, 220]
     other = opened(_target_="my_source.grey", kwargs={"first": 2, "shade": 19})
