@@ -84,6 +84,8 @@ class Search:
         custom = self._custom_space(space)
         first = self._check_corners(self.planner, space, custom)
         directions = self._resolve_objective(first.run.trainer, space)
+        example = "a range or choices for some key, such as 'optimizer.lr=interval(1e-4,1e-2)'"
+        need(bool(space.searched) or bool(custom.function), f"hydra.sweeper: nothing to search; give it {example}")
         todo = points(self.enqueue, space.searched, custom.draw if custom.function else None)
         samplers, pruner = Samplers(self.sampler_settings, space.searched), build_pruner(self.pruner_settings)
         samplers.check_points(todo)

@@ -68,7 +68,7 @@ def table(kind: str, name: str, *words: str) -> Case:
     return Case(kind, "report", arguments, [f"--published {{}}/{name}.csv", *words])
 
 
-NEEDS = "model, weights, val_acc, test_acc"
+NEEDS = "model,weights,val_acc,test_acc"
 CASES = [
     table("no such file", "no", "no such file"),
     table("folder instead of a file", "folder", "a folder"),
@@ -83,9 +83,9 @@ CASES = [
     table("header alone", "header", "no rows"),
     table("no column model", "no_model", "no column model", NEEDS),
     table("no header", "no_header", "no column", NEEDS),
-    table("too many cells in each row", "more_cells", "line 2", "5 cells", "4 columns"),
-    table("too many cells in a row", "many_cells", "line 3", "5 cells", "4 columns"),
-    table("too few cells", "fewer_cells", "line 3", "3 cells", "4 columns"),
+    table("too many cells in each row", "more_cells", "line 2", "has 5 cells", "header 4"),
+    table("too many cells in a row", "many_cells", "line 3", "has 5 cells", "header 4"),
+    table("too few cells", "fewer_cells", "line 3", "has 3 cell(s)", "header 4"),
     table("empty weights", "no_weights", "line 2", "weights"),
     table("empty model", "no_name", "line 2", "model"),
     table("text in a number", "text", "line 3", "val_acc", "good", "0 to 100"),

@@ -18,6 +18,7 @@ from unittest import mock
 import pytest
 from conftest import ROOT, Result
 
+from sweeps.launchers.temp_folder import mark_temp_folder
 from training.errors import ConfigError
 
 SEARCH = ["-m", "hydra/sweeper=optuna_async", "hydra.sweeper.n_trials=1"]
@@ -176,6 +177,7 @@ def place(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Plac
     for folder in (found.here, found.temporary):
         folder.mkdir()
     monkeypatch.chdir(found.here)
+    mark_temp_folder()  # that of this process, which outlives the test, lies where it would have lain
     monkeypatch.setenv("TMPDIR", str(found.temporary))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))

@@ -18,12 +18,12 @@ class CsvRow(NamedTuple):
     cells: dict[str, str]
 
 
-def read_csv_table(file: Path, named: str, needed: Sequence[str]) -> tuple[list[str], list[CsvRow]]:
+def read_csv_table(file: Path, named: str, needed: Sequence[str], more: str = "") -> tuple[list[str], list[CsvRow]]:
     """Column names, in lower case, and the rows of a CSV with , ; or tab between cells, in UTF-8, with a BOM or not.
 
-    `named`: what to call it in messages, such as data.csv=FILE; `needed`: columns that have to be there. Blank lines
-    are passed over. Raises ConfigError for anything that could only be read by guessing: cells too many or too few, a
-    column given twice, a quote that isn't closed, another encoding.
+    `named`: what to call it in messages, such as data.csv=FILE; `needed`: columns that have to be there; `more`:
+    what messages add to these. Blank lines are passed over. Raises ConfigError for anything that could only be read by
+    guessing: cells too many or too few, a column given twice, a quote that isn't closed, another encoding.
     """
     text = _text(file, named)
     header = text.partition("\n")[0]
@@ -39,7 +39,7 @@ def read_csv_table(file: Path, named: str, needed: Sequence[str]) -> tuple[list[
     except csv.Error as error:
         reason = "a quote is opened and not closed" if "end of data" in str(error) else str(error)
         raise ConfigError(f"{named} line {before + 1}: {reason}") from error
-    columns = _columns(found[0][1] if found else [], named, needed)
+    columns = _columns(found[0][1] if found else [], named, needed, more)
     if len(found) < 2:
         raise ConfigError(f"{named} has no rows below its header")
     return [name for name in columns if name], [_row(line, cells, columns, named) for line, cells in found[1:]]
@@ -67,10 +67,10 @@ def _text(file: Path, named: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _columns(cells: list[str], named: str, needed: Sequence[str]) -> list[str]:
+def _columns(cells: list[str], named: str, needed: Sequence[str], more: str) -> list[str]:
     """Names of the columns; empty for those at the end that have none."""
     columns = [cell.lower() for cell in cells]
-    expected = f"expected the columns {','.join(needed)}"
+    expected = f"expected the columns {','.join(needed)}{more}"
     if missing := [name for name in needed if name not in columns]:
         found = ",".join(cells) or "nothing"
         raise ConfigError(f"{named}: its first line has {found}, no column {', '.join(missing)}; {expected}")

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from sweeping import Running, small
+
 from sweeps.launchers.temp_folder import clear_dead
 from training.run_folder import lock
 
@@ -29,3 +31,11 @@ def test_only_folders_of_dead_controllers_go(tmp_path: Path) -> None:
         clear_dead(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([living, young, foreign, other])
     clear_dead(tmp_path / "nowhere")
+
+
+def test_a_sweep_runs_with_a_temporary_folder_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    running = Running(tmp_path, *small(tmp_path, epochs=1), "seed=0", TMPDIR=str(long))
+    assert running.process.wait(100) == 0, running.file.read_text()
+    assert not list(long.glob("pymp-*"))

@@ -25,7 +25,7 @@ LR = "torch.optim.lr_scheduler"
         ("scheduler=onecycle scheduler.kwargs.total_steps=1", ["total_steps=1, but training has 4 steps"]),
         (f"scheduler._target_={LR}.LinearLR scheduler.kwargs.end_factor=2", ["Ending multiplicative factor"]),
         (f"scheduler._target_={LR}.CosineAnnealingLR scheduler.kwargs.eta_min=a", ["scheduler", "TypeError"]),
-        ("trainer.threads=9999", ["trainer.threads=9999: this machine has", "auto"]),
+        ("trainer.threads=999", ["trainer.threads=999: this machine has", "auto"]),
         ("model.kwargs.num_classes=3", ["model.kwargs.num_classes: is the number of classes of the images"]),
         ("optimizer.kwargs.betas=[2,0.9]", ["optimizer: Invalid beta parameter at index 0: 2"]),
         ("optimizer.kwargs.eps=-1", ["optimizer: Invalid epsilon value: -1"]),

@@ -13,7 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sweeping import small
 
-import sweeps.sweepers.study
+import sweeps.sweepers.storage
 from sweeps.sweepers.journal import cut_back, open_journal
 from training.errors import ConfigError
 
@@ -87,7 +87,7 @@ def test_a_journal_that_can_not_be_written_ends_no_run(
 
     command = [*small(tmp_path, 1), *RANDOM, RATE, "hydra.launcher.slots=1", "hydra.sweeper.n_trials=4"]
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps.sweepers.study, "open_journal", lambda file: JournalStorage(Full(str(file))))
+        patch.setattr(sweeps.sweepers.storage, "open_journal", lambda file: JournalStorage(Full(str(file))))
         full = train(*command)
     assert full.code == 1, (full.out, full.err)
     assert full.out.count("the study can't be written") == 1 and "No space left on device" in full.err

@@ -19,7 +19,7 @@ LONGEST_NAME = 255  # bytes of one part of a path, on all usual file systems
 def from_csv(file: Path, folder: Path) -> list[ImageFile]:
     """The rows of a CSV whose paths are relative to `folder`. Raises ConfigError with the line number."""
     named = f"data.csv={file}"
-    _, table = read_csv_table(file, named, ("path", "label"))
+    _, table = read_csv_table(file, named, ("path", "label"), "[,split]")
     splits = _splits(table, named)
     rows = []
     for line, cells in table:
