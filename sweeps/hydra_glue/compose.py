@@ -27,11 +27,26 @@ def run_config(composed: DictConfig) -> RunConfig:
     for key in sorted(OmegaConf.missing_keys(part)):
         raise ConfigError(f"{key}=???: a value is missing")
     values = OmegaConf.to_container(part, resolve=True)  # forgets what `+` let in
+    _refuse_other_bytes(values, "")
     schema = pickle.loads(_schema())
     schema.merge_with(values)
     config = OmegaConf.to_object(schema)
     assert isinstance(config, RunConfig)
     return config
+
+
+def _refuse_other_bytes(values: Any, key: str) -> None:
+    """Raise ConfigError for a text that is not UTF-8, a path say: neither YAML nor JSON could hold it."""
+    if isinstance(values, dict):
+        for name, value in values.items():
+            _refuse_other_bytes(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(values, list):
+        for value in values:
+            _refuse_other_bytes(value, key)
+    elif isinstance(values, str) and not values.isascii() and any("\ud800" <= one <= "\udfff" for one in values):
+        raise ConfigError(
+            f"{key}={values!a}: not UTF-8, which the files of a run can't hold; rename it, or make a link"
+        )
 
 
 @cache

@@ -203,6 +203,17 @@ def test_the_command_line(complaint: Callable[..., str], arguments: list[str], w
     assert all(word in said for word in words), said
 
 
+@pytest.mark.parametrize("key", ["sweep.root", "data.root", "data.csv", "weights.path"])
+def test_a_path_that_is_not_utf8_is_told_before_anything_is_made(train: Door, tmp_path: Path, key: str) -> None:
+    """Neither the YAML nor the JSON of a run could hold it."""
+    path = tmp_path / "caf\udce9"
+    path.mkdir()
+    use = "data=folder" if key.startswith("data") else "weights=checkpoint" if key.startswith("weights") else "seed=0"
+    told = train(use, f"{key}={path}")
+    assert told.code == 2 and told.err.count("\n") == 1 and key in told.err and "\\udce9" in told.err, told
+    assert not list(path.iterdir()) and not (tmp_path / "outputs").exists()
+
+
 def test_outputs_need_a_folder(train: Door, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = complaint_of(train(f"sweep.root={tmp_path}/file/below"), tmp_path / "outputs")

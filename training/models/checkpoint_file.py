@@ -25,6 +25,7 @@ StateDict = dict[str, "torch.Tensor"]
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 # Keys under which training programs save a state dict; of several the first, since an average may be there beside it.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "state_dict_ema", "ema")
+NEWEST_PROTOCOL = 3  # of pickle, that torch reads without running code
 PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 FORMATS = {  # what else such files turn out to be, by their first bytes
     b"version https://git-lfs": "a Git LFS pointer instead of the file; `git lfs pull` fetches it",
@@ -87,6 +88,17 @@ def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any]]:
         raise ConfigError(f"weights.path={path}: not a readable safetensors file: {error}") from error
 
 
+def _protocol(path: Path) -> int:
+    """Of the pickle in a file that torch saved, by its first two bytes; 0 where there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            start = archive.open(name).read(2)
+    except (OSError, zipfile.BadZipFile, StopIteration):
+        start = path.open("rb").read(2) if path.is_file() else b""
+    return start[1] if len(start) == 2 and start[:1] == b"\x80" else 0
+
+
 def _read_torch(path: Path) -> StateDict:
     import torch
 
@@ -97,6 +109,11 @@ def _read_torch(path: Path) -> StateDict:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         message = "it is damaged, or a pickle that would run code when loaded; save the model's state_dict() instead"
+        if (protocol := _protocol(path)) > NEWEST_PROTOCOL:
+            message = (
+                f"saved with pickle_protocol={protocol}, which can't be read without running it; where it is trusted,"
+            )
+            message += " load it and save its state_dict() again with torch's own protocol"
         raise ConfigError(f"weights.path={path}: refused: {message}") from error
     except Exception as error:  # damaged files make the unpickler raise almost anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]

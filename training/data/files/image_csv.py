@@ -61,16 +61,21 @@ def _name(written: str, folder: Path) -> str:
 
 
 def _check_each_once(rows: Sequence[ImageFile], lines: Sequence[int], named: str) -> None:
-    """Raise ConfigError for a file that is listed twice, and for one that is listed under two labels by two links."""
+    """Raise ConfigError for a file that is listed twice, and for one that is listed under two labels by two links (hard
+    ones too)."""
     first: dict[str, int] = {}
-    files: dict[str, int] = {}
+    files: dict[tuple[int, int], int] = {}
     for index, (row, line) in enumerate(zip(rows, lines, strict=True)):
         before = first.setdefault(row.name, index)
         if before != index:
             other = rows[before].label
             labels = f", as {other}" if other != row.label else ""
             raise ConfigError(f"{named} line {line}: {row.name} is on line {lines[before]} already{labels}")
-        before = files.setdefault(os.path.realpath(row.path), index)
+        try:
+            found = row.path.stat()
+        except (OSError, ValueError):  # told below
+            continue
+        before = files.setdefault((found.st_dev, found.st_ino), index)
         if rows[before].label != row.label:
             same = f"the same file as {rows[before].name} on line {lines[before]}"
             raise ConfigError(f"{named} line {line}: {row.name} is {same}, which is {rows[before].label} there")

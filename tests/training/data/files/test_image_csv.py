@@ -40,6 +40,7 @@ GOOD = "path,label\n" + rows()
         (GOOD + "./cat/000.png,cat\n", ["line 18", "cat/000.png is on line 2 already"]),
         (GOOD + "dog/../cat/000.png,dog\n", ["line 18", "cat/000.png is on line 2 already, as cat"]),
         (GOOD + "{root}/cat/000.png,dog\n", ["line 18", "cat/000.png is on line 2 already, as cat"]),
+        (GOOD + "hard.png,dog\n", ["line 18", "the same file as cat/001.png on line 3, which is cat there"]),
         (GOOD + "link.png,dog\n", ["line 18", "the same file as cat/000.png on line 2, which is cat there"]),
         (GOOD + "A" * 300 + ".png,cat\n", ["line 18", "too long"]),
         (GOOD + 'cat/000.png,"cat\n', ["line 18", "a quote is opened and not closed"]),
@@ -61,6 +62,7 @@ GOOD = "path,label\n" + rows()
 )
 def test_what_can_only_be_guessed_is_refused_with_its_line(photos: Path, text: str | bytes, words: list[str]) -> None:
     (photos / "link.png").symlink_to(photos / "cat/000.png")
+    (photos / "hard.png").hardlink_to(photos / "cat/001.png")
     if isinstance(text, str):
         text = text.replace("{root}", str(photos))
     told = problem(csv=listed(photos, text))
