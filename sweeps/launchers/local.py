@@ -38,7 +38,7 @@ class LocalConfig:
     slots: Any = "auto"  # how many runs at once; auto: one per GPU, or one for the whole CPU
     slots_per_gpu: int = 1
     devices: str = "auto"  # auto, cpu or gpu
-    retries: int = 1  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
+    retries: int = 3  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all
 
