@@ -42,7 +42,7 @@ class LocalConfig:
     slots_per_gpu: int = 1
     devices: str = "auto"  # auto, cpu or gpu
     wait: bool = True  # for slots that other sweeps on this machine use; false: exit code 2 where none is free at first
-    retries: int = 1  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
+    retries: int = 3  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all
 

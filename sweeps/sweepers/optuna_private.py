@@ -112,5 +112,14 @@ class Grid(GridSampler):
 
 
 def take_up(study: Study, running: FrozenTrial) -> Trial:
-    """A trial that is under way in the storage, to go on with."""
-    return Trial(study, running._trial_id)
+    """A trial that is under way in the storage, to go on with. Where its controller died while it drew the parameters,
+    the sampler is brought to where it was, so that the others are drawn as they would have been."""
+    if not running.params:
+        study.sampler.before_trial(study, running)  # as `ask` does, which may not have come to it
+    trial = Trial(study, running._trial_id)
+    drawn = {} if running.intermediate_values else running.distributions
+    for name, distribution in drawn.items():
+        given = name in trial._fixed_params or distribution.single()
+        if not given and not trial._is_relative_param(name, distribution):
+            study.sampler.sample_independent(study, running, name, distribution)
+    return trial

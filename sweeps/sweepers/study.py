@@ -168,13 +168,15 @@ class Membership:
                 again = create_trial(state=TrialState.WAITING, system_attrs=told, user_attrs=attributes)
                 self.study.add_trial(again)
 
-    def adopt(self) -> Trial | None:
-        """A trial whose controller is gone, taken over with its number and folder; None where there is none."""
+    def adopt(self, sampler: Callable[[int], Any]) -> Trial | None:
+        """A trial whose controller is gone, taken over with its number and folder; None where there is none. `sampler`:
+        as for `ask`, since the controller may have died before it drew all parameters."""
         if not any(self._may_adopt(trial) for trial in self._running()):
             return None
         with lock(self.folder, wait_s=60):  # look again, since another controller may have been faster
             for frozen in self._running():
                 if self._may_adopt(frozen):
+                    self.study.sampler = sampler(frozen.number)
                     trial = take_up(self.study, frozen)
                     self._take(trial)
                     return trial

@@ -78,7 +78,7 @@ class Trials:
 
     def _next_job(self) -> Job | None:
         while True:
-            trial = self.member.adopt()
+            trial = self.member.adopt(self.samplers.after)
             if trial is None and not self._too_many_failures():
                 trial = self.member.ask(self.n_trials, self.samplers.after)
             if trial is None:

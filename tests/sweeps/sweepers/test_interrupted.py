@@ -98,6 +98,25 @@ def test_what_the_study_lacks_of_a_run_that_another_command_ended(start: Starter
     assert 0 < len(values) < len(trial[-1]) == 4 and trial[1] is TrialState.COMPLETE
 
 
+@pytest.mark.parametrize("drawn", [0, 1, 2])
+@pytest.mark.parametrize("sampler", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
+def test_a_trial_is_drawn_as_if_its_controller_had_lived(train: Door, tmp_path: Path, sampler: str, drawn: int) -> None:
+    """The controller died after it had asked for the third trial and drawn so many of its parameters."""
+    command = [*small(tmp_path, 1), *SEARCH, f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.sampler.seed=1"]
+    command += ["optimizer.weight_decay=interval(0,0.1)"]
+    assert train(*command, "hydra.sweeper.n_trials=4", "sweep.name=good").code == 0
+    assert train(*command, "hydra.sweeper.n_trials=2", "sweep.name=bad").code == 0
+    journal = JournalStorage(JournalFileBackend(str(tmp_path / "outputs" / "bad" / "study.journal")))
+    kind = optuna.samplers.RandomSampler if sampler == "random" else optuna.samplers.TPESampler
+    study = optuna.load_study(study_name="search", storage=journal, sampler=kind(seed=1 + 2))  # that of trial 2
+    trial = study.ask()
+    for name, distribution in list(study.trials[0].distributions.items())[:drawn]:
+        trial._suggest(name, distribution)
+    again = train(*command, "hydra.sweeper.n_trials=4", "sweep.name=bad")
+    assert again.code == 0, again.err
+    assert trials_of(tmp_path, "bad") == trials_of(tmp_path, "good")
+
+
 def test_a_pruned_run_leaves_no_resume_state(train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 4), *SEARCH, *PRUNERS["median"], "hydra.sweeper.n_trials=6", "sweep.name=s"]
     assert train(*command).code == 0
