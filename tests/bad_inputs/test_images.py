@@ -134,7 +134,7 @@ CHECKPOINTS = [
     weights("Git LFS pointer", "lfs.bin", "Git LFS"),
     weights("Git LFS pointer", "lfs.safetensors", "Git LFS", doors="train lr_find"),
     weights("zip archive", "zip.pth", "checkpoint", doors="train"),
-    weights("text", "text.pth", "checkpoint", doors="train"),
+    weights("text", "text.pth", "damaged", doors="train"),
     weights("text", "text.safetensors", "safetensors", doors="train"),
     weights("zeros", "zeros.pth", "checkpoint", doors="train"),
     weights("truncated file", "cut.pth", "not a readable checkpoint", doors="train lr_find"),
@@ -156,7 +156,7 @@ CHECKPOINTS = [
     weights("device", "pth/device.pth", "file", doors="train"),
     weights("broken link", "pth/broken.pth", "no such file", doors="train"),
     weights("link loop", "pth/loop.pth", doors="train"),
-    weights("name longer than any", f"{'x' * 300}.pth", doors="train"),
+    weights("name longer than any", f"{'x' * 300}.pth", "no such file", doors="train"),
 ]
 ANOTHER = Case(
     "weights of another model",

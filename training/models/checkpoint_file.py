@@ -39,10 +39,10 @@ FORMATS = {  # what else such files turn out to be, by their first bytes
 def checkpoint_file(path: str | None) -> Path:
     """The file that weights.path means; a run folder means the best weights in it. Raises ConfigError."""
     file = Path(os.path.expanduser(path or ""))  # noqa: PTH111 (Path's own raises for ~name without such a user)
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112 (Path's own raises for a name too long)
         need((file / BEST).is_file(), f"weights.path={path}: no {BEST} in this folder; is it a finished run's?")
         file = file / BEST
-    need(file.is_file(), f"weights.path={path}: no such file")
+    need(os.path.isfile(file), f"weights.path={path}: no such file")  # noqa: PTH113
     ok = file.name.lower().endswith(ENDINGS)
     need(ok, f"weights.path={path}: expected a {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file, or a run folder")
     return file
