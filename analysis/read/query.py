@@ -101,7 +101,7 @@ def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, table: pd.DataFram
     for side in (one, other):
         if isinstance(side, pd.Series):
             known &= side.notna()
-    true: pd.Series[bool] = answer.fillna(False).astype(bool)
+    true: pd.Series[bool] = answer.fillna(isinstance(op, ast.NotEq)).astype(bool)
     return true if isinstance(op, ast.NotEq) else true[known].reindex(true.index, fill_value=False)
 
 

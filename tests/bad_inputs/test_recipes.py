@@ -138,7 +138,6 @@ def search(kind: str, line: str, *words: str) -> Case:
 
 
 SEARCHES = [
-    search("nothing to search", "seed=0", "search"),
     search("text as a whole number", f"{SPACE} hydra.sweeper.n_trials=x", "hydra.sweeper.n_trials"),
     search("zero", f"{SPACE} hydra.sweeper.n_trials=0", "hydra.sweeper.n_trials=0"),
     search("negative", f"{SPACE} hydra.sweeper.n_trials=-1", "hydra.sweeper.n_trials=-1"),

@@ -42,12 +42,12 @@ def checkpoint_file(path: str | None) -> Path:
     """The file that weights.path means; a run folder means the best weights in it. Raises ConfigError."""
     file = Path(os.path.expanduser(path or ""))  # noqa: PTH111 (Path's own raises for ~name without such a user)
     folder = file.parent if file.name == BEST else file
-    if not file.is_file() and (why := removed(folder)):
+    if not os.path.isfile(file) and (why := removed(folder)):  # noqa: PTH113 (Path's own raises for a name too long)
         raise ConfigError(f"weights.path={why}")
-    if file.is_dir():
+    if os.path.isdir(file):  # noqa: PTH112
         need((file / BEST).is_file(), f"weights.path={path}: no {BEST} in this folder; is it a finished run's?")
         file = file / BEST
-    need(file.is_file(), f"weights.path={path}: no such file")
+    need(os.path.isfile(file), f"weights.path={path}: no such file")  # noqa: PTH113
     ok = file.name.lower().endswith(ENDINGS)
     need(ok, f"weights.path={path}: expected a {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file, or a run folder")
     return file

@@ -12,6 +12,7 @@ RUNS = pd.DataFrame(
         "augment.flip": [0.5, 0.0, None],
         "early": pd.Series([True, False, None], dtype=object),
         "test_acc": [90.0, 91.5, None],
+        "seed": pd.Series([0, 1, None], dtype="Int64"),
     }
 )
 
@@ -21,6 +22,7 @@ RUNS = pd.DataFrame(
     [
         ("model == 'resnet18'", [True, False, False]),
         ("model != 'resnet18'", [False, True, True]),
+        ("seed != 0", [False, True, True]),
         ("lr < 5e-3", [True, False, False]),
         ("lr == 'auto'", [False, True, False]),
         ("augment.flip > 0", [True, False, False]),
