@@ -4,6 +4,7 @@ import os
 import pickle
 import warnings
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.conf import HydraConf
@@ -99,6 +100,7 @@ def register() -> None:
         OmegaConf.register_resolver(name, function, replace=True)
 
 
+CONF = (Path(__file__).parents[2] / "finegrid" / "conf").resolve()  # installed there; in a checkout a link to conf/
 CHOICES = {"sweeper": "grid", "launcher": "local", "job_logging": "finegrid", "hydra_logging": "finegrid"}
 
 
@@ -107,7 +109,11 @@ def set_hydra_defaults() -> None:
     warnings.filterwarnings("ignore", message=r"hydra\.utils\.instantiate\(\) resolved")  # a config is its user's own
     defaults = [{key: CHOICES.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
     node = HydraConf(defaults=defaults)
-    ConfigStore.instance().store(group="hydra", name="config", node=node, provider="finegrid", replace=True)
+    store = ConfigStore.instance()
+    store.store(group="hydra", name="config", node=node, provider="finegrid", replace=True)
+    for group in ("hydra/job_logging", "hydra/hydra_logging"):  # for an application without conf/, in this process
+        logs = OmegaConf.load(CONF / group / "finegrid.yaml")
+        store.store(group=group, name="finegrid", node=logs, provider="finegrid", replace=True)
 
 
 register()

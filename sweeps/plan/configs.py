@@ -1,7 +1,6 @@
 """The typed configs that a command line stands for, for programs that run nothing through Hydra."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -9,14 +8,12 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 
 from sweeps.hydra_glue.arguments import readable
-from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
+from sweeps.hydra_glue.compose import CONF, run_config, set_hydra_defaults
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import context_without_callbacks, parse_overrides
 from sweeps.plan.jobs import expand, fixed_lines
 from training.config import RunConfig, need
 from training.errors import ConfigError
-
-CONF = (Path(__file__).parents[2] / "finegrid" / "conf").resolve()  # installed there; in a checkout a link to conf/
 
 
 def run_config_of(overrides: Sequence[str]) -> RunConfig:
