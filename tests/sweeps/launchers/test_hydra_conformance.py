@@ -7,8 +7,11 @@ from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, Launche
 Plugins.instance()
 
 
-# The sweeper is named, since train.py makes another the default for the whole process
-@pytest.mark.parametrize("launcher_name, overrides", [("local", ["hydra/sweeper=basic"])])
+# Named, since train.py makes others the default for the whole process
+BASIC = ["hydra/sweeper=basic", "hydra/job_logging=default", "hydra/hydra_logging=default"]
+
+
+@pytest.mark.parametrize("launcher_name, overrides", [("local", BASIC)])
 class TestLocalLauncher(LauncherTestSuite):
     """In one process with the controller's tests."""
 
