@@ -47,18 +47,16 @@ def composed_in(text: str) -> str:
 
 
 def _being_read(error: BaseException) -> str | None:
-    """The config file that Hydra was at; errors of the file system and of decoding don't name it."""
+    """The config file that Hydra was reading; errors of the file system and of decoding don't name it. None where
+    Hydra had read them all."""
     found = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        found = _file_of(frame) or found
+        found = _file_of(frame, isinstance(error, RecursionError)) or found
     return found
 
 
-def _file_of(frame: FrameType) -> str | None:
-    module = frame.f_globals.get("__name__", "")
-    if not module.startswith("hydra._internal."):
-        return None
-    if module == "hydra._internal.defaults_list":
-        return frame.f_locals.get("path")
-    path = frame.f_locals.get("full_path") or frame.f_locals.get("config_path")
-    return str(path).removeprefix("file://") if path else None
+def _file_of(frame: FrameType, endless: bool) -> str | None:
+    module, names = frame.f_globals.get("__name__", ""), frame.f_locals
+    if module == "hydra._internal.core_plugins.file_config_source":
+        return names.get("full_path") or names.get("config_path")
+    return names.get("path") if endless and module == "hydra._internal.defaults_list" else None

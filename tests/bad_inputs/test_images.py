@@ -120,7 +120,7 @@ IMAGES = [
 ]
 
 
-def weights(kind: str, name: str, *words: str, doors: str = "train search") -> Case:
+def weights(kind: str, name: str, *words: str, doors: str = "train plan") -> Case:
     path = f"weights.path={{}}/{name}"
     return Case(kind, doors, f"data.size=8 weights=checkpoint {path}", [path, *words])
 
@@ -145,7 +145,7 @@ CHECKPOINTS = [
     weights("numbers alone", "numbers.pth", "state dict", doors="train"),
     weights("nothing in it", "nothing_in_it.pth", "state dict", doors="train"),
     weights("part of a network", "part.pth", "another architecture", doors="train"),
-    weights("NaN", "nan.safetensors", "layer1.0.conv1.weight"),
+    weights("NaN", "nan.safetensors", "layer1.0.conv1.weight", doors="train search"),
     weights("other shape", "shape.safetensors", "layer1.0.conv1.weight"),
     weights("integers", "integers.safetensors", "layer1.0.conv1.weight"),
     weights("ending of another format", "whole.h5", "expected a .safetensors, .pth", doors="train"),

@@ -7,6 +7,7 @@ code 2; and nothing left behind: not in the current folder, in the folder for te
 import contextlib
 import importlib
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -171,11 +172,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A new one, with nothing remembered; `inputs` is the module's fixture."""
-    found = Place(tmp_path / "here", tmp_path / "temporary", inputs)
-    for folder in (found.here, found.temporary):
-        folder.mkdir()
+    temporary = Path(tempfile.mkdtemp(prefix="fg"))  # short, since sockets lie in it
+    found = Place(tmp_path / "here", temporary, inputs)
+    found.here.mkdir()
     monkeypatch.chdir(found.here)
     mark_temp_folder()  # that of this process, which outlives the test, lies where it would have lain
     monkeypatch.setenv("TMPDIR", str(found.temporary))
@@ -183,4 +184,5 @@ def place(tmp_path: Path, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> Plac
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network
-    return found
+    yield found
+    shutil.rmtree(temporary, ignore_errors=True)
