@@ -84,7 +84,11 @@ class View:
         self.running[handle.number] = (handle, report)
         self.forecast.seen(name(handle.folder), report.monitor, report.figure(report.monitor))
         now = time.monotonic()
-        if not self.terminal and now - self.printed.get(handle.number, -PLAIN_EVERY_S) >= PLAIN_EVERY_S:
+        if (
+            not self.terminal
+            and not report.repeated
+            and now - self.printed.get(handle.number, -PLAIN_EVERY_S) >= PLAIN_EVERY_S
+        ):
             self.printed[handle.number] = now
             self.say(f"#{handle.number} epoch {report.epoch}/{report.epochs}: val acc {report.val_acc:.2f}")
         self._refresh()

@@ -21,6 +21,7 @@ class EpochReport:
     seconds_left: float
     monitor: str = "val_acc"
     value: float | None = None  # of the monitor, where it is neither val_acc nor val_loss
+    repeated: bool = False  # told by the run that goes on after it, since its sweep may not have heard of it
 
     def figure(self, name: str) -> float | None:
         """val_acc, val_loss or the monitor; None for anything else, which an epoch doesn't tell."""

@@ -209,7 +209,7 @@ def _train(session: Session, on_epoch: Listener | None) -> None:
     if state.epoch:
         log.info("going on after epoch %d of %d", state.epoch, epochs)
         if on_epoch is not None:  # once more: whoever listens may have died before it heard of it
-            on_epoch(_report(session, state.history[-1]))
+            on_epoch(replace(_report(session, state.history[-1]), repeated=True))
     while state.epoch < epochs and not session.out_of_patience:
         row = session.train_one_epoch()
         report = _report(session, row)
