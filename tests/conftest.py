@@ -1,5 +1,6 @@
 """Shared by all tests: the two public doors, as functions."""
 
+import logging
 import os
 import random
 import shutil
@@ -89,6 +90,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
         monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), f"sweep.root={tmp_path / 'outputs'}", *arguments])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main sets it, and the next test must not find it
         monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(logging, "raiseExceptions", False)  # handlers of earlier calls have streams that are closed
         capfd.readouterr()
         try:
             code = module.main()
