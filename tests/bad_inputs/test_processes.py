@@ -16,7 +16,7 @@ SLOW = {
     "recipe": (["train.py", "-m", "sweeps=smok"], "did you mean smoke?"),
     "search": (["train.py", "-m", "hydra/sweeper=optuna_async", "modle=choice(a,b)"], "modle: no such key"),
     **{
-        name: (["-m", f"training.{name}", "--no-such-option"], "--no-such-option")
+        name: (["-m", f"training.{name}", "--no-such-option"], "the following arguments are required")
         for name in ("export", "ensemble", "soup")
     },
     "screen": (["-m", "training.screen", "model=resnet81"], "did you mean resnet18?"),
