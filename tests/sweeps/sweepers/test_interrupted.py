@@ -1,5 +1,6 @@
 """A search in one slot with a seeded sampler is the same, interrupted or not: trials, parameters, values, states."""
 
+import platform
 import random
 import signal
 import time
@@ -110,6 +111,7 @@ def test_a_trial_is_drawn_as_if_its_controller_had_lived(train: Door, tmp_path: 
     kind = optuna.samplers.RandomSampler if sampler == "random" else optuna.samplers.TPESampler
     study = optuna.load_study(study_name="search", storage=journal, sampler=kind(seed=1 + 2))  # that of trial 2
     trial = study.ask()
+    trial.set_user_attr("controller", f"{platform.node()}-0-gone")  # it marks a trial before it draws
     for name, distribution in list(study.trials[0].distributions.items())[:drawn]:
         trial._suggest(name, distribution)
     again = train(*command, "hydra.sweeper.n_trials=4", "sweep.name=bad")
