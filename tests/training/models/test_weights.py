@@ -102,11 +102,7 @@ REFUSED: dict[str, tuple[str, Callable[[dict[str, Tensor], Path], object]]] = {
         lambda state, file: torch.save({"state_dictt": state, "epoch": 1}, file),
     ),
     "protocol.pth": (
-        "saved with pickle_protocol=4, which can't be read without running it",
-        lambda state, file: torch.save(state, file, pickle_protocol=4),
-    ),
-    "old_protocol.pth": (
-        "pickle_protocol=5",
+        "saved with pickle_protocol=5, which can't be read without running it",
         lambda state, file: torch.save(state, file, pickle_protocol=5, _use_new_zipfile_serialization=False),
     ),
     "list.pth": ("found a list", lambda state, file: torch.save([1, 2], file)),
