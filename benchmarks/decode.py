@@ -15,9 +15,9 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2.functional import resize
 
 from benchmarks.measure import ROOT, show, spread
-from training.config import DataConfig
 from training.data.files.decoding import load_image, stored
 from training.data.parallel import in_threads
+from training.schema.data_config import DataConfig
 
 
 def main() -> None:

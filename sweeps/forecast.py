@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from training.config import RunConfig
-from training.identity import model_name
 from training.metrics import METRICS
 from training.record import Record
+from training.schema.settings import model_name
 
 
 @dataclass(frozen=True)

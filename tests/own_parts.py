@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from training.config import DataConfig
 from training.data.sources import Source
+from training.schema.data_config import DataConfig
 
 
 class Tiny(nn.Module):

@@ -11,12 +11,14 @@ MOST_FILES = 18  # Python files that a folder shows: about fifteen
 # Each floor may import from those before it in its list, and a room from itself; rooms on one floor are strangers.
 FLOORS = {
     "training": [
+        ["training ground"],
+        ["training.schema"],
         ["training"],
         ["training.console"],
         ["training.data.files"],
         ["training.data"],
         ["training.models"],
-        ["training.engine.techniques", "training.engine.tracking"],
+        ["training.engine.techniques", "training.engine.tracking", "training.engine.hardware"],
         ["training.engine"],
         ["training.finished", "training.screening"],
         ["training programs"],
@@ -40,6 +42,7 @@ FLOORS = {
 }
 # Files in the folder of a house that stand on its top floor: programs, and the names that configs and users hold.
 PROGRAMS = ("predict", "export", "ensemble", "soup", "screen", "lr_find")
+GROUND = ("errors",)  # files in the folder of a house that everything may import
 NAMES = {"training": ("sources",), "sweeps": ("grid", "local", "optuna_async", "status")}
 # Between the houses: who may import what of another.
 OUTSIDE = {
@@ -63,6 +66,8 @@ def room_of(file: Path) -> str:
     house = parts[0]
     if house == "training" and file.stem in PROGRAMS:
         return "training programs"
+    if house == "training" and file.stem in GROUND:
+        return "training ground"
     if file.stem in NAMES.get(house, ()):
         return "training programs" if house == "training" else f"{house} names"
     return house

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.config import TrainerConfig, need
+from training.config import TrainerConfig
+from training.schema.checks import need
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,6 @@ import numpy as np
 from rich.console import Console
 from scipy.special import softmax
 
-from training.config import need
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.console.table import print_lines, print_table
@@ -38,6 +37,7 @@ from training.finished.finished_runs import (
     warn,
 )
 from training.run_folder import predictions_file, write_json, write_whole
+from training.schema.checks import need
 
 SIZE = 50  # runs in an ensemble, one counted as often as it was taken
 FILE = "ensemble.json"

@@ -18,13 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from training.config import DataConfig, TrainerConfig, need
+from training.config import TrainerConfig
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
-from training.record import Record, read_record, to_keys, write_record
+from training.record import Record, read_record, write_record
 from training.run_folder import EXPORTS, lock, predictions_file, replacing
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
+from training.schema.json_parts import to_keys
 
 # How far a score may be from the run's own, as a share of the largest of those. A file computes in fp32, so what a run
 # rounded to 8 bits (bf16) or 11 (fp16, and the convolutions of fp32 on a GPU: tf32) shows here.

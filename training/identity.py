@@ -8,10 +8,10 @@ why a default in that file must never change: conf/ holds the values that people
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from training.config import RunConfig
+from training.schema.settings import model_name, short_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,19 +92,3 @@ def slug(config: RunConfig, resolved: ResolvedSettings) -> str:
 
 # The names of models, optimizers and schedules that users see, in folders, tables, pages, TensorBoard and options, are
 # made here and nowhere else, from what a config says. (Weights have theirs already: none, IMAGENET1K_V1.)
-FAMILIES = "training.models."  # a `_target_` in here builds a model by its name; any other is a user's own model
-
-
-def model_name(target: str, name: str, accepts: Sequence[str] = ()) -> str:
-    """What people call a model: its name in a family that goes by names (resnet18), or for one of your own the function
-    or class that builds it. `accepts`: the arguments of ModelConfig that its builder takes."""
-    by_name = target.startswith(FAMILIES) or "name" in accepts
-    return name if name and by_name else target.rpartition(".")[2]
-
-
-def short_name(target: str | None) -> str:
-    """What people call an optimizer or schedule: adamw, onecycle, none."""
-    if target is None:
-        return "none"
-    name = target.rpartition(".")[2]
-    return name.removesuffix("LR").removesuffix("Annealing").lower() or name

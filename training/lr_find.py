@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.config import need
 from training.console.program import parser_for, run_program
 from training.engine.lr_range_test import CURVE, HIGH, LOW, STEPS, RangeTest, as_csv, range_test
 from training.run_folder import write_whole
+from training.schema.checks import need
 
 
 def page(test: RangeTest, title: str) -> str:

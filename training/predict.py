@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from training.config import need
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.console.table import printable
+from training.schema.checks import need
 
 if TYPE_CHECKING:
     import numpy as np

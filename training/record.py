@@ -6,21 +6,18 @@ back. A later version adds keys and renames none.
 """
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any
 
-from training.identity import model_name, short_name
 from training.run_folder import CONFIG, RECORD, read_json, write_json
+from training.schema.json_parts import Extra, as_number, from_keys, to_keys
+from training.schema.settings import Settings, settings_of
 
 SCHEMA = 1
 DONE = ("done", "diverged")  # a run of such a status need not be run again
-Part = TypeVar("Part")
-Extra = dict[str, Any]
 
 
 @dataclass
@@ -115,7 +112,7 @@ class Scores:
 
     def figure(self, name: str) -> float | None:
         """One of them by its name, such as macro_f1; None where there is no such number."""
-        return _number(getattr(self, name, self.extra.get(name)))
+        return as_number(getattr(self, name, self.extra.get(name)))
 
 
 @dataclass
@@ -164,22 +161,6 @@ class Times:
     extra: Extra = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What users see of a config, under the names that users see. None: not known."""
-
-    model: str | None
-    weights: str | None  # as asked for: none, default, imagenet1k_v1
-    optimizer: str | None
-    lr: float | None  # None for auto, too
-    scheduler: str | None
-    weight_decay: float | None
-    batch_size: int | None
-    epochs: int | None
-    folds: int | None
-    monitor: str
-
-
 @dataclass
 class Record:
     """A run: what it is, and, when it is over, how it ended."""
@@ -217,7 +198,7 @@ class Record:
             return (self.val if split == "val" else self.test).figure(metric)
         if name == "latency_ms":
             return self.latency_ms.batch_1.median
-        return _number(getattr(self.time if name in ("minutes", "images_per_s") else self, name, None))
+        return as_number(getattr(self.time if name in ("minutes", "images_per_s") else self, name, None))
 
     @property
     def is_soup(self) -> bool:
@@ -248,27 +229,6 @@ class Record:
         return from_keys(cls, content)
 
 
-def settings_of(config: dict[str, Any]) -> Settings:
-    """What users see of a config, which may be of another version or broken."""
-    parts = {name: part if isinstance(part := config.get(name), dict) else {} for name in _GROUPS}
-    model, optimizer, trainer = parts["model"], parts["optimizer"], parts["trainer"]
-    target, schedule = _text(model.get("_target_")), _text(parts["scheduler"].get("_target_"))
-    accepts = found if isinstance(found := model.get("accepts"), list) else []
-    name, made_by = _text(model.get("name")), _text(optimizer.get("_target_"))
-    return Settings(
-        model=model_name(target, name or "", accepts) or None if target is not None else name,
-        weights=_text(parts["weights"].get("source")),
-        optimizer=None if made_by is None else short_name(made_by),
-        lr=_number(optimizer.get("lr")),
-        scheduler=short_name(schedule) if schedule is not None or parts["scheduler"] else None,
-        weight_decay=_number(optimizer.get("weight_decay")),
-        batch_size=_whole(trainer.get("batch_size")),
-        epochs=_whole(trainer.get("epochs")),
-        folds=_whole(parts["data"].get("folds")),
-        monitor=_text(trainer.get("monitor")) or "val_acc",
-    )
-
-
 def read_record(folder: Path) -> Record | None:
     """The record in `folder`, or None where the run has not ended (or its record can't be read)."""
     content = read_json(folder / RECORD)
@@ -291,99 +251,6 @@ def write_beginning(folder: Path, record: Record) -> None:
     write_json(folder / CONFIG, record.to_json())
 
 
-def from_keys(kind: type[Part], content: Mapping[str, Any]) -> Part:
-    """A record, or a part of one such as Scores, from what the file has. What is of another type than it should be goes
-    to `extra`."""
-    known: dict[str, Any] = {}
-    taken = 0
-    extra: Extra = {}
-    table = _table(cast(Hashable, kind))
-    for name, _, take in table:
-        if name not in content:
-            continue
-        taken += 1
-        value = content[name]
-        found = take(value)
-        if found is not None:
-            known[name] = found
-        elif value is not None:
-            extra[name] = value
-    if taken < len(content):
-        names = {name for name, _, _ in table}
-        extra |= {name: value for name, value in content.items() if name not in names}
-    return kind(**known, extra=extra)  # type: ignore[call-arg]
-
-
-def to_keys(part: Any) -> dict[str, Any]:
-    """A record or a part of one as the file has it: without what is None or empty."""
-    content = dict(part.extra)
-    for name, is_part, _ in _table(cast(Hashable, type(part))):
-        value = getattr(part, name)
-        if is_part:
-            value = to_keys(value) or None
-        if value is not None:
-            content[name] = value
-    return content
-
-
 def timestamp(when: datetime | None = None) -> str:
     """A time (none: now) as a record has it."""
     return (when or datetime.now(UTC)).isoformat(timespec="milliseconds")
-
-
-_GROUPS = ("model", "weights", "optimizer", "scheduler", "trainer", "data")
-
-
-@cache
-def _table(kind: Any) -> list[tuple[str, bool, Callable[[Any], Any]]]:
-    """Of each field: its name, whether it is a part, and what takes a value of its type."""
-    hints = get_type_hints(kind)
-    rows = []
-    for entry in dataclasses.fields(kind):
-        hint = hints[entry.name]
-        wanted = get_args(hint)[0] if isinstance(hint, UnionType) else hint
-        is_part = dataclasses.is_dataclass(wanted)
-        take = partial(_part, wanted) if is_part else _TAKES[get_origin(wanted) or wanted]
-        if entry.name != "extra":
-            rows.append((entry.name, is_part, take))
-    return rows
-
-
-def _part(kind: Any, value: Any) -> Any:
-    return from_keys(kind, value) if isinstance(value, dict) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    ok = number is not None and number == number // 1 and abs(number) < 2**63
-    return int(number) if ok and number is not None else None
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _table_of(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _list(value: Any) -> list[Any] | None:
-    return value if isinstance(value, list) else None
-
-
-_TAKES: dict[Any, Callable[[Any], Any]] = {
-    str: _text,
-    int: _whole,
-    float: _number,
-    bool: _flag,
-    dict: _table_of,
-    list: _list,
-}

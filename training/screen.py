@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import RunConfig, need
+from training.config import RunConfig
 from training.console.program import add_trust, parser_for, run_program
 from training.data.dataset import Dataset, open_without_test
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
-from training.identity import model_name
 from training.run_folder import write_whole
+from training.schema.checks import need
+from training.schema.settings import model_name
 
 if TYPE_CHECKING:
     from training.screening.features import Features

@@ -22,24 +22,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import need
 from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.errors import ConfigError
 from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
 from training.models.removed_weights import removed
-from training.record import (
-    Record,
-    Scores,
-    SoupSummary,
-    Times,
-    from_keys,
-    read_record,
-    timestamp,
-    write_beginning,
-    write_record,
-)
+from training.record import Record, Scores, SoupSummary, Times, read_record, timestamp, write_beginning, write_record
 from training.run_folder import BEST, MISTAKES, write_json, write_whole
+from training.schema.checks import need
+from training.schema.json_parts import from_keys
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,7 +155,8 @@ def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepare
 def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidates: int) -> tuple[Path, Record]:
     """Read test, and leave a run folder; gives it and its record. Raises ConfigError where another run lies there."""
     from training.engine.mistakes import worst_mistakes
-    from training.engine.run import head_of_record, save_predictions
+    from training.engine.predictions import save_predictions
+    from training.engine.run_record import head_of_record
     from training.models.trained_model import weights_file
 
     identity, best = identity_of(soup), soup.runs[0]
@@ -175,7 +167,7 @@ def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidate
     val, test = evaluation.predictions(weights, "val"), evaluation.predictions(weights, "test")
     about = head_of_record(prepared)
     write_beginning(folder, about)
-    save_predictions(folder, prepared, val, test)
+    save_predictions(folder, prepared.dataset, val, test)
     write_json(folder / MISTAKES, {"images": worst_mistakes(prepared.dataset, test)})
     file = weights_file(weights, evaluation.trained.about | {"identity": identity, "seed": 0})
     write_whole(folder / BEST, file)

@@ -29,8 +29,8 @@ from sweeps.launchers.fork_server import SERVER_DIED, Forks, preload
 from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, RunnableJob
 from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus, needs_of
 from sweeps.launchers.worker import Payload, Program
-from training.config import need
 from training.run_folder import LOG
+from training.schema.checks import need
 
 
 @dataclass

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.launchers.claims import Need
-from training.config import need
 from training.device import may_have_gpu, resolve_threads
+from training.schema.checks import need
 
 
 @dataclass(frozen=True)

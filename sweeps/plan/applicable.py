@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from sweeps.hydra_glue.private import parse_overrides
-from training.config import RunConfig, need
+from training.config import RunConfig
+from training.schema.checks import need
 
 if TYPE_CHECKING:
     from sweeps.plan.jobs import Job

@@ -12,8 +12,9 @@ from sweeps.hydra_glue.compose import CONF, run_config, set_hydra_defaults
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import context_without_callbacks, parse_overrides
 from sweeps.plan.jobs import expand, fixed_lines
-from training.config import RunConfig, need
+from training.config import RunConfig
 from training.errors import ConfigError
+from training.schema.checks import need
 
 
 def run_config_of(overrides: Sequence[str]) -> RunConfig:

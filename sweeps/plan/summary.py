@@ -9,8 +9,8 @@ from pathlib import Path
 from sweeps.plan.applicable import left_out
 from sweeps.plan.jobs import TO_RUN, Job
 from sweeps.plan.longer import longer_than_finished
-from training.identity import model_name
 from training.record import read_record
+from training.schema.settings import model_name
 
 WORDS = {
     "new": "new",

@@ -4,10 +4,11 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from training.config import TrainerConfig, need
+from training.config import TrainerConfig
 from training.errors import ConfigError
 from training.metrics import METRICS, all_metrics
 from training.record import Record
+from training.schema.checks import need
 
 LATENCY = "latency_ms"  # is measured only where tracking.latency=true
 EVERY_EPOCH = (METRICS["acc"].monitor, METRICS["loss"].monitor)  # what a run tells while it runs, besides its monitor

@@ -12,7 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
 
-from training.config import need
+from training.schema.checks import need
 
 if TYPE_CHECKING:
     from sweeps.sweepers.search import Search

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial
 from sweeps.hydra_glue.private import Override, parse_overrides
 from sweeps.sweepers.optuna_private import contains
 from sweeps.sweepers.space import Point, Space
-from training.config import need
 from training.errors import ConfigError
+from training.schema.checks import need
 
 DRAWS = 20  # to find the branch of a custom space in which a name is suggested
 Suggest = Callable[[Any], None]

@@ -38,10 +38,11 @@ from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, se
 from sweeps.sweepers.space_lines import nested_lines
 from sweeps.sweepers.study import Census, Membership, Wanted, census, existing_study, failed_trials, open_study
 from sweeps.sweepers.trials import Trials, refuse_impossible
-from training.config import TrainerConfig, need
+from training.config import TrainerConfig
 from training.console.table import visible
 from training.errors import ConfigError
 from training.run_folder import MULTIRUN
+from training.schema.checks import need
 
 
 class Search:

@@ -12,8 +12,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from sweeps.hydra_glue.private import Override
 from sweeps.sweepers.optuna_private import parse_lines, parse_value
-from training.config import RunConfig, need
+from training.config import RunConfig
 from training.errors import ConfigError
+from training.schema.checks import need
 
 
 def parse_space(

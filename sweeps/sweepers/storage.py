@@ -14,9 +14,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from sweeps.sweepers.journal import JOURNAL, open_journal
-from training.config import need
 from training.errors import ConfigError
 from training.run_folder import MULTIRUN
+from training.schema.checks import need
 
 PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where pip has a module under another name
 EXAMPLES = "sqlite:///studies.db, postgresql://user@host/studies, mysql+pymysql://user@host/studies"

@@ -5,12 +5,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from training.config import DataConfig
 from training.data.batches import Batches
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
 from training.data.preprocessing import Preprocessing
 from training.device import Compute
+from training.schema.data_config import DataConfig
 
 PLAIN = Preprocessing(16, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

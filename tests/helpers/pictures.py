@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.config import DataConfig
 from training.data import dataset as dataset_module
 from training.data.dataset import Dataset, open_dataset
 from training.data.integrity import fingerprint
 from training.errors import ConfigError
+from training.schema.data_config import DataConfig
 
 
 @pytest.fixture(autouse=True)

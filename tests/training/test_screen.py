@@ -11,8 +11,8 @@ from digit_images import write_digits
 from outcome import TINY, only_run
 
 from training import screen
-from training.config import DataConfig
 from training.data.dataset import _open, open_dataset, open_without_test
+from training.schema.data_config import DataConfig
 from training.screening.probe import judge, probe
 
 pytestmark = pytest.mark.slow

@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from analysis.report import main as report
-from training.config import DataConfig
 from training.data.dataset import open_dataset
 from training.data.files.decoding import stored as stored_image
 from training.ensemble import main as ensemble
 from training.models.trained_model import TrainedModel
 from training.predict import main as predict
+from training.schema.data_config import DataConfig
 from training.soup import main
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.config import AugmentConfig
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
 from training.data.prefetch import prefetch
@@ -20,6 +19,7 @@ from training.data.sampling import balanced_draws
 from training.data.transforms import ERASING, TRIVIAL, augment, epoch_table, erase, image_seeds, trivial
 from training.data.user_transforms import UserTransforms
 from training.device import Compute, layout
+from training.schema.data_config import AugmentConfig
 
 __all__ = ["Batches", "Preprocessing", "centre", "one_batch", "split_batches", "to_device"]
 EVAL_BATCH = 256  # images at once in evaluation, at most, and at most four times as many as in training

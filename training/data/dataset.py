@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.config import DataConfig
 from training.data.files.decoding import to_rgb
 from training.data.files.left_out import left_out_lines
 from training.data.files.same_files import SameFiles, same_files
@@ -21,6 +20,7 @@ from training.data.sources import EarlierReading, Source, from_config
 from training.data.splits import SPLITS, draw, draw_fold
 from training.errors import ConfigError
 from training.record import LeftOut
+from training.schema.data_config import DataConfig
 
 log = logging.getLogger(__name__)
 

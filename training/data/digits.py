@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from training.config import DataConfig, need
 from training.data.sources import Source
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 
 
 def digits(config: DataConfig) -> Source:

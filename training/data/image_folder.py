@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import DataConfig, need
 from training.data.files.chosen_splits import listed
 from training.data.files.class_order import class_order, text_order
 from training.data.files.decoding import read_image
@@ -30,6 +29,8 @@ from training.data.files.split_names import is_unlabelled, split_names
 from training.data.sources import EarlierReading, Source
 from training.errors import ConfigError
 from training.record import LeftOut
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 
 log = logging.getLogger(__name__)
 

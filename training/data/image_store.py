@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from training.config import DataConfig
 from training.data.dataset import Dataset
 from training.data.files import decode_memory
 from training.data.files.decoding import BadImage
@@ -14,6 +13,7 @@ from training.data.parallel import in_threads
 from training.data.pixel_cache import decoded, mapped, size_of, wanted
 from training.data.preprocessing import Triple
 from training.device import resolve_threads
+from training.schema.data_config import DataConfig
 
 log = logging.getLogger(__name__)
 

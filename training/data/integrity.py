@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.config import DataConfig
 from training.data.files import decode_memory
 from training.data.files.decoding import GIANT, BadImage, checked, decode, reduction, to_rgb
 from training.data.files.image_facts import header_size, is_transparent, one_colour
 from training.data.files.value_range import Values, kind_of, measured
 from training.data.parallel import in_threads
 from training.data.sources import Source
+from training.schema.data_config import DataConfig
 
 Seen = dict[str, Any]  # of an image: `deep` (Values), `one` (one colour), `blank` (so for its transparency), `giant`
 Stat = tuple[int, int, int, int]  # of a file: size in bytes, mtime in ns, inode, ctime in ns

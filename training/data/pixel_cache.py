@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.config import DataConfig, need
 from training.data.files import decode_memory
 from training.data.files.decoding import decode, stored
 from training.data.integrity import cache_folder
 from training.data.parallel import in_threads
 from training.errors import ConfigError
 from training.run_folder import lock, remove_parts
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

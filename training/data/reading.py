@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.config import AUTO
 from training.data.files.value_range import (
     EARLIER,
     FLOAT,
@@ -18,6 +17,7 @@ from training.data.files.value_range import (
     one_level,
 )
 from training.data.integrity import Look
+from training.schema.checks import AUTO
 
 NAMED = 20  # images that a record names, of those that stand out
 log = logging.getLogger(__name__)

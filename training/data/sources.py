@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.config import DataConfig, need
 from training.data.splits import SPLITS
 from training.errors import ConfigError
 from training.record import LeftOut
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 from training.targets import failure, locate
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from training.config import SPLITS as SPLITS
 from training.errors import ConfigError
+from training.schema.checks import SPLITS as SPLITS
 
 
 def draw(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from training.config import DataConfig, need
 from training.data.files.decoding import extensions, read_image
 from training.data.files.image_listing import existing
 from training.data.integrity import cache_folder
@@ -21,6 +20,8 @@ from training.data.parallel import in_threads
 from training.data.sources import Source
 from training.errors import ConfigError
 from training.run_folder import lock
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 
 PARTS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid"), "test": ("test",)}
 LABELS = ("targets", "_labels", "labels", "y")  # what the sets call their labels, one for each image

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from training.config import AugmentConfig
 from training.data.preprocessing import Preprocessing, centre, to_device
+from training.schema.data_config import AugmentConfig
 
 TRIVIAL, ERASING = 1, 2  # so that the two of an image have random numbers of their own
 

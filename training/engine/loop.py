@@ -17,17 +17,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from training.config import TrainerConfig, need
+from training.config import TrainerConfig
 from training.device import Compute, autocast
-from training.engine.cuda_graph import Captured
+from training.engine.hardware.cuda_graph import Captured
+from training.engine.hardware.out_of_memory import pieces
+from training.engine.hardware.unused_conv_weights import zero_unused_gradients
 from training.engine.loss import Loss, cross_entropy, main_labels
 from training.engine.optimizer import gradient_norm
-from training.engine.out_of_memory import pieces
 from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
 from training.engine.techniques import Batch, EpochContext, Technique
-from training.engine.unused_conv_weights import zero_unused_gradients
 from training.models.build import logits
+from training.schema.checks import need
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.config import LossConfig, TrainerConfig, need
+from training.config import LossConfig, TrainerConfig
 from training.errors import ConfigError, Impossible
+from training.schema.checks import need
 from training.targets import bind, locate
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of (logits, targets) as above

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.config import RunConfig, SchedulerConfig, need
+from training.config import RunConfig, SchedulerConfig
 from training.console.progress import bar
 from training.data.batches import Batches
 from training.device import Compute
@@ -27,6 +27,7 @@ from training.engine.optimizer import build_optimizer
 from training.engine.schedule import Schedule
 from training.engine.techniques import EpochContext, active_techniques
 from training.run_folder import write_whole
+from training.schema.checks import need
 
 CURVE = "lr_find.csv"
 LOW, HIGH, STEPS = 1e-7, 1.0, 100

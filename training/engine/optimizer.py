@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from training.config import AUTO, OptimizerConfig, need
+from training.config import OptimizerConfig
 from training.errors import Impossible
 from training.models.build import layers_of
+from training.schema.checks import AUTO, need
 from training.targets import bind, locate
 
 # Parameters that weight decay should spare although they have more than one dimension, as in the papers' own code:

@@ -1,15 +1,19 @@
 """What is said about a set of predictions: the functions behind the table in training/metrics.py."""
 
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training.data.dataset import Dataset
 from training.errors import ConfigError
 from training.metrics import METRICS, Metric, own_metrics
+from training.run_folder import predictions_file, write_whole
 from training.targets import bind, locate
 
 
@@ -105,3 +109,14 @@ def check_own_metrics(config: Mapping[str, Any], classes: int) -> None:
             measure(predictions, metric)
         except Exception as error:
             raise ConfigError(f"{key}: {metric.target} raises {type(error).__name__}: {error}") from error
+
+
+def save_predictions(folder: Path, dataset: Dataset, val: Predictions, test: Predictions) -> None:
+    """Write predictions_val.npz and predictions_test.npz: id, label, logits. Raises OSError."""
+    for split, predictions in (("val", val), ("test", test)):
+        names = [dataset.names[index] for index in dataset.split[split]]
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
+        )
+        write_whole(folder / predictions_file(split), buffer.getvalue())

@@ -12,23 +12,15 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import (
-    AUTO,
-    DataConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    SchedulerConfig,
-    TrainerConfig,
-    need,
-)
+from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
 from training.data.dataset import Dataset, contents, open_dataset
 from training.device import Compute, resolve_compute
 from training.errors import ConfigError, Impossible
 from training.identity import ResolvedSettings, identity, slug
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
+from training.schema.checks import AUTO, need
+from training.schema.data_config import DataConfig
 
 if TYPE_CHECKING:
     from torch import nn

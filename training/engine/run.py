@@ -1,48 +1,33 @@
 """One run, from a prepared config to its record. Killed at any point and called again, it goes on."""
 
 import contextlib
-import errno
 import gc
-import io
 import logging
-import os
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torchvision
 
-from training.code_version import code_version, same_results
-from training.config import AUTO, as_dict
+from training.code_version import same_results
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
-from training.device import describe
+from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
 from training.engine.mistakes import worst_mistakes
-from training.engine.out_of_memory import halved, out_of_memory
-from training.engine.predictions import Predictions, summarize
+from training.engine.predictions import save_predictions, summarize
 from training.engine.prepare import Prepared, replaced_since_opened
+from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
 from training.record import (
     DONE,
-    SCHEMA,
-    Counts,
-    DataSummary,
     Failure,
     Record,
-    Resolved,
     Scores,
-    Times,
-    Versions,
-    from_keys,
     read_record,
-    timestamp,
     write_beginning,
     write_record,
 )
@@ -53,11 +38,12 @@ from training.run_folder import (
     RECORD,
     RESUME,
     lock,
-    predictions_file,
     remove_parts,
     write_json,
     write_whole,
 )  # fmt: skip
+from training.schema.checks import AUTO
+from training.schema.json_parts import from_keys
 
 log = logging.getLogger(__name__)
 Listener = Callable[[EpochReport], None]
@@ -94,7 +80,7 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
                 (folder / RESUME).unlink(missing_ok=True)
             write_record(folder, record)
         except Exception as error:
-            _record_failure(folder, about, error)
+            record_failure(folder, about, error)
             raise
         (folder / RESUME).unlink(missing_ok=True)
         return record
@@ -111,46 +97,6 @@ def finished(folder: Path, stale: str) -> Record | None:
         log.warning("%s was made by another version of training/; sweep.stale=rerun would repeat it", folder)
     log.info("%s is finished already: %s", folder, record.status)
     return record
-
-
-def head_of_record(prepared: Prepared) -> Record:
-    """What a run is, before anything is known of how it ends."""
-    dataset, resolved = prepared.dataset, prepared.resolved
-    return Record(
-        schema=SCHEMA,
-        identity=prepared.identity,
-        seed=prepared.config.seed,
-        fold=prepared.config.data.fold,
-        sweep=prepared.config.sweep.name,
-        config=as_dict(prepared.config),
-        resolved=Resolved(
-            weights=resolved.weights,
-            normalize=resolved.normalize,
-            precision=resolved.precision,
-            memory_format=resolved.memory_format,
-            device=prepared.compute.device,
-            device_name=describe(prepared.compute.device),
-        ),
-        data=DataSummary(
-            fingerprint=dataset.fingerprint,
-            classes=list(dataset.classes),
-            n=from_keys(Counts, {name: len(indices) for name, indices in dataset.split.items()}),
-            skipped=list(dataset.skipped),
-            shared=from_keys(Counts, dataset.shared),
-            value_range={kind: list(one) for kind, one in dataset.reading.ranges.items()} or None,
-            read_as=list(dataset.reading.lines) or None,
-            single_valued=dataset.reading.single_valued() or None,
-            giants=len(dataset.reading.giants) or None,
-            drawn=list(dataset.drawn),
-            split_folders=dataset.split_folders or None,
-            left_out=dataset.left_out,
-            two_labels=from_keys(Counts, dataset.same_files.two_labels),
-            two_labels_first=list(dataset.same_files.examples) or None,
-            repeated=dataset.same_files.repeated,
-        ),
-        code_version=code_version(),
-        versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),
-    )
 
 
 def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> Record:
@@ -182,7 +128,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     record.resolved.micro_batch = state.micro_batch
     record.params, record.threads = session.parameter_count, state.threads
     record = replace(record, **_outcome(session, on_epoch))
-    record.time = _times(session, started)
+    record.time = times_of(session, started)
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
         record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
@@ -261,7 +207,7 @@ def _finish(session: Session) -> dict[str, Any]:
     """Look at the test set, once, at the selected epoch, and leave predictions and weights."""
     state = session.state
     val, test = session.final_predictions()
-    save_predictions(session.folder, session.prepared, val, test)
+    save_predictions(session.folder, session.prepared.dataset, val, test)
     write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
     write_whole(session.folder / BEST, session.best_weights_file())
     classes, own = session.prepared.dataset.classes, session.config.trainer.metrics
@@ -276,51 +222,3 @@ def _finish(session: Session) -> dict[str, Any]:
     log.info("best epoch %d: val acc %.2f, test acc %.2f", state.best_epoch, val.accuracy, test.accuracy)
     session.tracker.end(session.config, session.prepared.resolved.weights, val.accuracy, test.accuracy)
     return outcome
-
-
-def save_predictions(folder: Path, prepared: Prepared, val: Predictions, test: Predictions) -> None:
-    """Write predictions_val.npz and predictions_test.npz: id, label, logits."""
-    dataset = prepared.dataset
-    for split, predictions in (("val", val), ("test", test)):
-        names = [dataset.names[index] for index in dataset.split[split]]
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
-        )
-        write_whole(folder / predictions_file(split), buffer.getvalue())
-
-
-def _times(session: Session, started: datetime) -> Times:
-    history = session.state.history
-    seconds = sum(row["seconds"] for row in history)
-    images = sum(row["images_per_s"] * row["seconds"] for row in history)
-    return Times(
-        started=timestamp(started),
-        finished=timestamp(),
-        minutes=session.seconds() / 60,
-        images_per_s=images / seconds if seconds else None,
-        epoch_seconds=[row["seconds"] for row in history],
-        host=platform.node(),
-        process=os.getpid(),
-    )
-
-
-def failure_kind(error: BaseException) -> str:
-    """What a failed run failed of: out_of_memory, disk, data or exception."""
-    if isinstance(error, DataChanged):
-        return "data"
-    if out_of_memory(error):
-        return "out_of_memory"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "disk"
-    return "exception"
-
-
-def _record_failure(folder: Path, about: Record, error: Exception) -> None:
-    kind, message = failure_kind(error), f"{type(error).__name__}: {error}"
-    log.error("the run failed (%s): %s", kind, message, exc_info=error if kind == "exception" else None)
-    failed = replace(about, status="failed", failure=Failure(kind, message), time=Times(finished=timestamp()))
-    try:
-        write_record(folder, failed)
-    except OSError as again:
-        log.error("and its failure can't be recorded: %s", again)

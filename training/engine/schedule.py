@@ -8,8 +8,9 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau, SequentialLR
 
-from training.config import SchedulerConfig, need
+from training.config import SchedulerConfig
 from training.errors import ConfigError, Impossible
+from training.schema.checks import need
 from training.targets import bind, locate
 
 COUNTS = {"step_size", "T_max", "T_0", "total_steps", "step_size_up", "step_size_down"}  # of steps or epochs

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from training.code_version import code_version
-from training.config import AUTO
 from training.console.progress import bar
 from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
@@ -35,6 +34,7 @@ from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
 from training.models.weights import initialize, trained_mean_std
 from training.run_folder import HISTORY, write_whole
+from training.schema.checks import AUTO
 
 log = logging.getLogger(__name__)
 

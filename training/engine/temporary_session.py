@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 
-from training.config import AUTO, OptimizerConfig, TrackingConfig
+from training.config import OptimizerConfig, TrackingConfig
 from training.engine.prepare import Prepared
 from training.engine.session import Session, open_session
+from training.schema.checks import AUTO
 
 
 @contextlib.contextmanager

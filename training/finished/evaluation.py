@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from training.config import RunConfig, need
+from training.config import RunConfig
 from training.data.batches import Batches
 from training.data.dataset import Dataset, open_as_read
 from training.data.image_store import ImageStore
@@ -14,6 +14,7 @@ from training.engine.predictions import Predictions
 from training.finished.finished_runs import FinishedRun
 from training.models.trained_model import TrainedModel
 from training.models.weights import StateDict, put
+from training.schema.checks import need
 from training.targets import foreign
 
 

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.config import need
 from training.data.batches import Preprocessing, centre
 from training.data.files.value_range import words
 from training.models.build import logits
 from training.models.trained_model import TrainedModel
+from training.schema.checks import need
 
 EXTRA = "finegrid.json"  # of a .pt2: its metadata
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from training.config import RunConfig, need
+from training.config import RunConfig
 from training.errors import ConfigError
 from training.record import Record, read_record
 from training.run_folder import RECORD, predictions_file
+from training.schema.checks import need
 
 # Of config.data: with the fingerprint, which images are in which split
 SPLIT = ("val_fraction", "test_fraction", "split_seed", "folds", "fold")

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from training.config import need
 from training.data.files.decoding import extensions
 from training.data.files.image_listing import images_below, is_system
 from training.errors import ConfigError
 from training.run_folder import BEST
+from training.schema.checks import need
 
 LISTS = (".csv", ".tsv")
 WILDCARDS = "*?["

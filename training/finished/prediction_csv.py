@@ -12,10 +12,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from training.config import need
 from training.data.files.decoding import BadImage
 from training.errors import ConfigError
 from training.run_folder import read_json, write_json
+from training.schema.checks import need
 
 CLASSES = "classes.json"
 Append = Callable[[Sequence[Sequence[str]]], None]

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from training.config import need
 from training.errors import ConfigError
 from training.models.removed_weights import removed
 from training.run_folder import BEST
+from training.schema.checks import need
 
 if TYPE_CHECKING:
     import torch

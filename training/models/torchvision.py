@@ -12,11 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.config import ModelConfig, need
+from training.config import ModelConfig
 from training.errors import ConfigError, Impossible
 from training.models.checkpoint_file import StateDict, content_hash, read_checkpoint
 from training.models.family import Family, Pretraining
 from training.models.layers import Place, children_in_order, grouped, last_layer
+from training.schema.checks import need
 from training.targets import bind
 
 if TYPE_CHECKING:

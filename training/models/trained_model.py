@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from training.config import DataConfig, ModelConfig, RunConfig, TrainerConfig, need
+from training.config import ModelConfig, RunConfig, TrainerConfig
 from training.data.batches import Preprocessing
 from training.data.files import value_range
 from training.data.files.decoding import stored
@@ -27,6 +27,8 @@ from training.models.build import build_model, logits
 from training.models.removed_weights import removed
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
 from training.run_folder import BEST
+from training.schema.checks import need
+from training.schema.data_config import DataConfig
 from training.targets import foreign
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.config import need
 from training.console.progress import bar
 from training.data.integrity import cache_folder
 from training.data.pixel_cache import DAY_S, FEATURES, make_room
@@ -28,6 +27,7 @@ from training.engine.temporary_session import temporary_session
 from training.models.build import builder_source, head_prefix
 from training.models.weights import weights_content
 from training.run_folder import lock, remove_parts, write_whole
+from training.schema.checks import need
 
 POLICY = 1  # changes whenever the same network would give other features for the same images
 SPLITS = ("train", "val")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from batching import batches, dataset
 
-from training.config import AugmentConfig
 from training.data.batches import one_batch, split_batches
+from training.schema.data_config import AugmentConfig
 
 STANDARD = AugmentConfig(flip=0.5, crop_scale=[0.35, 1.0])
 

@@ -14,8 +14,8 @@ from pictures import fresh as fresh
 from pictures import opened, problem, tree
 from PIL import Image
 
-from training.config import DataConfig
 from training.data.dataset import open_dataset
+from training.schema.data_config import DataConfig
 
 
 def test_complaints_about_classes(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pictures import fresh as fresh
 
-from training.config import DataConfig
 from training.data.dataset import open_dataset
 from training.errors import ConfigError
+from training.schema.data_config import DataConfig
 
 
 def test_digits_are_the_whole_set_upright_and_split_once() -> None:

@@ -16,9 +16,9 @@ from pictures import cache_files, opened
 from pictures import fresh as fresh
 from PIL import Image
 
-from training.config import DataConfig
 from training.data.files.decoding import BadImage
 from training.data.image_store import ImageStore
+from training.schema.data_config import DataConfig
 
 WHEN = (946684800, 946684800)
 

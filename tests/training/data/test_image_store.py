@@ -8,10 +8,10 @@ import pytest
 from pictures import fresh as fresh
 from pictures import opened, tree
 
-from training.config import DataConfig
 from training.data.dataset import Dataset
 from training.data.files.decoding import stored
 from training.data.image_store import ImageStore
+from training.schema.data_config import DataConfig
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from pictures import opened, tree
 from sweeping import small
 
 import training.data.pixel_cache
-from training.config import DataConfig
 from training.data.files.decoding import BadImage
 from training.data.image_store import ImageStore
 from training.errors import ConfigError
+from training.schema.data_config import DataConfig
 
 SETTINGS = ["data.cache=none", "data.cache=memory", "data.cache=disk", "data.cache=auto"]
 

@@ -11,11 +11,11 @@ from batching import PLAIN, noise
 from conftest import QUICK, Door
 from outcome import TINY, only_run
 
-from training.config import AugmentConfig, DataConfig
 from training.data.dataset import open_dataset
 from training.data.image_store import ImageStore
 from training.data.preprocessing import Preprocessing, centre
 from training.data.transforms import augment
+from training.schema.data_config import AugmentConfig, DataConfig
 
 
 def test_normalization_is_by_channel() -> None:

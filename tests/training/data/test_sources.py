@@ -12,8 +12,8 @@ from outcome import TINY, only_run, record_of
 from pictures import fresh as fresh
 from pictures import opened, problem
 
-from training.config import DataConfig
 from training.data.image_store import ImageStore
+from training.schema.data_config import DataConfig
 
 
 @pytest.mark.parametrize("choice", ["digits", "folder"])

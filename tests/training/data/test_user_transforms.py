@@ -12,11 +12,11 @@ from outcome import history_of, only_run, outcome, record_of
 from pictures import fresh as fresh
 from pictures import opened
 
-from training.config import AugmentConfig, DataConfig
 from training.data.batches import Batches, Preprocessing
 from training.data.image_store import ImageStore
 from training.data.user_transforms import UserTransforms
 from training.device import Compute
+from training.schema.data_config import AugmentConfig, DataConfig
 
 pytestmark = pytest.mark.slow
 

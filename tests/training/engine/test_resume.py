@@ -179,7 +179,7 @@ def interrupt(*_: object) -> None:
     [
         (training.engine.session.Saver, "save", 1),  # after history and TensorBoard, before the resume state
         (training.engine.run, "save_predictions", 0),  # after the last epoch
-        (training.engine.run, "write_whole", 2),  # after the predictions, before the weights
+        (training.engine.run, "write_whole", 0),  # after the predictions, before the weights
         (training.engine.session.Tracker, "end", 0),  # after both, before the record
     ],
 )

@@ -22,10 +22,10 @@ from own_parts import smooth, tiny
 from PIL import Image
 from torch import Tensor, nn
 
-from training.config import DataConfig
 from training.data.batches import Preprocessing
 from training.data.dataset import Dataset, open_dataset
 from training.data.image_store import ImageStore
+from training.schema.data_config import DataConfig
 
 CONFIG = [*QUICK, TINY, "data.size=16", "data.resize=crop", "trainer.epochs=3", "optimizer.lr=0.01"]
 

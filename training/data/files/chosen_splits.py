@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from training.config import SPLITS, folders_of
 from training.data.files.image_listing import subfolders
 from training.errors import ConfigError
+from training.schema.checks import SPLITS, folders_of
 
 
 class ClassFolder(NamedTuple):

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from training.config import DataConfig
 from training.data.files.decode_memory import take
 from training.data.files.value_range import EARLIER, FLOAT, Ranges, decide, kind_of, measured, to_8_bit
 from training.data.files.without_metadata import only_pixels
+from training.schema.data_config import DataConfig
 
 # Pillow warns above this many pixels and refuses twice as many, so that a small file can't fill the memory. Its own
 # limit is a third of this, which a phone's 200 megapixels exceed.

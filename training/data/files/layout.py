@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from training.config import SPLITS
 from training.data.files.chosen_splits import ClassFolder, chosen_folders, key_for, listed
 from training.data.files.decoding import extensions
 from training.data.files.image_listing import images_in, is_system, subfolders, unreadable
 from training.data.files.split_names import is_unlabelled, parts_of, split_names
 from training.errors import ConfigError
+from training.schema.checks import SPLITS
 
 AS_CLASSES = "data.splits={}"
 NO_CLASSES = "no class folders in it"

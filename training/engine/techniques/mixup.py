@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from training.config import AugmentConfig, RunConfig
+from training.config import RunConfig
 from training.engine.techniques.technique import Batch, EpochContext, Technique
+from training.schema.data_config import AugmentConfig
 
 
 def mixed(batches: Iterable[Batch], config: AugmentConfig, classes: int, seed: int, epoch: int) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 from training.config import RunConfig, TrackingConfig, as_dict
 from training.engine.tracking.histograms import histograms
 from training.models.build import head_prefix
-from training.record import settings_of
+from training.schema.settings import settings_of
 
 log = logging.getLogger(__name__)
 

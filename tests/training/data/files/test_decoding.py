@@ -9,9 +9,9 @@ from pictures import fresh as fresh
 from pictures import opened, tree
 from PIL import ExifTags, Image
 
-from training.config import DataConfig
 from training.data.files.decoding import load_image, stored, to_rgb
 from training.data.image_store import ImageStore
+from training.schema.data_config import DataConfig
 
 
 def colour(image: Image.Image) -> tuple[int, ...]:

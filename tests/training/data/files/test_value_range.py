@@ -234,7 +234,7 @@ def test_turned_deep_images_are_upright(tmp_path: Path) -> None:
 
 
 def test_stored_squares_follow_the_range(tmp_path: Path) -> None:
-    from training.config import DataConfig
+    from training.schema.data_config import DataConfig
 
     image = Image.fromarray(as_u16(4095)(RAMP))
     assert stored(image, DataConfig(), {"integer": (0.0, 4095.0)}).max() > 250

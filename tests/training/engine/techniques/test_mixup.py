@@ -11,9 +11,10 @@ from outcome import history_of
 from torch import Tensor
 from torch.nn import functional
 
-from training.config import AugmentConfig, TrainerConfig
+from training.config import TrainerConfig
 from training.engine.loop import Trainer
 from training.engine.techniques.mixup import mixed
+from training.schema.data_config import AugmentConfig
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,9 @@ from conftest import Door, run_folders
 from mending import MOVING, unbroken_and_mended
 from outcome import history_of, only_run, outcome, record_of
 
-from training.config import AugmentConfig, RunConfig, TrainerConfig
+from training.config import RunConfig, TrainerConfig
 from training.engine.techniques import active_techniques
+from training.schema.data_config import AugmentConfig
 
 NOISE = "{_target_: own_training.GradientNoise, scale: 0.01}"
 MEAN, MIRROR = "{_target_: own_training.Mean}", "{_target_: own_training.Mirror}"

@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from training.engine.unused_conv_weights import reached_by, zero_unused_gradients
+from training.engine.hardware.unused_conv_weights import reached_by, zero_unused_gradients
 
 CASES = [(1, 2, 3), (1, 1, 5), (1, 2, 7), (2, 1, 7), (4, 2, 3), (7, 1, 3)]
 
@@ -79,7 +79,7 @@ def test_padding_that_repeats_the_image_reaches_all() -> None:
 LOOK = """
 import json, sys, torch
 from torch import nn
-from training.engine.unused_conv_weights import zero_unused_gradients
+from training.engine.hardware.unused_conv_weights import zero_unused_gradients
 shares = []
 for kernel in (3, 7):
     for layout in (torch.channels_last, torch.contiguous_format):
@@ -114,5 +114,5 @@ def has_avx512_bf16() -> bool:
 def test_torch_still_needs_the_workaround_for_unused_conv_weights() -> None:
     assert nonzero_gradients("with") == [0, 0, 0, 0]
     without = nonzero_gradients("without")
-    message = f"torch {torch.__version__} clears them itself: training/engine/unused_conv_weights.py can go"
+    message = f"torch {torch.__version__} clears them itself: training/engine/hardware/unused_conv_weights.py can go"
     assert any(without), message

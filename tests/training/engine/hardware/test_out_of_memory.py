@@ -12,7 +12,7 @@ from conftest import QUICK, Door
 from outcome import history_of, only_run, record_of
 from torch import Tensor
 
-from training.engine.out_of_memory import halved, pieces
+from training.engine.hardware.out_of_memory import halved, pieces
 
 pytestmark = pytest.mark.slow
 
