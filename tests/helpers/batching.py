@@ -8,7 +8,7 @@ from torch import Tensor
 from training.data.batches import Batches
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
-from training.data.preprocessing import Preprocessing
+from training.data.pixels.preprocessing import Preprocessing
 from training.device import Compute
 from training.schema.data_config import DataConfig
 

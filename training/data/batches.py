@@ -13,11 +13,12 @@ from torch import Tensor
 
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
+from training.data.pixels.bulk_augmentation import erase, trivial
+from training.data.pixels.preprocessing import Preprocessing, centre, to_device
+from training.data.pixels.transforms import ERASING, TRIVIAL, augment, epoch_table, image_seeds
+from training.data.pixels.user_transforms import UserTransforms
 from training.data.prefetch import prefetch
-from training.data.preprocessing import Preprocessing, centre, to_device
 from training.data.sampling import balanced_draws
-from training.data.transforms import ERASING, TRIVIAL, augment, epoch_table, erase, image_seeds, trivial
-from training.data.user_transforms import UserTransforms
 from training.device import Compute, layout
 from training.schema.data_config import AugmentConfig
 

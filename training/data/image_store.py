@@ -11,7 +11,7 @@ from training.data.files import decode_memory
 from training.data.files.decoding import BadImage
 from training.data.parallel import in_threads
 from training.data.pixel_cache import decoded, mapped, size_of, wanted
-from training.data.preprocessing import Triple
+from training.data.pixels.preprocessing import Triple
 from training.device import resolve_threads
 from training.schema.data_config import DataConfig
 

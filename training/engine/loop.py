@@ -1,7 +1,7 @@
 """One epoch of training, and evaluation. Nothing here waits for the device before the epoch is over.
 
-(Except in fp16, where torch's GradScaler may look at every step whether it overflowed. And three augmentations wait
-while they make a batch: torchvision's trivial and erasing copy numbers to the device, augment.own works on the CPU.)
+(Except in fp16, where torch's GradScaler may look at every step whether it overflowed, and with augment.own, which
+works on the CPU.)
 """
 
 import contextlib

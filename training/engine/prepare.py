@@ -214,7 +214,7 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
 def _check_user_transforms(configs: str, side: int) -> None:
     """Transforms of the user's own work on images of `side` px."""
     if transforms := json.loads(configs):
-        from training.data.user_transforms import UserTransforms
+        from training.data.pixels.user_transforms import UserTransforms
 
         UserTransforms(transforms).check(side)
 

@@ -14,7 +14,7 @@ from training.code_version import code_version
 from training.console.progress import bar
 from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
-from training.data.preprocessing import Preprocessing
+from training.data.pixels.preprocessing import Preprocessing
 from training.device import layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed

@@ -17,7 +17,7 @@ from training.models.layers import children_in_order, last_layer
 if TYPE_CHECKING:
     from torch import nn
 
-    from training.data.preprocessing import Triple
+    from training.data.pixels.preprocessing import Triple
 
 
 @dataclass(frozen=True)

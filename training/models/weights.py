@@ -17,7 +17,7 @@ from training.models.torchvision import Torchvision, imagenet_not_checked
 if TYPE_CHECKING:
     from torch import nn
 
-    from training.data.preprocessing import Triple
+    from training.data.pixels.preprocessing import Triple
 
 __all__ = [  # those of checkpoint_file.py and matching.py too, for whoever works with weights
     "StateDict",

@@ -13,8 +13,8 @@ from outcome import TINY, only_run
 
 from training.data.dataset import open_dataset
 from training.data.image_store import ImageStore
-from training.data.preprocessing import Preprocessing, centre
-from training.data.transforms import augment
+from training.data.pixels.preprocessing import Preprocessing, centre
+from training.data.pixels.transforms import augment
 from training.schema.data_config import AugmentConfig, DataConfig
 
 

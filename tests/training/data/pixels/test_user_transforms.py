@@ -14,7 +14,7 @@ from pictures import opened
 
 from training.data.batches import Batches, Preprocessing
 from training.data.image_store import ImageStore
-from training.data.user_transforms import UserTransforms
+from training.data.pixels.user_transforms import UserTransforms
 from training.device import Compute
 from training.schema.data_config import AugmentConfig, DataConfig
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from training.data.preprocessing import Preprocessing
-from training.data.transforms import augment, crop_boxes, epoch_table, erase, image_seeds, trivial
+from training.data.pixels.bulk_augmentation import erase, trivial
+from training.data.pixels.preprocessing import Preprocessing
+from training.data.pixels.transforms import augment, crop_boxes, epoch_table, image_seeds
 from training.schema.data_config import AugmentConfig
 
 STANDARD = AugmentConfig(flip=0.5, crop_scale=[0.35, 1.0])

@@ -1,17 +1,14 @@
-"""What happens to training images: crop, flip, TrivialAugmentWide, erasing.
+"""What happens to training images: crop and flip, and the random numbers of these and of bulk_augmentation.
 
 Every image's random numbers derive from (seed, epoch, its row in the training set), never from what ran before.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import v2
 
-from training.data.preprocessing import Preprocessing, centre, to_device
+from training.data.pixels.preprocessing import Preprocessing, centre, to_device
 from training.schema.data_config import AugmentConfig
 
 TRIVIAL, ERASING = 1, 2  # so that the two of an image have random numbers of their own
@@ -59,25 +56,3 @@ def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocess
     grid = functional.affine_grid(to_device(torch.from_numpy(theta), images.device), shape, align_corners=False)
     pixels = preprocessing.normalize(images)
     return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
-
-
-def trivial(images: Tensor, seeds: np.ndarray) -> Tensor:
-    """TrivialAugmentWide (Müller & Hutter 2021, arXiv 2103.10158): one operation of random strength an image, such as
-    a rotation, a shift, other colours or contrast. uint8 [B, 3, S, S] to the same."""
-    return _each(v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR), images, seeds)
-
-
-def erase(images: Tensor, seeds: np.ndarray, probability: float) -> Tensor:
-    """Random erasing (Zhong et al. 2017, arXiv 1708.04896): with this probability a rectangle of 2 to 33 % of the area
-    becomes 0, which is the mean colour of normalized images float32 [B, 3, S, S]."""
-    return _each(v2.RandomErasing(p=probability), images, seeds)
-
-
-def _each(change: Callable[[Tensor], Tensor], images: Tensor, seeds: np.ndarray) -> Tensor:
-    """`change` of every image, under its own seed; torch's own random numbers stay as they were."""
-    with torch.random.fork_rng(devices=[]):
-        changed = []
-        for image, seed in zip(images, seeds.tolist(), strict=True):
-            torch.default_generator.manual_seed(seed)  # of the CPU alone, from which torchvision draws
-            changed.append(change(image))
-    return torch.stack(changed)
