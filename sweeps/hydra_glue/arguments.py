@@ -18,6 +18,7 @@ from training.console.program import called
 from training.errors import ConfigError
 
 PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
+NAME = "sweep.name"  # true, 007 and 1e3 are folders of these names, not what Hydra makes of them
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
 PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
 GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
@@ -44,12 +45,14 @@ def readable(arguments: Sequence[str]) -> list[str]:
     overrides = set(options.overrides)
     if options.hydra_help:  # which composes nothing of ours, so that Hydra would know no key of it
         return [argument for argument in arguments if argument not in overrides]
-    return [quote_path(argument) if argument in overrides else argument for argument in arguments]
+    return [quoted(argument) if argument in overrides else argument for argument in arguments]
 
 
-def quote_path(override: str) -> str:
-    """`data.root=~/photos (1)` with its value in quotes; any other override as it is."""
+def quoted(override: str) -> str:
+    """`data.root=~/photos (1)` and `sweep.name=007` with the value in quotes; any other override as it is."""
     key, equals, value = override.partition("=")
+    if key == NAME and re.fullmatch(r"(?i)true|false|inf|nan|[+-]?[\d_]+(\.[\d_]*)?(e[+-]?[\d_]+)?", value):
+        return f"{key}={in_quotes(value)}"
     called = re.fullmatch(r"(\w+)\(.*\)", value)
     plain = not value or value == "null" or value[0] in "'\"" or "${" in value or (called and called[1] in FUNCTIONS)
     if not equals or key.lstrip("+") not in PATHS or plain:

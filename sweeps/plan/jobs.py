@@ -14,7 +14,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import HydraContext
 from omegaconf import DictConfig
 
-from sweeps.hydra_glue.arguments import quote_path
+from sweeps.hydra_glue.arguments import quoted
 from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
@@ -74,7 +74,7 @@ def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader |
             words = shlex.split(line)
         except ValueError as error:
             raise ConfigError(f"hydra.sweeper.runs: {line}: {str(error).lower()}") from error
-        overrides = parse_overrides([*map(quote_path, words), *arguments], loader)
+        overrides = parse_overrides([*map(quoted, words), *arguments], loader)
         jobs += grid_of(overrides)
     return jobs
 

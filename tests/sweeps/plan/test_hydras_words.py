@@ -133,3 +133,15 @@ def test_no_warning_for_a_callback_of_the_users_own(shell: Door, tmp_path: Path)
     arguments = [*SMALL, callback, f"sweep.root={tmp_path}"]
     result = shell("train.py", *arguments, PYTHONPATH=str(ROOT / "tests"))
     assert result.code == 0 and "whitelist" not in result.err and "called on_job_end" in result.out, result
+
+
+@pytest.mark.parametrize("name", ["true", "False", "007", "1e3", "1_0", "inf"])
+def test_a_sweeps_name_is_what_was_typed(train: Door, name: str) -> None:
+    """Not what Hydra's grammar makes of it: True, 7, 1000.0."""
+    shown = train("--cfg", "job", f"sweep.name={name}")
+    assert shown.code == 0 and re.search(rf"  name: '?{name}'?\n", shown.out), shown.out
+
+
+def test_such_a_name_in_a_sweep(train: Door, tmp_path: Path) -> None:
+    assert train("-m", *SMALL, "seed=0", "sweep.name=true", "debug.max_steps=1").code == 0
+    assert [folder.parts[-3] for folder in run_folders(tmp_path)] == ["true"]
