@@ -163,11 +163,11 @@ def _refuse_same_parts(root: Path, layout: Layout) -> None:
         )
     shared, classes = common[0], f"classes {listed(names)}"
     parts = {split: places if len(places) <= 5 else [*places[:5], "..."] for split, places in deeper.items()}
-    one = {split: [f"{place}/*/{shared[0]}" for place in places] for split, places in layout.splits.items()}
+    single = {split: [f"{place}/*/{shared[0]}" for place in places] for split, places in layout.splits.items()}
     raise ConfigError(
         f"{root / train} has {listed(names)} with the same folders in them ({listed(shared)}): this can be read as "
         f"{classes} of all images below them: {key_for(layout.splits)}; as {classes} of one of those alone: "
-        f"{key_for(one)}; or as classes {listed(shared)}: {key_for(parts)}"
+        f"{key_for(single)}; or as classes {listed(shared)}: {key_for(parts)}"
     )
 
 
