@@ -38,6 +38,7 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.plan.data_notices import left_behind
     from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
     from training.engine.run import run
@@ -53,8 +54,9 @@ def train(composed: DictConfig) -> float:
             prepared = prepare(config)
         if not alone:
             check_planned(prepared)
-        elif line := longer_than_finished(prepared):
-            log.info(line)
+        else:
+            for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared))):
+                log.info(line)
         with channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)
         if budget is not None:

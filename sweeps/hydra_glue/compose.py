@@ -11,9 +11,10 @@ from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, Node, OmegaConf
 
 from sweeps import channel
+from sweeps.hydra_glue.private import keep_missing_values
 from training.config import RunConfig
 from training.console.program import called
 from training.device import check_threads
@@ -79,6 +80,11 @@ def _log_file(*, _root_: DictConfig) -> str:
     return os.devnull if channel.attached() else f"{_root_.hydra.runtime.output_dir}/{LOG}"
 
 
+def _missing_in(file: str, *, _node_: Node) -> None:
+    key = _node_._get_full_key(None)
+    raise ConfigError(f"{key}=??? in {file}: a value is missing; write one there, or {key}=VALUE on the command line")
+
+
 def register() -> None:
     """Make the schema and the resolvers known. Hydra asks `run_folder` for a folder before it makes one, so that every
     mistake `prepare` finds comes first, under any launcher. `log_file` is nothing where all output goes there anyway.
@@ -95,6 +101,7 @@ def register() -> None:
         "default_sweep_name": _default_sweep_name,
         "log_file": _log_file,
         "called": called,
+        "missing_in": _missing_in,
     }
     for name, function in resolvers.items():
         OmegaConf.register_resolver(name, function, replace=True)
@@ -105,8 +112,10 @@ CHOICES = {"sweeper": "grid", "launcher": "local", "job_logging": "finegrid", "h
 
 
 def set_hydra_defaults() -> None:
-    """Change Hydra's own defaults. (An `override` in conf/config.yaml would win over a recipe's.)"""
+    """Change Hydra's own defaults, and how it reads config files. (An `override` in conf/config.yaml would win over a
+    recipe's.)"""
     warnings.filterwarnings("ignore", message=r"hydra\.utils\.instantiate\(\) resolved")  # a config is its user's own
+    keep_missing_values()
     defaults = [{key: CHOICES.get(key, value) for key, value in item.items()} for item in HydraConf().defaults]
     node = HydraConf(defaults=defaults)
     store = ConfigStore.instance()

@@ -166,6 +166,8 @@ def _wrong_type(key: str, reason: str, text: str) -> str:
         return f"{given[1]}: {f'expected {wanted}' if wanted else reason}"
     if wanted and (value := re.match(r"(?:Value|Invalid value) '(.*)'(?: of type|, expected| is not)", reason)):
         return f"{key}={value[1]}: expected {wanted}"
+    if re.match(r"Incompatible value 'None'|field '.*' is not Optional", reason):
+        return f"{key}=null: expected {wanted or 'settings, not nothing'}"
     return f"{key}: {reason}"
 
 

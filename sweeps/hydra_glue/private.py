@@ -5,13 +5,16 @@ what broke.
 """
 
 import contextlib
+import dataclasses
 import itertools
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
@@ -26,12 +29,15 @@ from hydra.core.override_parser.types import Glob, Override, OverrideType, Quote
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from training.config import RunConfig
 from training.errors import ConfigError
 
 __all__ = ["BasicSweeper", "Override", "OverrideType"]
+PARTS = ("hydra", *(field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)))
 MANY = 100_000  # runs of a grid; more is a slip
 
 
@@ -111,6 +117,28 @@ def _count_values(override: Override) -> int:
     options = override.config_loader.get_group_options(group) if override.config_loader else []
     why = f"matches none of {', '.join(options)}" if options else f"glob() chooses among files, and {group} is no group"
     raise ConfigError(f"{override.input_line}: {why}")
+
+
+class FileConfigSource(file_config_source.FileConfigSource):  # by this name, since Hydra tells sources by names
+    """Hydra's source of config files, except that `key: ???` there stays a value that is missing. (OmegaConf would
+    leave the value of the file before in its place.)"""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """As Hydra's. A missing value becomes ${missing_in:FILE}, which compose.py resolves: with an error. Raises
+        ConfigError for a part of the config that is missing."""
+        result = super().load_config(config_path)
+        if isinstance(result.config, DictConfig):
+            for key in OmegaConf.missing_keys(result.config):
+                if key in PARTS:
+                    raise ConfigError(f"{key}: ??? in {config_path}: settings are missing; write some, or leave it out")
+                if key.partition("[")[0] != "defaults":  # a choice that has to be made, which Hydra knows
+                    OmegaConf.update(result.config, key, f"${{missing_in:{in_quotes(config_path)}}}")
+        return result
+
+
+def keep_missing_values() -> None:
+    """Have Hydra read config files by our FileConfigSource."""
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
 
 
 def context_without_callbacks(loader: ConfigLoader) -> HydraContext:

@@ -9,6 +9,7 @@ from sweeps.plan.jobs import Job
 from training.engine.prepare import Prepared
 from training.identity import identity, slug
 from training.record import DONE, read_record
+from training.run_folder import CONFIG
 
 
 def data_notices(jobs: Sequence[Job]) -> list[str]:
@@ -21,12 +22,12 @@ def data_notices(jobs: Sequence[Job]) -> list[str]:
 def left_behind(prepared: Iterable[Prepared]) -> list[str]:
     """Finished runs of the same configurations that an earlier version made of the same images, read in another way.
 
-    Their folders have other names, so they would be run anew without a word. Nothing is said where the new folder is
-    there already: it was said when that was made.
+    Their folders have other names, so they would be run anew without a word. Nothing is said where the new run was
+    begun already: it was said then.
     """
     counts: Counter[tuple[Path, str]] = Counter()
     for run in prepared:
-        if run.folder.exists():
+        if (run.folder / CONFIG).exists():  # the folder alone is Hydra's work, when a run is not part of a sweep
             continue
         for former, folder in former_folders(run):
             record = read_record(folder)

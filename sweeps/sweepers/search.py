@@ -139,6 +139,7 @@ class Search:
             directions=directions,
             space=unchanged,
             check=custom.check,
+            read_before={one.fingerprint: one.why for one in first.prepared.dataset.former} if first.prepared else {},
         )
 
     def _add_failed(self, study: Study, outcome: Outcome) -> None:

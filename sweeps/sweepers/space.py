@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from training.errors import ConfigError
 
 Space = dict[str, BaseDistribution]
 Point = dict[str, Any]
+FINGERPRINT = "the data's fingerprint"  # among the settings that a study keeps
 MANY = 48  # combinations of choices beyond which each choice is looked at once
 
 
@@ -73,7 +74,7 @@ def describe(space: Space, objective: list[str], first: Job) -> dict[str, Any]:
     assert first.prepared is not None
     settings = dict(_settings(first.run)) | {"seed": str(first.run.seed), "data.fold": str(first.run.data.fold)}
     resolved = first.prepared.resolved
-    settings |= {"the data's fingerprint": resolved.fingerprint, "the weights": resolved.weights}
+    settings |= {FINGERPRINT: resolved.fingerprint, "the weights": resolved.weights}
     search = {name: json.loads(distribution_to_json(item)) for name, item in space.items()}
     return {"objective": objective, "search": search, "settings": settings}
 
@@ -89,9 +90,12 @@ def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield prefix + field.name, str(value)
 
 
-def check_same(name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Raise ConfigError where a study was made for something else than what is asked of it now."""
+def check_same(name: str, old: dict[str, Any], new: dict[str, Any], read_before: Mapping[str, str]) -> None:
+    """Raise ConfigError where a study was made for something else than what is asked of it now. `read_before`: how
+    earlier versions read the images of now, by the fingerprint that this gave."""
     if change := _difference(old, new):
+        if why := read_before.get(old["settings"].get(FINGERPRINT, "")):
+            change = f"it was made with {why}, which are read in another way now ({change})"
         raise changed(name, change)
 
 

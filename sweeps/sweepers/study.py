@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Wanted:
     directions: list[str]
     space: dict[str, Any]
     check: Callable[[Study], None]
+    read_before: Mapping[str, str]  # how earlier versions read the same images, by the fingerprint that this gave
 
 
 def open_study(wanted: Wanted) -> Study:
@@ -93,7 +94,7 @@ def existing_study(wanted: Wanted) -> Study | None:
 def _checked(study: Study, wanted: Wanted) -> Study:
     name, before = study.study_name, [direction.name.lower() for direction in study.directions]
     if (known := study.user_attrs.get("search_space")) is not None:
-        check_same(name, known, wanted.space)
+        check_same(name, known, wanted.space, wanted.read_before)
     if before != wanted.directions:
         raise ConfigError(f"study {name} was made to {', '.join(before)}, not to {', '.join(wanted.directions)}")
     wanted.check(study)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from doors import Case, Place, each, place
+from doors import Case, Place, call, each, place
 from odd_files import odd
 
 __all__ = ["place"]
@@ -54,6 +54,12 @@ FILES: dict[str, bytes] = {
         "itself": f"{GLOBAL}seed: ${{seed}}\n",
         "anchor": f"{GLOBAL}seed: *nowhere\n",
         "python": f"{GLOBAL}seed: !!python/object/apply:os.system ['true']\n",
+        "missing": f"{GLOBAL}optimizer:\n  lr: ???\n",
+        "missing_group": f"{GLOBAL}optimizer: ???\n",
+        "missing_choice": f"{GLOBAL}defaults:\n  - override /model: ???\n",
+        "missing_of_hydra": f"{GLOBAL}hydra:\n  sweeper:\n    runs: ???\n",
+        "no_seed": f"{GLOBAL}seed: null\n",
+        "no_trainer": f"{GLOBAL}trainer: null\n",
         "null_character": f'{GLOBAL}sweep:\n  name: "a\\0b"\n',
         "bomb": GLOBAL
         + "a0: &a0 [x, x]\n"
@@ -125,10 +131,23 @@ RECIPES = [
     recipe("anchor that is not there", "anchor", "anchor.yaml"),
     recipe("tag of Python", "python", "python.yaml"),
     recipe("null character", "null_character", "sweep.name"),
+    recipe("value that is missing", "missing", "optimizer.lr=??? in sweeps/missing: a value is missing"),
+    recipe("value that is missing", "missing_group", "optimizer: ??? in sweeps/missing_group: settings are missing"),
+    recipe("value that is missing", "missing_choice", "You must specify 'model'"),
+    recipe("value that is missing", "missing_of_hydra", "hydra.sweeper.runs=??? in sweeps/missing_of_hydra"),
+    recipe("null for a number", "no_seed", "sweeps/no_seed: seed=null: expected a whole number"),
+    recipe("null for settings", "no_trainer", "sweeps/no_trainer: trainer=null: expected settings"),
+    recipe("pipe", "pipe", "sweeps=pipe: no such choice"),
+    recipe("device", "device", "sweeps=device: no such choice"),
+    recipe("socket", "socket", "sweeps=socket: no such choice"),
+    recipe("empty file", "nothing", "sweeps/nothing"),
     recipe("bomb of anchors", "bomb", "bomb.yaml line 2", "exceeds"),
     recipe("recipe for one run", "syntax", "is for a sweep, which needs -m", doors="train"),
     Case("no such folder", "grid train", "--config-dir {}/no", ["{}/no"]),
     Case("file instead of a folder", "grid train", "--config-dir {}/file", ["{}/file"]),
+    Case("pipe instead of a folder", "train", "--config-dir {}/sweeps/pipe.yaml", ["pipe.yaml"]),
+    Case("link loop", "train", "--config-dir {}/sweeps/loop.yaml", ["loop.yaml"]),
+    Case("pipe instead of a file", "train", "--config-dir {}/sweeps --config-name pipe", ["pipe"]),
 ]
 SPACE = "optimizer.lr=interval(1e-4,1e-2)"
 
@@ -162,6 +181,11 @@ SEARCHES = [
     search("point out of the space", f"{SPACE} hydra.sweeper.enqueue=[seed=1]", "hydra.sweeper.enqueue"),
     search("seeds are missing", f"{SPACE} hydra.sweeper.confirm.top=2", "hydra.sweeper.confirm"),
 ]
+
+
+def test_a_missing_value_may_come_from_the_command_line(place: Place) -> None:
+    result = call("plan", "--config-dir", str(place.inputs), "sweeps=missing", "optimizer.lr=0.5")
+    assert result.code == 0 and "-lr0.5-" in result.out, result
 
 
 @pytest.mark.parametrize("door, case", each(*RECIPES, *SEARCHES))

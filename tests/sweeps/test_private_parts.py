@@ -14,8 +14,10 @@ import optuna
 import pytest
 from conftest import ROOT
 from hydra import compose, initialize
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -51,6 +53,16 @@ def test_hydras_overrides_parser() -> None:
 def test_hydras_quotes() -> None:
     (item,) = private.parse_overrides([f"data.root={private.in_quotes('it is ~/a=b, c')}"])
     assert item.value() == "it is ~/a=b, c", "hydra.core.override_parser.types.QuotedString.with_quotes"
+
+
+def test_hydras_file_config_source(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a:\n  b: ???\n  c: 1\n")
+    config = private.FileConfigSource("test", str(tmp_path)).load_config("x").config
+    assert config._get_node("a")._get_node("b")._value() == "${missing_in:'x'}", "FileConfigSource.load_config"
+    private.keep_missing_values()
+    Plugins.instance()
+    found = SourcesRegistry.instance().resolve("file")
+    assert found is private.FileConfigSource, "hydra._internal.sources_registry.SourcesRegistry.types"
 
 
 def test_hydras_basic_sweeper() -> None:

@@ -16,8 +16,17 @@ from training.data.files.left_out import left_out_lines
 from training.data.files.same_files import SameFiles, same_files
 from training.data.integrity import Look, examine, fingerprint, unchanged
 from training.data.reading import READ_AS_EVER, Reading, reading_of
-from training.data.sources import EarlierReading, Source, from_config
-from training.data.splits import SPLITS, draw, draw_fold
+from training.data.sources import (
+    EarlierReading,
+    Source,
+    check_classes,
+    first_five,
+    from_config,
+    in_order_of_names,
+    of_splits,
+    take,
+)
+from training.data.splits import SPLITS, split_or_fold
 from training.errors import ConfigError
 from training.record import LeftOut
 from training.schema.data_config import DataConfig
@@ -63,10 +72,10 @@ class Dataset:
         drawn = {name: " (drawn)" * (name in self.drawn) for name in self.split}
         counts = ", ".join(f"{len(rows)} {name}{drawn[name]}" for name, rows in self.split.items())
         folders = ", ".join(f"{name} from {'/, '.join(places)}/" for name, places in self.split_folders.items())
-        parts = [f"{len(self.classes)} classes ({_first_five(self.classes)})", f"{counts} images", folders]
+        parts = [f"{len(self.classes)} classes ({first_five(self.classes)})", f"{counts} images", folders]
         parts += left_out_lines(self.left_out)
         if self.skipped:
-            parts.append(f"bad images left out: {_first_five(self.skipped)}")
+            parts.append(f"bad images left out: {first_five(self.skipped)}")
         return "; ".join(filter(None, parts))
 
 
@@ -87,8 +96,8 @@ def open_as_read(config: DataConfig, fingerprint: str | None) -> Dataset:
         if former.fingerprint == fingerprint != dataset.fingerprint:
             read = {key: getattr(earlier, key) for key in ("classes", "labels", "splits")}
             kept = np.flatnonzero(earlier.labels >= 0).tolist()
-            source = _take(dataclasses.replace(source, **read, split_folders={}, earlier=()), kept)
-            split, drawn = _split_or_fold(source, config)
+            source = take(dataclasses.replace(source, **read, split_folders={}, earlier=()), kept)
+            split, drawn = split_or_fold(source, config, _described(config))
             return _dataset(source, [looks[index] for index in kept], skipped, split, drawn, config)
     return dataset
 
@@ -108,7 +117,7 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     if not with_test:
         return _without_test(config)
     source, looks, skipped = _usable_images(_without_fold(config))
-    split, drawn = _split_or_fold(source, config)
+    split, drawn = split_or_fold(source, config, _described(config))
     return _dataset(source, looks, skipped, split, drawn, config)
 
 
@@ -117,13 +126,13 @@ def _without_fold(config: DataConfig) -> str:
 
 
 def _without_test(config: DataConfig) -> Dataset:
-    source = _sorted(from_config(config))
-    _check(source, _described(config))
-    split, drawn = _split_or_fold(source, config)
+    source = in_order_of_names(from_config(config))
+    check_classes(source, _described(config))
+    split, drawn = split_or_fold(source, config, _described(config))
     if drawn and config.on_bad == "skip":
         whole = open_dataset(config)
         return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
-    source, looks, skipped = _without_bad(_those_of(source, split, ("train", "val")), config)
+    source, looks, skipped = _without_bad(of_splits(source, split, ("train", "val")), config)
     split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
     return _dataset(source, looks, skipped, split, drawn, config)
 
@@ -194,8 +203,8 @@ def _former(source: Source, hashes: list[str], earlier: EarlierReading, drawn: t
 def _usable_images(config_as_json: str) -> tuple[Source, list[Look], tuple[str, ...]]:
     """The images that can be used, what is in each, and the names of those left out. The same for all folds."""
     config = DataConfig(**json.loads(config_as_json))
-    source = _sorted(from_config(config))
-    _check(source, _described(config))
+    source = in_order_of_names(from_config(config))
+    check_classes(source, _described(config))
     return _without_bad(source, config)
 
 
@@ -209,8 +218,8 @@ def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[Look]
         if config.on_bad == "raise":
             raise ConfigError(f"bad image: {first}{others}; repair it, or leave such images out with data.on_bad=skip")
         log.warning("left out %d bad image(s), the first: %s", len(bad), first)
-        source = _take(source, [index for index in range(len(looks)) if index not in bad])
-        _check(source, f"{_described(config)}, without its {len(bad)} bad images")
+        source = take(source, [index for index in range(len(looks)) if index not in bad])
+        check_classes(source, f"{_described(config)}, without its {len(bad)} bad images")
     return source, [look for look in looks if look is not None], skipped
 
 
@@ -225,106 +234,3 @@ def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:
         if count:
             log.warning("%d of the %s images are in train too: %s accuracy is biased upwards", count, name, name)
     return shared
-
-
-def _sorted(source: Source) -> Source:
-    """In the order of names, so that neither splits nor batches depend on how a file system or a CSV is ordered."""
-    return _take(source, sorted(range(len(source.names)), key=source.names.__getitem__))
-
-
-def _take(source: Source, kept: list[int]) -> Source:
-    rows = np.array(kept, dtype=np.int64)
-    load, paths = source.load, source.paths
-    return Source(
-        classes=tuple(source.classes),
-        names=tuple(source.names[index] for index in kept),
-        labels=np.asarray(source.labels)[rows].astype(np.int64),
-        splits=None if source.splits is None else np.asarray(source.splits)[rows],
-        load=lambda index: load(kept[index]),
-        paths=None if paths is None else tuple(paths[index] for index in kept),
-        left_out=source.left_out,
-        split_folders=source.split_folders,
-        earlier=tuple(_take_earlier(one, rows) for one in source.earlier),
-    )
-
-
-def _take_earlier(earlier: EarlierReading, rows: np.ndarray) -> EarlierReading:
-    splits = None if earlier.splits is None else earlier.splits[rows]
-    return dataclasses.replace(earlier, labels=earlier.labels[rows], splits=splits)
-
-
-def _those_of(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
-    """The images of the `wanted` splits, as if the data had come with these."""
-    splits = np.full(len(source.names), "", dtype="<U5")
-    for name in wanted:
-        splits[split[name]] = name
-    kept = np.flatnonzero(splits != "").tolist()
-    return _take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits), earlier=()), kept)
-
-
-def _check(source: Source, where: str) -> None:
-    """Every class needs images, in each split that is given."""
-    if not source.names:
-        raise ConfigError(f"no images in {where}")
-    if len(source.classes) < 2:
-        raise ConfigError(f"{where} has one class only, {_first_five(source.classes)}: a classifier needs 2 or more")
-    if source.splits is None:
-        present = {"": set(source.labels.tolist())}
-    else:
-        present = {split: set(source.labels[source.splits == split].tolist()) for split in SPLITS}
-        present = {split: labels for split, labels in present.items() if labels}
-        if "train" not in present:
-            raise ConfigError(f"{where} has no train images")
-    for split, labels in present.items():
-        if split and labels - present["train"]:
-            sides = (("train", present["train"] - labels), (split, labels - present["train"]))
-            only = "; ".join(f"only in {name}: {_first_five_classes(source, extra)}" for name, extra in sides if extra)
-            raise ConfigError(f"train and {split} have different classes in {where}: {only}")
-    for split, labels in present.items():
-        if missing := set(range(len(source.classes))) - labels:
-            raise ConfigError(
-                f"class without images{' in ' * bool(split)}{split}: {_first_five_classes(source, missing)} ({where})"
-            )
-
-
-def _first_five_classes(source: Source, labels: set[int]) -> str:
-    return _first_five(tuple(source.classes[label] for label in sorted(labels)))
-
-
-def _first_five(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _split_or_fold(source: Source, config: DataConfig) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    split, drawn = _split(source, config, _described(config))
-    if config.folds is not None and config.fold is not None:
-        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
-    return split, drawn
-
-
-def _split(source: Source, config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The indices of each split, and which of them were drawn: from all images, or from train where that is given."""
-    fractions = {"val": config.val_fraction, "test": config.test_fraction}
-    if source.splits is None:
-        return draw(source.labels, fractions, config.split_seed, source.classes), SPLITS
-    split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
-    drawn = tuple(name for name in fractions if not len(split[name]))
-    if drawn:
-        train = split["train"]
-        shares = {name: fractions[name] for name in drawn}
-        parts = draw(source.labels[train], shares, config.split_seed, source.classes)
-        split.update({name: train[part] for name, part in parts.items()})
-        taken = " and ".join(f"{len(split[name])} images for {name}" for name in drawn)
-        log.info("%s comes without %s: drew %s from train", where, " and ".join(drawn), taken)
-    return split, drawn
-
-
-def _fold(
-    source: Source, config: DataConfig, folds: int, fold: int, split: dict[str, np.ndarray], drawn: tuple[str, ...]
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Train and val of one fold. The test images are the same as without folds, so that both can be compared."""
-    pool = np.sort(np.concatenate([split["train"], split["val"]]))
-    parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
-    split = split | {name: pool[part] for name, part in parts.items()}
-    # val_fraction has a say in which images are drawn for test, and in nothing else
-    return split, SPLITS if {"val", "test"} <= set(drawn) else ("train", *(name for name in drawn if name == "test"))

@@ -4,6 +4,7 @@ One of your own: write such a function in a module that Python finds, and name i
 Those that come with finegrid: digits.py, image_folder.py, torchvision_sets.py; each has a file in conf/data.
 """
 
+import dataclasses
 import inspect
 from collections import Counter
 from collections.abc import Callable
@@ -77,3 +78,74 @@ def from_config(config: DataConfig) -> Source:
     if not isinstance(source, Source):
         raise ConfigError(f"data._target_={target} returned {type(source).__name__}, expected training.sources.Source")
     return source
+
+
+def in_order_of_names(source: Source) -> Source:
+    """In the order of names, so that neither splits nor batches depend on how a file system or a CSV is ordered."""
+    return take(source, sorted(range(len(source.names)), key=source.names.__getitem__))
+
+
+def take(source: Source, kept: list[int]) -> Source:
+    """The images `kept` of a source, in this order."""
+    rows = np.array(kept, dtype=np.int64)
+    load, paths = source.load, source.paths
+    return Source(
+        classes=tuple(source.classes),
+        names=tuple(source.names[index] for index in kept),
+        labels=np.asarray(source.labels)[rows].astype(np.int64),
+        splits=None if source.splits is None else np.asarray(source.splits)[rows],
+        load=lambda index: load(kept[index]),
+        paths=None if paths is None else tuple(paths[index] for index in kept),
+        left_out=source.left_out,
+        split_folders=source.split_folders,
+        earlier=tuple(_take_earlier(one, rows) for one in source.earlier),
+    )
+
+
+def _take_earlier(earlier: EarlierReading, rows: np.ndarray) -> EarlierReading:
+    splits = None if earlier.splits is None else earlier.splits[rows]
+    return dataclasses.replace(earlier, labels=earlier.labels[rows], splits=splits)
+
+
+def of_splits(source: Source, split: dict[str, np.ndarray], wanted: tuple[str, ...]) -> Source:
+    """The images of the `wanted` splits, as if the data had come with these."""
+    splits = np.full(len(source.names), "", dtype="<U5")
+    for name in wanted:
+        splits[split[name]] = name
+    kept = np.flatnonzero(splits != "").tolist()
+    return take(dataclasses.replace(source, splits=np.where(splits == "", "test", splits), earlier=()), kept)
+
+
+def check_classes(source: Source, where: str) -> None:
+    """Raise ConfigError unless there are two classes or more, with images of each in every split that is given.
+    `where`: what to call the data."""
+    if not source.names:
+        raise ConfigError(f"no images in {where}")
+    if len(source.classes) < 2:
+        raise ConfigError(f"{where} has one class only, {first_five(source.classes)}: a classifier needs 2 or more")
+    if source.splits is None:
+        present = {"": set(source.labels.tolist())}
+    else:
+        present = {split: set(source.labels[source.splits == split].tolist()) for split in SPLITS}
+        present = {split: labels for split, labels in present.items() if labels}
+        if "train" not in present:
+            raise ConfigError(f"{where} has no train images")
+    for split, labels in present.items():
+        if split and labels - present["train"]:
+            sides = (("train", present["train"] - labels), (split, labels - present["train"]))
+            only = "; ".join(f"only in {name}: {_first_five_classes(source, extra)}" for name, extra in sides if extra)
+            raise ConfigError(f"train and {split} have different classes in {where}: {only}")
+    for split, labels in present.items():
+        if missing := set(range(len(source.classes))) - labels:
+            raise ConfigError(
+                f"class without images{' in ' * bool(split)}{split}: {_first_five_classes(source, missing)} ({where})"
+            )
+
+
+def _first_five_classes(source: Source, labels: set[int]) -> str:
+    return first_five(tuple(source.classes[label] for label in sorted(labels)))
+
+
+def first_five(names: tuple[str, ...]) -> str:
+    """The first five of some names, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

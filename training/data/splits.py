@@ -1,9 +1,55 @@
-"""Which images train, validate and test, where the data doesn't say: a stratified draw that depends on a seed alone."""
+"""Which images train, validate and test; where the data doesn't say, a stratified draw that depends on a seed alone."""
+
+import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training.errors import ConfigError
 from training.schema.checks import SPLITS as SPLITS
+from training.schema.data_config import DataConfig
+
+if TYPE_CHECKING:
+    from training.data.sources import Source
+
+log = logging.getLogger(__name__)
+
+
+def split_or_fold(source: "Source", config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The indices of each split, int64 ascending, and the names of those that were drawn. `where`: what to call the
+    data in messages. Raises ConfigError for a class with too few images to draw from."""
+    split, drawn = _split(source, config, where)
+    if config.folds is not None and config.fold is not None:
+        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
+    return split, drawn
+
+
+def _split(source: "Source", config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The indices of each split, and which of them were drawn: from all images, or from train where that is given."""
+    fractions = {"val": config.val_fraction, "test": config.test_fraction}
+    if source.splits is None:
+        return draw(source.labels, fractions, config.split_seed, source.classes), SPLITS
+    split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
+    drawn = tuple(name for name in fractions if not len(split[name]))
+    if drawn:
+        train = split["train"]
+        shares = {name: fractions[name] for name in drawn}
+        parts = draw(source.labels[train], shares, config.split_seed, source.classes)
+        split.update({name: train[part] for name, part in parts.items()})
+        taken = " and ".join(f"{len(split[name])} images for {name}" for name in drawn)
+        log.info("%s comes without %s: drew %s from train", where, " and ".join(drawn), taken)
+    return split, drawn
+
+
+def _fold(
+    source: "Source", config: DataConfig, folds: int, fold: int, split: dict[str, np.ndarray], drawn: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Train and val of one fold. The test images are the same as without folds, so that both can be compared."""
+    pool = np.sort(np.concatenate([split["train"], split["val"]]))
+    parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
+    split = split | {name: pool[part] for name, part in parts.items()}
+    # val_fraction has a say in which images are drawn for test, and in nothing else
+    return split, SPLITS if {"val", "test"} <= set(drawn) else ("train", *(name for name in drawn if name == "test"))
 
 
 def draw(

@@ -1,11 +1,13 @@
 """The resume state: everything that a killed run needs to go on as if nothing had happened."""
 
+import contextlib
 import logging
 import math
 import struct
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
@@ -87,8 +89,7 @@ class Saver:
 
     def _write(self, content: dict[str, Any]) -> None:
         """Straight to the file: a detour by the memory would take more of the processor from the training beside it."""
-        torch.serialization.set_crc32_options(False)  # torch.load looks at no checksum, and they cost half the time
-        with replacing(self.file) as part, part.open("wb") as file:
+        with _without_checksums(), replacing(self.file) as part, part.open("wb") as file:
             try:
                 summing = _Summing(file)
                 torch.save(content, summing)  # type: ignore[arg-type]
@@ -110,6 +111,18 @@ class Saver:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+
+
+@contextlib.contextmanager
+def _without_checksums() -> Iterator[None]:
+    """torch.save writes no checksum of each tensor: torch.load looks at none, and they cost half the time. Whoever else
+    saves something in this process gets them again."""
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        yield
+    finally:
+        torch.serialization.set_crc32_options(before)
 
 
 class _Summing:

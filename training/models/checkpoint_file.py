@@ -92,10 +92,13 @@ def _protocol(path: Path) -> int:
     """Of the pickle in a file that torch saved, by its first two bytes; 0 where there is none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-            start = archive.open(name).read(2)
+            entry = next(entry for entry in archive.infolist() if entry.filename.endswith("data.pkl"))
+            del entry.CRC  # which torch leaves out where it was told to; zipfile would call the file damaged
+            with archive.open(entry) as file:
+                start = file.read(2)
     except (OSError, zipfile.BadZipFile, StopIteration):
-        start = path.open("rb").read(2) if path.is_file() else b""
+        with path.open("rb") as file:
+            start = file.read(2)
     return start[1] if len(start) == 2 and start[:1] == b"\x80" else 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, Door, run_folders
+from in_process import register
 from outcome import TINY, record_of
 
 from training.finished.evaluation import set_up_evaluation
@@ -18,6 +19,11 @@ from training.finished.finished_runs import finished_run, read_predictions
 
 QUICK = ["data.resize=stretch", "trainer.precision=fp32", "trainer.threads=1", "data.size=8", "debug.max_steps=2"]
 QUICK += ["data=folder", TINY, "trainer.batch_size=8", "trainer.epochs=1", "tracking=none"]
+
+
+@pytest.fixture(autouse=True)
+def in_process() -> None:
+    register()
 
 
 @pytest.fixture
@@ -59,6 +65,28 @@ def test_the_first_plan_says_which_runs_it_leaves_behind(
     assert all(file.read_bytes() == content for file, content in before.items())
     again = train(*command)
     assert f"plan: {count} run" in again.out and f"{count} done" in again.out and not notices(again.out)
+
+
+def test_a_single_run_says_which_runs_it_leaves_behind(train: Door, there: Path) -> None:
+    command = [*QUICK, f"data.root={there}/images", f"data.csv={there}/table.csv", "sweep.name=table"]
+    done = train(*command)
+    (line,) = notices(done.out + done.err)
+    assert done.code == 0 and "1 finished run in" in line and "(0.0, 1.0, 10.0, 11.0, 2.0)" in line, done
+    again = train(*command)
+    assert again.code == 0 and not notices(again.out + again.err)
+
+
+def test_a_study_of_images_read_in_another_way_is_refused_with_the_reason(train: Door, there: Path) -> None:
+    command = ["-m", "hydra/sweeper=optuna_async", "hydra.sweeper.n_trials=1", "optimizer.lr=interval(1e-4,1e-2)"]
+    command += [*QUICK, f"data.root={there}/images", "sweep.name=study", "hydra/launcher=in_process"]
+    assert train(*command).code == 0
+    journal = there / "outputs/study/study.journal"
+    (now,) = {record_of(folder)["data"]["fingerprint"] for folder in run_folders(there / "outputs/study")}
+    (before,) = {record_of(folder)["data"]["fingerprint"] for folder in run_folders(there / "outputs/numbers")}
+    journal.write_text(journal.read_text().replace(now, before))  # as an earlier version made it
+    refused = train(*command)
+    assert refused.code == 2 and "made with classes sorted as text (0, 1, 10, 11, 2)" in refused.err, refused
+    assert f"was {before}, now {now}" in refused.err and refused.err.count("\n") == 1
 
 
 def test_nothing_is_said_where_nothing_is_left_behind(train: Door, there: Path) -> None:

@@ -79,6 +79,7 @@ def test_other_parts_of_a_checkpoint_are_left(train: Door, tmp_path: Path, state
     assert without_prefix(own, own) is own
     assert train(TINY, *FROZEN, "weights=checkpoint", f"weights.path={tmp_path}/moco.pth").code == 0
     assert "took 8 of 10 tensors" in logged(only_run(tmp_path / "outputs"))
+    assert torch.serialization.get_crc32_options()  # what this process saves after a run has its checksums
 
 
 def nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -87,6 +88,13 @@ def nan(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def written(text: bytes) -> Callable[[dict[str, Tensor], Path], object]:
     return lambda state, file: file.write_bytes(text)
+
+
+def save_without_checksums(state: dict[str, Tensor], file: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    torch.save(state, file, pickle_protocol=4)
+    torch.serialization.set_crc32_options(before)
 
 
 REFUSED: dict[str, tuple[str, Callable[[dict[str, Tensor], Path], object]]] = {
@@ -102,7 +110,12 @@ REFUSED: dict[str, tuple[str, Callable[[dict[str, Tensor], Path], object]]] = {
         lambda state, file: torch.save({"state_dictt": state, "epoch": 1}, file),
     ),
     "protocol.pth": (
-        "saved with pickle_protocol=5, which can't be read without running it",
+        "saved with pickle_protocol=4, which can't be read without running it",
+        lambda state, file: torch.save(state, file, pickle_protocol=4),
+    ),
+    "no_checksums.pth": ("pickle_protocol=4", lambda state, file: save_without_checksums(state, file)),
+    "old_protocol.pth": (
+        "pickle_protocol=5",
         lambda state, file: torch.save(state, file, pickle_protocol=5, _use_new_zipfile_serialization=False),
     ),
     "list.pth": ("found a list", lambda state, file: torch.save([1, 2], file)),

@@ -139,7 +139,36 @@ def _as_splits(siblings: Siblings, found: dict[str, str]) -> Layout:
         layout.splits[split] = [place]
         inside = subfolders(root / place, siblings.system)
         layout.classes += [ClassFolder(f"{place}/{label}", label, split) for label in inside]
+    _refuse_same_parts(root, layout)
     return layout
+
+
+def _refuse_same_parts(root: Path, layout: Layout) -> None:
+    """train/cat/front, train/cat/side, train/dog/front, train/dog/side: classes in parts, or front and side are the
+    classes; or train/images/cat, train/images/dog."""
+    train = layout.splits["train"][0]
+    names = [one.label for one in layout.classes if one.split == "train"]
+    inner = Siblings(root / train, names, set())
+    first, *others = names
+    common = [inner.common(first, other) for other in others]
+    if not all(common) or len(inner.inside[first]) < 2:
+        return
+    deeper: dict[str, list[str]] = {}
+    for one in layout.classes:
+        deeper.setdefault(one.split, []).append(one.folder)
+    if not others:
+        hint = f"did you mean {key_for(deeper)}?"
+        raise ConfigError(
+            f"{root / train} has one class folder only, {first}/, with {listed(inner.inside[first])}: {hint}"
+        )
+    shared, classes = common[0], f"classes {listed(names)}"
+    parts = {split: places if len(places) <= 5 else [*places[:5], "..."] for split, places in deeper.items()}
+    single = {split: [f"{place}/*/{shared[0]}" for place in places] for split, places in layout.splits.items()}
+    raise ConfigError(
+        f"{root / train} has {listed(names)} with the same folders in them ({listed(shared)}): this can be read as "
+        f"{classes} of all images below them: {key_for(layout.splits)}; as {classes} of one of those alone: "
+        f"{key_for(single)}; or as classes {listed(shared)}: {key_for(parts)}"
+    )
 
 
 def _why_unused(siblings: Siblings, found: dict[str, str], name: str) -> str:

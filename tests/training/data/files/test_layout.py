@@ -178,6 +178,11 @@ OPEN = {
     "splits in classes, by other names": {f"{c}/{s}": 4 for c in ("a", "b") for s in ("Training", "Valid", "Testing")},
     "splits in some classes": {"a/train": 4, "a/test": 4, "b/train": 4, "c": 4},
     "images and masks": {f"{c}/{s}": 4 for c in ("covid", "normal") for s in ("images", "masks")},
+    "views in the classes of splits": {f"{s}/{c}/{v}": 4 for s in ("train", "test") for c in ("a", "b") for v in "xy"},
+    "splits in the classes of splits": {
+        f"{s}/{c}/{i}": 4 for s in ("train", "val") for c in "ab" for i in ("train", "val")
+    },
+    "no more than one folder in each split": {f"{s}/images/{c}": 4 for s in ("train", "test") for c in ("cat", "dog")},
     "class in the name": {f"{s}_{c}": 4 for c in ("cat", "dog") for s in ("train", "test")},
     "train beside an unknown split": folders(train=8, holdout=4),
     "train, test and an unknown split": folders(train=8, test=4, holdout=4),
