@@ -6,6 +6,10 @@ back. A later version adds keys and renames none.
 """
 
 import dataclasses
+import json
+import os
+import re
+import reprlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +19,11 @@ from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from training.identity import model_name, short_name
-from training.run_folder import CONFIG, RECORD, read_json, write_json
+from training.run_folder import CONFIG, RECORD, read_json, read_text, write_json
 
 SCHEMA = 1
+STATUSES = ("done", "pruned", "diverged", "failed")
+ACCURACIES = ("val_acc", "test_acc", "val_balanced_acc", "test_balanced_acc")
 DONE = ("done", "diverged")  # a run of such a status need not be run again
 Part = TypeVar("Part")
 Extra = dict[str, Any]
@@ -270,9 +276,72 @@ def settings_of(config: dict[str, Any]) -> Settings:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record in `folder`, or None where the run has not ended (or its record can't be read)."""
+    """The record in `folder`, or None where the run has not ended, or its record can't be read or believed."""
     content = read_json(folder / RECORD)
-    return Record.from_json(content) if content else None
+    record = Record.from_json(content) if content else None
+    return None if record is None or damage(record, folder) else record
+
+
+def parsed(path: Path) -> Record:
+    """The record.json or config.json in `path`. Raises OSError, and ValueError with the reason where it is neither."""
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON, perhaps cut off ({error})") from None
+    is_record = path.name == RECORD
+    keys = ("identity", "seed", "config", *(["status"] if is_record else []))
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(f"no {' and no '.join(missing)} in it")
+    if is_record and content.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
+    if is_record and content["status"] not in STATUSES:
+        raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES)}")
+    record = Record.from_json(content)
+    if wrong := damage(record, path.parent):
+        raise ValueError(wrong)
+    return record
+
+
+def unreadable(folder: Path) -> str:
+    """Why the record that lies in `folder` can't be read or believed; nothing where it can, or there is none."""
+    if not os.path.lexists(folder / RECORD):
+        return ""
+    try:
+        parsed(folder / RECORD)
+    except (OSError, ValueError) as error:
+        return f"{RECORD}: {getattr(error, 'strerror', None) or error}"
+    return ""
+
+
+def damage(record: Record, folder: Path) -> str:
+    """What can't be in the record of the run in `folder`; nothing where all can."""
+    for name in ACCURACIES:
+        value, scores = record.figure(name), record.val if name.startswith("val") else record.test
+        odd = value if record.status is None else scores.extra.get(name.partition("_")[2], value)
+        if odd is not None and not (value is not None and 0 <= value <= 100):
+            shown = reprlib.repr(odd) if value is None else format(value, "g")
+            return f"its {name} is {shown}, expected 0 to 100 (per cent)"
+        if record.status == "done" and value is None and name in ACCURACIES[:2]:
+            return f"its {name} is missing"
+    best, last = record.best_epoch, record.epochs_run
+    if best is not None and last and not 0 < best <= last:
+        return f"its best_epoch is {best}, expected 1 to {last}"
+    named = named_after(folder)
+    for name in ("identity", "seed", "fold") if named and record.status is not None else ():
+        if getattr(record, name) != named[name]:
+            return f"its {name} is {getattr(record, name)}, and that of its folder {named[name]}: another run's?"
+    return ""
+
+
+def named_after(folder: Path) -> dict[str, Any]:
+    """What the name <slug>-<identity>/seed=<n>[-fold=<k>] says; {} for a folder of another name."""
+    slug = re.fullmatch(r".*-([0-9a-f]{10})", folder.parent.name)
+    replicate = re.fullmatch(r"seed=(\d+)(?:-fold=(\d+))?", folder.name)
+    if slug is None or replicate is None:
+        return {}
+    fold = None if replicate[2] is None else int(replicate[2])
+    return {"identity": slug[1], "seed": int(replicate[1]), "fold": fold}
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -358,7 +427,9 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number; none for a whole one that no float can hold."""
+    ok = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023)
+    return value if ok else None
 
 
 def _whole(value: Any) -> int | None:
