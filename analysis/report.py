@@ -89,7 +89,7 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
-    from analysis.model.row_results import unused_predictions
+    from analysis.model.row_results import unused_files
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
@@ -102,7 +102,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         save(args.html, build_page(model, heading, notes))
     if args.format == "table":
         return write(report_text(model, heading, notes, failures(runs)))
-    for line in [*unused_predictions(model.runs), *failures(runs)]:
+    for line in [*unused_files(model.runs), *failures(runs)]:
         say(line)
     return write(formatted(args, model.rows))
 

@@ -3,7 +3,6 @@
 Light to import (no Hydra, no torch): `python -m sweeps.status` shows it.
 """
 
-import csv
 import math
 import platform
 import time
@@ -15,8 +14,8 @@ from typing import Any, Literal
 
 from sweeps.cancelling import CONTROLLERS, cancelled, holder, name_of
 from sweeps.forecast import Best, Forecast, Work, run_folders, with_unknown
-from training.record import Record, read_beginning, read_record
-from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_json
+from training.record import Record, read_beginning, read_record, unreadable
+from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_history, read_json
 
 STATE, PLAN = "state.json", "plan.json"  # of a controller, see sweeps/controller/live_state.py
 SILENT_S = 120.0  # a controller on another host that has written nothing for so long is gone
@@ -141,8 +140,8 @@ def _from_disk(path: Path, name: str, is_marked: bool, forecast: Forecast) -> tu
         epochs = record.settings.epochs
         run = RunState(name, status, epoch=record.epochs_run, epochs=epochs, val_acc=record.val.acc, note=failure)
         return run, Work(record.settings.model or "", epochs)
-    if (path / RECORD).exists():
-        return RunState(name, "unreadable", note=f"{RECORD} can't be read"), Work("", None)
+    if why := unreadable(path):
+        return RunState(name, "unreadable", note=why), Work("", None)
     beginning = read_beginning(path) or Record()
     epochs = beginning.settings.epochs
     by = holder(path)
@@ -161,7 +160,7 @@ def _from_disk(path: Path, name: str, is_marked: bool, forecast: Forecast) -> tu
 
 def _add_history(run: RunState, path: Path, beginning: Record, forecast: Forecast) -> None:
     """How far a run without a record has come."""
-    rows = _history(path / HISTORY)
+    rows = read_history(path)
     if not rows:
         return
     run.epoch, run.val_acc = int(rows[-1]["epoch"]), rows[-1].get("val_acc")
@@ -173,23 +172,6 @@ def _add_history(run: RunState, path: Path, beginning: Record, forecast: Forecas
     seconds = [row["seconds"] for row in rows if "seconds" in row]
     if run.status == "running" and run.epochs and seconds:
         run.seconds_left = max(0, run.epochs - run.epoch) * sum(seconds) / len(seconds)
-
-
-def _history(file: Path) -> list[dict[str, float]]:
-    """The rows of a history.csv that are numbers throughout; the last may be cut off."""
-    rows = []
-    try:
-        with file.open(newline="", encoding="utf-8", errors="replace") as content:
-            for row in csv.DictReader(content):
-                try:
-                    figures = {str(name): float(value) for name, value in row.items()}
-                    int(figures["epoch"])
-                except (ValueError, TypeError, KeyError, OverflowError):
-                    break
-                rows.append(figures)
-    except (OSError, csv.Error):
-        pass
-    return rows
 
 
 def _add_plan(controller: Controller, runs: dict[str, RunState], works: dict[str, Work], marks: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
-from training.record import Record, read_record, write_record
+from training.record import Record, read_record, unreadable, write_record
 from training.run_folder import EXPORTS, lock, predictions_file, replacing
 from training.schema.checks import need
 from training.schema.data_config import DataConfig
@@ -132,7 +132,7 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
     need(not out.is_dir(), f"--out {out}: a folder; expected the name of a file")
     with lock(folder, wait_s=2):
         record = read_record(folder) or Record()
-        need(record.status == "done", f"{folder}: not a finished run")
+        need(record.status == "done", f"{folder}: {unreadable(folder) or 'not a finished run'}")
         known = known_answers(folder, record, len(trained.classes))
         wanted, threads = resolve_compute(TrainerConfig(precision="fp32")).device, resolve_threads("auto")
         with replacing(out) as part:

@@ -6,159 +6,34 @@ back. A later version adds keys and renames none.
 """
 
 import dataclasses
+import json
+import os
+import re
+import reprlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from training.run_folder import CONFIG, RECORD, read_json, write_json
+from training.run_folder import CONFIG, RECORD, read_json, read_text, write_json
 from training.schema.json_parts import Extra, as_number, from_keys, to_keys
+from training.schema.record_parts import (
+    DataSummary,
+    Failure,
+    Latency,
+    Resolved,
+    Scores,
+    SoupSummary,
+    Times,
+    Versions,
+)
 from training.schema.settings import Settings, settings_of
 
 SCHEMA = 1
+STATUSES = ("done", "pruned", "diverged", "failed")
+ACCURACIES = ("val_acc", "test_acc", "val_balanced_acc", "test_balanced_acc")
 DONE = ("done", "diverged")  # a run of such a status need not be run again
-
-
-@dataclass
-class Resolved:
-    """What the `auto`s and names of the config stood for."""
-
-    weights: str | None = None  # none, IMAGENET1K_V2, checkpoint:<hash>; of a soup `soup of <n>`
-    normalize: str | None = None
-    precision: str | None = None
-    memory_format: str | None = None
-    device: str | None = None
-    device_name: str | None = None
-    lr: float | None = None  # what optimizer.lr=auto has found
-    micro_batch: int | None = None  # images at once, where trainer.on_oom=accumulate made them fewer
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Counts:
-    """Images a split."""
-
-    train: int | None = None
-    val: int | None = None
-    test: int | None = None
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class LeftOut:
-    """What lies among the images and was not used, and why (bad images: DataSummary.skipped)."""
-
-    system: dict[str, Any] | None = None  # name of the system's and programs' own files and folders: how many
-    files: dict[str, Any] | None = None  # ending of files that are no images: how many
-    folders: dict[str, Any] | None = None  # folder of the root: why
-    loose: dict[str, Any] | None = None  # folder: images in it that are in no class folder
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class DataSummary:
-    """What the run saw of its data."""
-
-    fingerprint: str | None = None
-    classes: list[Any] | None = None
-    n: Counts = field(default_factory=Counts)
-    skipped: list[Any] | None = None
-    shared: Counts = field(default_factory=Counts)  # images that are in another split, too
-    value_range: dict[str, Any] | None = None  # of deep images, by kind (integer, float): what became 0 and 255
-    read_as: list[Any] | None = None  # the same in words, and from what it follows
-    single_valued: dict[str, Any] | None = None  # images that come out in one colour: n, blank_on_white, names
-    giants: int | None = None  # images that were reduced when decoded
-    drawn: list[Any] | None = None  # splits that were drawn; the others came with the data
-    split_folders: dict[str, Any] | None = None  # train, val, test: their folders, relative to the root
-    left_out: LeftOut = field(default_factory=LeftOut)
-    two_labels: Counts = field(default_factory=Counts)  # files that have another label in train or in the same split
-    two_labels_first: list[Any] | None = None  # some of them: "a/1.png (a), b/1.png (b)"
-    repeated: int | None = None  # images of train that are there before, under the same label
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Versions:
-    """Of the software that the run was made with."""
-
-    python: str | None = None
-    torch: str | None = None
-    torchvision: str | None = None
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Failure:
-    """Why a run failed or diverged. `log`: the last lines of its log, where its process died."""
-
-    kind: str | None = None
-    message: str | None = None
-    log: list[Any] | None = None
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Scores:
-    """Of a split at the selected epoch: per cent, but for the loss and the number of images, n."""
-
-    acc: float | None = None
-    loss: float | None = None
-    balanced_acc: float | None = None
-    macro_f1: float | None = None
-    per_class_acc: dict[str, Any] | None = None
-    n: int | None = None
-    extra: Extra = field(default_factory=dict)  # metrics of a user's own among them
-
-    def figure(self, name: str) -> float | None:
-        """One of them by its name, such as macro_f1; None where there is no such number."""
-        return as_number(getattr(self, name, self.extra.get(name)))
-
-
-@dataclass
-class Percentiles:
-    """Of a time in ms an image."""
-
-    median: float | None = None
-    p95: float | None = None
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Latency:
-    """By the number of images at once (training/engine/latency.py)."""
-
-    batch_1: Percentiles = field(default_factory=Percentiles)
-    batch_32: Percentiles = field(default_factory=Percentiles)
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class SoupSummary:
-    """How a soup was made (training/soup.py)."""
-
-    size: int | None = None  # runs whose weights were averaged
-    candidates: int | None = None
-    members: list[Any] | None = None
-    weights: str | None = None  # what its runs began with, as resolved.weights
-    tried: list[Any] | None = None
-    best_single: dict[str, Any] | None = None
-    against_best_single: dict[str, Any] | None = None
-    extra: Extra = field(default_factory=dict)
-
-
-@dataclass
-class Times:
-    """`minutes`: of all processes that worked on the run; the rest: of training alone, without validation."""
-
-    started: str | None = None  # ISO 8601, UTC
-    finished: str | None = None
-    minutes: float | None = None
-    images_per_s: float | None = None
-    epoch_seconds: list[Any] | None = None
-    host: str | None = None
-    process: int | None = None
-    extra: Extra = field(default_factory=dict)
 
 
 @dataclass
@@ -230,9 +105,72 @@ class Record:
 
 
 def read_record(folder: Path) -> Record | None:
-    """The record in `folder`, or None where the run has not ended (or its record can't be read)."""
+    """The record in `folder`, or None where the run has not ended, or its record can't be read or believed."""
     content = read_json(folder / RECORD)
-    return Record.from_json(content) if content else None
+    record = Record.from_json(content) if content else None
+    return None if record is None or damage(record, folder) else record
+
+
+def parsed(path: Path) -> Record:
+    """The record.json or config.json in `path`. Raises OSError, and ValueError with the reason where it is neither."""
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not valid JSON, perhaps cut off ({error})") from None
+    is_record = path.name == RECORD
+    keys = ("identity", "seed", "config", *(["status"] if is_record else []))
+    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(f"no {' and no '.join(missing)} in it")
+    if is_record and content.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
+    if is_record and content["status"] not in STATUSES:
+        raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES)}")
+    record = Record.from_json(content)
+    if wrong := damage(record, path.parent):
+        raise ValueError(wrong)
+    return record
+
+
+def unreadable(folder: Path) -> str:
+    """Why the record that lies in `folder` can't be read or believed; nothing where it can, or there is none."""
+    if not os.path.lexists(folder / RECORD):
+        return ""
+    try:
+        parsed(folder / RECORD)
+    except (OSError, ValueError) as error:
+        return f"{RECORD}: {getattr(error, 'strerror', None) or error}"
+    return ""
+
+
+def damage(record: Record, folder: Path) -> str:
+    """What can't be in the record of the run in `folder`; nothing where all can."""
+    for name in ACCURACIES:
+        value, scores = record.figure(name), record.val if name.startswith("val") else record.test
+        odd = value if record.status is None else scores.extra.get(name.partition("_")[2], value)
+        if odd is not None and not (value is not None and 0 <= value <= 100):
+            shown = reprlib.repr(odd) if value is None else format(value, "g")
+            return f"its {name} is {shown}, expected 0 to 100 (per cent)"
+        if record.status == "done" and value is None and name in ACCURACIES[:2]:
+            return f"its {name} is missing"
+    best, last = record.best_epoch, record.epochs_run
+    if best is not None and last and not 0 < best <= last:
+        return f"its best_epoch is {best}, expected 1 to {last}"
+    named = named_after(folder)
+    for name in ("identity", "seed", "fold") if named and record.status is not None else ():
+        if getattr(record, name) != named[name]:
+            return f"its {name} is {getattr(record, name)}, and that of its folder {named[name]}: another run's?"
+    return ""
+
+
+def named_after(folder: Path) -> dict[str, Any]:
+    """What the name <slug>-<identity>/seed=<n>[-fold=<k>] says; {} for a folder of another name."""
+    slug = re.fullmatch(r".*-([0-9a-f]{10})", folder.parent.name)
+    replicate = re.fullmatch(r"seed=(\d+)(?:-fold=(\d+))?", folder.name)
+    if slug is None or replicate is None:
+        return {}
+    fold = None if replicate[2] is None else int(replicate[2])
+    return {"identity": slug[1], "seed": int(replicate[1]), "fold": fold}
 
 
 def write_record(folder: Path, record: Record) -> None:

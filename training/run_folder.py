@@ -5,7 +5,9 @@ without a record is.
 """
 
 import contextlib
+import csv
 import fcntl
+import io
 import json
 import os
 import time
@@ -74,13 +76,33 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a file. Raises OSError, also for what is no file (a pipe would be waited for), and ValueError."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is no file")
+    return path.read_text(encoding="utf-8", errors=errors)
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The dict in a JSON file; {} where there is none that can be read."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The epochs in a run's history.csv, from the first on, up to one that is damaged: each has its number, and no
+    cell that is no number (an empty one is left out). [] where there is none that can be read."""
+    rows: list[dict[str, float]] = []
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, csv.Error):
+        for row in csv.DictReader(io.StringIO(read_text(folder / HISTORY, "replace"), newline="")):
+            figures = {name: float(cell) for name, cell in row.items() if cell.strip()}
+            if figures.get("epoch") != len(rows) + 1:
+                break
+            rows.append(figures)
+    return rows
 
 
 @contextlib.contextmanager

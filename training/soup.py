@@ -27,10 +27,11 @@ from training.console.progress import bar
 from training.errors import ConfigError
 from training.finished.finished_runs import FinishedRun, comparable, done_runs, largest_group, warn
 from training.models.removed_weights import removed
-from training.record import Record, Scores, SoupSummary, Times, read_record, timestamp, write_beginning, write_record
+from training.record import Record, read_record, timestamp, write_beginning, write_record
 from training.run_folder import BEST, MISTAKES, write_json, write_whole
 from training.schema.checks import need
 from training.schema.json_parts import from_keys
+from training.schema.record_parts import Scores, SoupSummary, Times
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.model import factors
 from analysis.model.cautions import cautions
-from analysis.model.row_results import results_of_rows, unused_predictions
+from analysis.model.row_results import results_of_rows, unused_files
 from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
@@ -82,7 +82,7 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     gains = done["_epoch_gain"].dropna().tolist() if "_epoch_gain" in done else []
     compared = ComparedRows(model.results, model.comparisons, model.labels, model.n_val, gains)
     said = [*sentences(compared), *found_rates(runs, model.labels)]
-    warned = [*cautions(model.runs, model.comparisons), *unused_predictions(model.runs), *chosen_on_val(model.soups)]
+    warned = [*cautions(model.runs, model.comparisons), *unused_files(model.runs), *chosen_on_val(model.soups)]
     found = studies(sweeps_of(model.runs["folder"]))
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]

@@ -52,11 +52,11 @@ def _unpack(hex_bits: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(bytes.fromhex(hex_bits), dtype=np.uint8))[:count].astype(bool)
 
 
-def unused_predictions(runs: pd.DataFrame) -> list[str]:
-    """A line for each run whose predictions are there and are left out of the comparisons."""
-    if "_misfit" not in runs:
-        return []
-    found = distinct(runs)
-    found = found[found["_misfit"].notna()]
-    pairs = zip(found["folder"], found["_misfit"], strict=True)
-    return [f"{folder}: {reason}; left out of the comparisons of images" for folder, reason in pairs]
+def unused_files(runs: pd.DataFrame) -> list[str]:
+    """A line for each run whose predictions or history are there, don't fit its record, and are left out."""
+    lines, found = [], distinct(runs)
+    for column, where in (("_misfit", "the comparisons of images"), ("_history", "the curves")):
+        damaged = found[found[column].notna()] if column in found else found[:0]
+        for folder, reason in zip(damaged["folder"], damaged.get(column, ()), strict=True):
+            lines.append(f"{folder}: {reason}; left out of {where}")
+    return lines

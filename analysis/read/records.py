@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.index import through_index
-from analysis.read.run_folder import epoch_gain, looked_up, read
+from analysis.read.run_folder import damaged_history, epoch_gain, looked_up, read
 from training.config import RunConfig
 from training.console.program import called
 from training.errors import ConfigError
@@ -100,8 +100,8 @@ def load(*folders: str | Path) -> pd.DataFrame:
 
 def load_all(*folders: str | Path) -> pd.DataFrame:
     """The same with what only the report needs: `_images` (what the test images are known by), `_correct` (which of
-    them were put in their class, as bits in hex), `_misfit` (why the predictions are not used) and `_epoch_gain` (see
-    epoch_gain)."""
+    them were put in their class, as bits in hex), `_misfit` (why the predictions are not used), `_history` (what is
+    wrong with it) and `_epoch_gain` (see epoch_gain)."""
     parts = []
     found: set[Path] = set()
     for folder in [Path(name) for name in folders] or [newest_sweep()]:
@@ -141,10 +141,11 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
         columns[name] = pd.Series([look[number] for look in looks], dtype="str")
     selected: list[Any] = columns["best_epoch"].tolist()
     gains = [
-        None if pd.isna(epoch) else epoch_gain(run / HISTORY, int(epoch))
-        for run, epoch in zip(folders, selected, strict=True)
+        None if pd.isna(epoch) else epoch_gain(run, int(epoch)) for run, epoch in zip(folders, selected, strict=True)
     ]
     columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
+    damaged = [damaged_history(run, record) for run, record in zip(folders, records, strict=True)]
+    columns["_history"] = pd.Series(damaged, dtype="str")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
     config = pd.DataFrame([config_of(record) for record in records])

@@ -1,10 +1,8 @@
 """One run folder -> what it says about its run. Nothing in here raises for what a file contains."""
 
-import contextlib
-import csv
 import hashlib
-import json
 import math
+import os
 import re
 import zipfile
 import zlib
@@ -14,20 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from training.record import SCHEMA, Failure, Record
-from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file
+from training import record as records
+from training.record import Record, parsed
+from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, read_history
+from training.schema.record_parts import Failure
 
-STATUSES = ("done", "pruned", "diverged", "failed", "unfinished", "unreadable")  # the last two are never in a record
+STATUSES = (*records.STATUSES, "unfinished", "unreadable")
 ROUNDING_POINTS = 0.01  # of an accuracy in a record
 
 
 def read(folder: Path) -> Record:
     """What `folder` says about its run; it never raises for what a file contains."""
-    over = (folder / RECORD).exists()
+    over = os.path.lexists(folder / RECORD)  # a link that leads nowhere too
     record, broken = None, ""
     for name in [RECORD, CONFIG] if over else [CONFIG]:
         try:
-            record = parse(folder / name)
+            record = parsed(folder / name)
             break
         except (OSError, ValueError) as error:
             broken = broken or f"{name}: {error}"
@@ -40,7 +40,7 @@ def read(folder: Path) -> Record:
     if not over:
         record.status = "unfinished"
     if record.epochs_run is None:  # failed runs have no times of their own
-        record.epochs_run, minutes, images_per_s = progress(folder / HISTORY)
+        record.epochs_run, minutes, images_per_s = progress(folder)
         record.time.minutes = record.time.minutes or minutes
         record.time.images_per_s = record.time.images_per_s or images_per_s
     return record
@@ -56,41 +56,13 @@ def named(folder: Path) -> dict[str, Any]:
     return {"sweep": sweep, "identity": slug.rpartition("-")[2], "seed": int(found[1]), "fold": fold}
 
 
-def parse(path: Path) -> Record:
-    """The record or config in `path`. Raises ValueError with a reason where it is neither."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON, perhaps cut off ({error})") from None
-    keys = ("identity", "seed", "config", "status") if path.name == RECORD else ("identity", "seed", "config")
-    missing = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ValueError(f"no {' and no '.join(missing)} in it")
-    if path.name == RECORD and content.get("schema") != SCHEMA:
-        raise ValueError(f"its schema is {content.get('schema')}, expected {SCHEMA}: made by another finegrid?")
-    if path.name == RECORD and content["status"] not in STATUSES[:4]:
-        raise ValueError(f"its status is {content['status']!r}, expected {', '.join(STATUSES[:4])}")
-    record = Record.from_json(content)
-    for name in ("val_acc", "test_acc", "val_balanced_acc", "test_balanced_acc"):
-        value = record.figure(name)
-        if value is not None and not 0 <= value <= 100:
-            raise ValueError(f"its {name} is {value:g}, expected 0 to 100 (per cent)")
-    return record
-
-
-def progress(path: Path) -> tuple[int, float | None, float | None]:
-    """Epochs, minutes and images/s of a run that has no result, by its history. The last line may be cut off."""
-    seconds, images = [], []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            for row in csv.DictReader(file):
-                with contextlib.suppress(KeyError, TypeError, ValueError):
-                    spent, speed = float(row["seconds"]), float(row["images_per_s"])
-                    seconds.append(spent)
-                    images.append(speed * spent)
-    if not sum(seconds):
-        return len(seconds), None, None
-    return len(seconds), sum(seconds) / 60, sum(images) / sum(seconds)
+def progress(folder: Path) -> tuple[int, float | None, float | None]:
+    """Epochs, minutes and images/s of a run that has no result, by its history."""
+    rows = [row for row in read_history(folder) if "seconds" in row and "images_per_s" in row]
+    seconds = sum(row["seconds"] for row in rows)
+    if not seconds:
+        return len(rows), None, None
+    return len(rows), seconds / 60, sum(row["images_per_s"] * row["seconds"] for row in rows) / seconds
 
 
 def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str | None]:
@@ -141,15 +113,19 @@ def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Re
     return ""
 
 
-def epoch_gain(history: Path, selected: int) -> float | None:
+def epoch_gain(folder: Path, selected: int) -> float | None:
     """Val accuracy of the selected epoch (1 is the first) less the mean of the epochs before and after it; None at the
     ends, where there is but one neighbour."""
-    try:
-        with history.open(newline="", encoding="utf-8", errors="replace") as file:
-            val = [float(row["val_acc"]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
+    val = [row.get("val_acc", math.nan) for row in read_history(folder)]
     if not 1 < selected < len(val) or not all(map(math.isfinite, val)):
         return None
     before, there, after = val[selected - 2 : selected + 1]
     return there - (before + after) / 2
+
+
+def damaged_history(folder: Path, record: Record) -> str | None:
+    """What is wrong with the history of a run, in the light of its record; None where nothing is."""
+    if record.status not in ("done", "pruned") or record.epochs_run is None or not (folder / HISTORY).exists():
+        return None
+    there = len(read_history(folder))
+    return None if there == record.epochs_run else f"{HISTORY}: {there} of {record.epochs_run} epochs can be read"

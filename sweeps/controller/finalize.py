@@ -13,8 +13,9 @@ from sweeps.plan.jobs import Job, written
 from training.config import as_dict
 from training.engine.prepare import since_planned
 from training.errors import DataChanged
-from training.record import SCHEMA, Failure, Record, Resolved, Times, read_beginning, read_record, write_record
+from training.record import SCHEMA, Record, read_beginning, read_record, write_record
 from training.run_folder import LOG, RunInUse, lock
+from training.schema.record_parts import Failure, Resolved, Times
 
 
 def finalize(job: Job, result: JobReturn) -> Record:

@@ -88,7 +88,7 @@ class Forks:
 
 
 def preload(trains: bool) -> list[str]:
-    """What the server imports before it forks: nothing that touches a GPU or starts a thread. `trains`: its runs do."""
+    """What the server imports before it forks: nothing that touches a GPU or leaves a thread. `trains`: its runs do."""
     plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
     plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
     training = (
@@ -102,4 +102,4 @@ def preload(trains: bool) -> list[str]:
         "sweeps.sweepers.grid",
         "sweeps.sweepers.optuna_async",
     ]
-    return [*plugins, *training, *sweeping, "sweeps.launchers.freeze"]
+    return ["sweeps.launchers.end_with_controller", *plugins, *training, *sweeping, "sweeps.launchers.freeze"]

@@ -6,5 +6,8 @@ Else Python's collector, looking through all of torch in each new process, would
 
 import gc
 
+from sweeps.launchers.end_with_controller import stop_watching
+
+stop_watching()
 gc.collect()
 gc.freeze()

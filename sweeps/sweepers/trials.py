@@ -1,7 +1,6 @@
 """The trials of a study as jobs: asked for when a slot is free, told what came of them."""
 
 import contextlib
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from sweeps.sweepers.study import Membership
 from training.console.progress import EpochReport
 from training.errors import ConfigError
 from training.record import Record, read_record
-from training.run_folder import HISTORY
+from training.run_folder import read_history
 
 PRUNED_AT = "pruned_at"  # attribute of a trial: the epoch after which the study gave it up
 UNWRITTEN = (OSError, StorageInternalError)  # what is raised where a study can't be written, on a full disk say
@@ -177,9 +176,9 @@ class Trials:
     def _catch_up(self, job: Job, trial: Trial, last: int) -> None:
         """Tell the study of the epochs up to `last` that it lacks."""
         known = self._frozen(trial).intermediate_values
-        for epoch, figure in figures(job.folder / HISTORY, self.objective[0]).items():
-            if epoch <= last and epoch not in known:
-                trial.report(figure, epoch)
+        for epoch, row in enumerate(read_history(job.folder)[:last], 1):
+            if epoch not in known and self.objective[0] in row:
+                trial.report(row[self.objective[0]], epoch)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.number]
@@ -246,16 +245,6 @@ class Trials:
 
     def _too_many_failures(self) -> bool:
         return self.failed > self.max_failure_rate * max(1, self.ended)
-
-
-def figures(history: Path, name: str) -> dict[int, float]:
-    """A column of history.csv by epoch, as far as it can be read."""
-    found: dict[int, float] = {}
-    with contextlib.suppress(OSError), history.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                found[int(row["epoch"])] = float(row[name])
-    return found
 
 
 def refuse_impossible(job: Job) -> None:

@@ -28,8 +28,8 @@ from training.data.sources import (
 )
 from training.data.splits import SPLITS, split_or_fold
 from training.errors import ConfigError
-from training.record import LeftOut
 from training.schema.data_config import DataConfig
+from training.schema.record_parts import LeftOut
 
 log = logging.getLogger(__name__)
 

@@ -28,9 +28,9 @@ from training.data.files.left_out import left_out_lines, left_out_of
 from training.data.files.split_names import is_unlabelled, split_names
 from training.data.sources import EarlierReading, Source
 from training.errors import ConfigError
-from training.record import LeftOut
 from training.schema.checks import need
 from training.schema.data_config import DataConfig
+from training.schema.record_parts import LeftOut
 
 log = logging.getLogger(__name__)
 

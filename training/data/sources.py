@@ -16,9 +16,9 @@ from PIL import Image
 
 from training.data.splits import SPLITS
 from training.errors import ConfigError
-from training.record import LeftOut
 from training.schema.checks import need
 from training.schema.data_config import DataConfig
+from training.schema.record_parts import LeftOut
 from training.targets import failure, locate
 
 

@@ -16,7 +16,8 @@ from training.config import RunConfig
 from training.console.progress import bar
 from training.device import Compute, autocast, layout, resolve_threads
 from training.errors import ConfigError
-from training.record import Latency, Percentiles, Record, write_record
+from training.record import Record, write_record
+from training.schema.record_parts import Latency, Percentiles
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,15 +22,7 @@ from training.engine.prepare import Prepared, replaced_since_opened
 from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
-from training.record import (
-    DONE,
-    Failure,
-    Record,
-    Scores,
-    read_record,
-    write_beginning,
-    write_record,
-)
+from training.record import DONE, Record, read_record, write_beginning, write_record
 from training.run_folder import (
     BEST,
     EXPORTS,
@@ -44,6 +36,7 @@ from training.run_folder import (
 )  # fmt: skip
 from training.schema.checks import AUTO
 from training.schema.json_parts import from_keys
+from training.schema.record_parts import Failure, Scores
 
 log = logging.getLogger(__name__)
 Listener = Callable[[EpochReport], None]

@@ -18,19 +18,9 @@ from training.engine.hardware.out_of_memory import out_of_memory
 from training.engine.prepare import Prepared
 from training.engine.session import Session
 from training.errors import DataChanged
-from training.record import (
-    SCHEMA,
-    Counts,
-    DataSummary,
-    Failure,
-    Record,
-    Resolved,
-    Times,
-    Versions,
-    timestamp,
-    write_record,
-)
+from training.record import SCHEMA, Record, timestamp, write_record
 from training.schema.json_parts import from_keys
+from training.schema.record_parts import Counts, DataSummary, Failure, Resolved, Times, Versions
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import Record, read_record
+from training.record import Record, read_record, unreadable
 from training.run_folder import RECORD, predictions_file
 from training.schema.checks import need
 
@@ -88,6 +88,8 @@ def done_runs(folder: Path) -> list[FinishedRun]:
     need(folder.is_dir(), f"{folder}: no such folder; expected a sweep's, such as outputs/grid")
     found: dict[tuple[str, int, int | None], FinishedRun] = {}
     for file in sorted(folder.rglob(RECORD)):
+        if why := unreadable(file.parent):
+            warn(f"left out: {file.parent}: {why}")
         run = finished_run(file.parent)
         if run is not None and not run.record.is_soup:
             found.setdefault((run.identity, run.seed, run.record.fold), run)

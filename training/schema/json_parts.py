@@ -70,8 +70,9 @@ def as_text(value: Any) -> str | None:
 
 
 def as_number(value: Any) -> float | None:
-    """The value where it is a number, else None."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number, else None; none for a whole one that no float can hold."""
+    ok = isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023)
+    return value if ok else None
 
 
 def as_whole(value: Any) -> int | None:

@@ -17,7 +17,7 @@ from analysis.read.run_folder import read, read_test_predictions
 from analysis.read.study import StudyResult
 from training.console.table import visible
 from training.record import Record, read_record
-from training.run_folder import HISTORY
+from training.run_folder import read_history
 
 # Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes repeat the distinction
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#767676"]
@@ -66,10 +66,7 @@ def curves(model: ReportModel) -> list[tuple[str, go.Figure]]:
     figures = {name: go.Figure() for name in wanted}
     drawn = 0
     for label, folder in runs_in_order(model):
-        try:
-            history = pd.read_csv(folder / HISTORY, usecols=["epoch", *wanted]).dropna()
-        except (OSError, ValueError):
-            continue
+        history = pd.DataFrame(read_history(folder)).reindex(columns=["epoch", *wanted]).dropna()
         if history.empty:
             continue
         history = history.iloc[:: -(-len(history) // MOST_POINTS)]

@@ -23,8 +23,8 @@ def test_luck_of_the_epoch(tmp_path: Path) -> None:
         ([1, "x", 2], 2, None),
     ):
         file.write_text("epoch,val_acc\n" + "".join(f"{n},{value}\n" for n, value in enumerate(values, 1)))
-        assert run_folder.epoch_gain(file, selected) == gain
-    assert run_folder.epoch_gain(tmp_path / "none.csv", 1) is None
+        assert run_folder.epoch_gain(tmp_path, selected) == gain
+    assert run_folder.epoch_gain(tmp_path / "none", 1) is None
 
 
 RIGHT = np.arange(40) % 4 > 0  # 75 %

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from training.data.files.image_listing import count_system
 from training.data.files.layout import Layout
-from training.record import LeftOut
+from training.schema.record_parts import LeftOut
 
 MOST = 50  # names of a kind that a record keeps
 
