@@ -38,6 +38,7 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.plan.applicable import ignored_keys
     from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
     from training.engine.run import run
@@ -55,6 +56,9 @@ def train(composed: DictConfig) -> float:
             check_planned(prepared)
         elif line := longer_than_finished(prepared):
             log.info(line)
+        if alone:
+            for key in ignored_keys(config):
+                log.info(f"{key} doesn't apply to this run, and is left out")
         with channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)
         if budget is not None:
