@@ -38,6 +38,7 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.plan.applicable import ignored_keys
     from sweeps.plan.data_notices import left_behind
     from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
@@ -55,7 +56,8 @@ def train(composed: DictConfig) -> float:
         if not alone:
             check_planned(prepared)
         else:
-            for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared))):
+            notices = [f"{key} doesn't apply to this run, and is left out" for key in ignored_keys(config)]
+            for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared), *notices)):
                 log.info(line)
         with channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)

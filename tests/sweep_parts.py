@@ -1,8 +1,9 @@
 """A network for sweeps under test: it trains in no time, or as slowly as asked, and gets into every kind of trouble.
 
 What is to happen is read from a file, so that it may change from one command to the next without changing the
-configuration: {"3": "kill 2"} has the run with seed 3 killed in its second epoch, {"*": "slow 0.5"} makes each epoch of
-every run half a second longer.
+configuration: {"3": "kill 2"} has the run with seed 3 killed in its second epoch (of its process), {"*": "slow 0.5"}
+makes each epoch of every run half a second longer; with {"*": "hold 2"} no run goes on in its second epoch until the
+file says so no more, however fast or slow the machine is. "slow 3,hold 2" does both.
 """
 
 import json
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 STEPS = 2  # training batches an epoch, as QUICK sets them
+HELD_S = 600  # where a test forgets a run that it holds
 
 
 class OddError(Exception):
@@ -45,14 +47,22 @@ class Troubled(nn.Module):
         return scores
 
     def _trouble(self) -> float:
-        plan = json.loads(self.file.read_text()) if self.file.is_file() else {}
-        for key in ("*", str(self.seed)):
-            what, _, when = plan.get(key, "").partition(" ")
+        for what, when in self._plan():
             if what == "slow":
                 time.sleep(float(when) / STEPS)
-            elif what and self.calls == STEPS * (int(when or 1) - 1) + 1:
+            elif what == "hold" and self.calls > STEPS * (int(when or 1) - 1):
+                ends = time.monotonic() + HELD_S
+                while (what, when) in self._plan() and time.monotonic() < ends:
+                    time.sleep(0.02)
+            elif what != "hold" and self.calls == STEPS * (int(when or 1) - 1) + 1:
                 return _happen(what)
         return 1.0
+
+    def _plan(self) -> list[tuple[str, str]]:
+        """What is to happen to this run, and when, as the file says now."""
+        plan = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        parts = ",".join(plan.get(key, "") for key in ("*", str(self.seed))).split(",")
+        return [(what, when) for what, _, when in (part.partition(" ") for part in parts) if what]
 
 
 def _happen(what: str) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import QUICK, ROOT, Door
-from sweeping import Starter, records, small, trouble
+from sweeping import Starter, records, small, trouble, without
 
 __all__ = ["start"]
 from sweeping import start
@@ -19,7 +19,7 @@ STOCK = {
 
 
 def one_run(tmp_path: Path) -> list[str]:
-    return [argument for argument in small(tmp_path, 1) if argument != "-m" and "launcher" not in argument]
+    return without(small(tmp_path, 1), "-m", "hydra.launcher")
 
 
 @pytest.mark.parametrize("value", ["0", "1", None])
@@ -69,7 +69,7 @@ def test_under_hydras_own_launchers(
     train: Door, tmp_path: Path, launcher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    command = [argument for argument in small(tmp_path, 1) if not argument.startswith("hydra.launcher")]
+    command = without(small(tmp_path, 1), "hydra.launcher")
     command += [*STOCK[launcher], "seed=0,1"]
     trouble(tmp_path, {"1": "raise 1"})
     assert train(*command).code == 1

@@ -45,7 +45,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
     overrides = set(options.overrides)
     if options.hydra_help:  # which composes nothing of ours, so that Hydra would know no key of it
         return [argument for argument in arguments if argument not in overrides]
-    return [quoted(argument) if argument in overrides else argument for argument in arguments]
+    return [quoted(_of_params(argument)) if argument in overrides else argument for argument in arguments]
 
 
 def quoted(override: str) -> str:
@@ -59,6 +59,14 @@ def quoted(override: str) -> str:
         return override
     parts = [os.path.expanduser(part) for part in value.split(",")]  # noqa: PTH111 (a Path would drop ./ and //)
     return f"{key}={','.join(in_quotes(part) for part in parts)}"
+
+
+def _of_params(override: str) -> str:
+    """`hydra.sweeper.params.optimizer.lr="interval(1e-4,1e-2)"` as `optimizer.lr=interval(1e-4,1e-2)`, which is what it
+    means there; Hydra would take each dot for a deeper level. Any other override as it is."""
+    if one := re.fullmatch(r"\+{0,2}hydra\.sweeper\.params\.([^=]+)=(['\"])(.*)\2", override):
+        return f"{one[1]}={one[3]}"
+    return f"+{override}" if override.startswith("hydra.sweeper.params={") else override
 
 
 def _check(override: str, single: bool) -> None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.hydra_glue.private import parse_overrides
 from training.config import RunConfig
+from training.errors import ConfigError
 from training.schema.checks import need
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ def without(overrides: Sequence[str], keys: Iterable[str]) -> list[str]:
     return [*kept, *(f"{key}=null" for key in keys)]
 
 
+def check_used(jobs: Iterable["Job"], whose: str) -> None:
+    """Raise ConfigError for a key of APPLIES that none of these jobs can use: it was set for something. `whose`: what
+    they are, "run of this grid"."""
+    jobs = list(jobs)
+    for key, condition in APPLIES.items():
+        if all(key in job.left_out for job in jobs):
+            raise ConfigError(f"{key} is only for {condition}, which no {whose} has")
+
+
 def ignored_keys(run: RunConfig) -> list[str]:
     """Keys that are set, that no choice of this run looks at, and that the identity leaves out, too."""
     model = run.model
@@ -59,6 +69,16 @@ def left_out(jobs: Iterable["Job"]) -> list[str]:
     jobs = list(jobs)
     counts = Counter(key for job in jobs for key in job.left_out)
     return [f"{key} doesn't apply to {count} of these runs, and is left out there" for key, count in counts.items()]
+
+
+def left_out_of_search(corners: Sequence["Job"]) -> list[str]:
+    """The same for the corners of a search space, which are not runs."""
+    counts = Counter(key for job in corners for key in job.left_out)
+    whole = {len(corners): "any trial"}
+    return [
+        f"{key} doesn't apply to {whole.get(count, 'some of the choices')}, and is left out there"
+        for key, count in counts.items()
+    ]
 
 
 def on_this_machine(composed: DictConfig) -> bool:

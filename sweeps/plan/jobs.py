@@ -18,7 +18,7 @@ from sweeps.hydra_glue.arguments import quoted
 from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
-from sweeps.plan.applicable import APPLIES, ignored_keys, on_this_machine, to_drop, without
+from sweeps.plan.applicable import check_used, ignored_keys, on_this_machine, to_drop, without
 from training.code_version import same_results
 from training.config import RunConfig
 from training.data.dataset import open_dataset
@@ -148,9 +148,7 @@ def plan_grid(planner: Planner, override_lists: Iterable[Sequence[str]]) -> list
         jobs.append(job)
     if all(job.state == "impossible" for job in jobs):
         raise ConfigError(f"no run of this grid is possible: {jobs[0].why}")
-    for key in APPLIES:
-        if all(key in job.left_out for job in jobs):
-            raise ConfigError(f"{key} is only for {APPLIES[key]}, which no run of this grid has")
+    check_used(jobs, "run of this grid")
     return jobs
 
 

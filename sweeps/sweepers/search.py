@@ -5,6 +5,7 @@ hydra-optuna-sweeper's own sweeper is a part of it: it makes the launcher, parse
 
 import itertools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sweeps.controller.sweep_file import add_aliases
 from sweeps.controller.view import View
 from sweeps.controller.weights_budget import budget_of
 from sweeps.launchers.launcher import Launcher, as_launcher
+from sweeps.plan.applicable import check_used, left_out_of_search
 from sweeps.plan.data_notices import data_notices
 from sweeps.plan.jobs import Job, Planner
 from sweeps.plan.summary import describe as describe_job
@@ -83,7 +85,7 @@ class Search:
         space = search_space([*nested_lines(_plain(self.stock.params)), *arguments], self.planner.composer.loader)
         space.fixed.update(objectives.measuring(self.objective, space.fixed, space.searched))
         custom = self._custom_space(space)
-        first = self._check_corners(self.planner, space, custom)
+        first, *_ = jobs = self._check_corners(self.planner, space, custom)
         directions = self._resolve_objective(first.run.trainer, space)
         example = "a range or choices for some key, such as 'optimizer.lr=interval(1e-4,1e-2)'"
         need(bool(space.searched) or bool(custom.function), f"hydra.sweeper: nothing to search; give it {example}")
@@ -95,7 +97,7 @@ class Search:
         wanted = self._wanted(first, space, custom, directions)
         if first.run.sweep.plan:
             found = existing_study(wanted)
-            self._say_plan(found.study_name if found else wanted.name, census(found, todo), first)
+            self._say_plan(found.study_name if found else wanted.name, census(found, todo), jobs)
             return self._say_space(space, first)
         study = open_study(wanted)
         study.pruner = pruner
@@ -113,7 +115,7 @@ class Search:
             before = census(study, todo)
             member.enqueue(todo)
             member.retry_failed()
-            self._say_plan(study.study_name, before, first)
+            self._say_plan(study.study_name, before, jobs)
             self._search(trials := self._trials(member, space, samplers, custom), outcome, self._to_run(before))
             if trials.unwritten:
                 outcome.request.make(f"the study could not be written ({trials.unwritten})", 1)
@@ -168,19 +170,20 @@ class Search:
     def _say(self, line: str) -> None:
         self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
-    def _check_corners(self, planner: Planner, space: SearchSpace, custom: CustomSpace) -> Job:
-        """Compose what may be asked for, as far as that can be foreseen, before anything is written; gives the first
-        that is possible. Raises ConfigError."""
-        first: Job | None = None
+    def _check_corners(self, planner: Planner, space: SearchSpace, custom: CustomSpace) -> list[Job]:
+        """Compose what may be asked for, as far as that can be foreseen, before anything is written; gives what is
+        possible of it. Raises ConfigError."""
+        jobs: list[Job] = []
         probes = (trial.params for trial in custom.probes())
         for corner in itertools.chain(corners(space.searched), probes):
             job = planner.job(0, space.overrides(corner))
             refuse_impossible(job)
-            if first is None and job.prepared is not None:
-                first = job
-        if first is None:
-            raise ConfigError("no combination in the search space is possible")
-        return first
+            jobs.append(job)
+        if not custom.function:  # whose probes are a few of many points
+            check_used(jobs, "trial of this search")
+        possible = [job for job in jobs if job.prepared is not None]
+        need(bool(possible), "no combination in the search space is possible")
+        return possible
 
     def _trials(self, member: Membership, space: SearchSpace, samplers: Samplers, custom: CustomSpace) -> Trials:
         assert self.planner is not None
@@ -240,7 +243,8 @@ class Search:
         """How many trials this command will run: failed ones, then points that wait, even beyond n_trials."""
         return before.failed + max(self.n_trials - before.there, before.waiting)
 
-    def _say_plan(self, name: str, before: Census, first: Job) -> None:
+    def _say_plan(self, name: str, before: Census, jobs: Sequence[Job]) -> None:
+        first = jobs[0]
         slots = len(self.launcher.slots) if self.launcher else self.stock.n_jobs
         minutes = estimate_minutes([first] * self._to_run(before), slots)
         about = f"; about {format_minutes(minutes)}, if none is pruned" if minutes is not None else ""
@@ -254,7 +258,7 @@ class Search:
         self._say(
             f"plan: study {name}: {self.n_trials} trials, of which {before.there} are there{''.join(parts)}{about}"
         )
-        for line in data_notices([first]):
+        for line in [*left_out_of_search(jobs), *data_notices([first])]:
             self._say(line)
 
     def _say_space(self, space: SearchSpace, first: Job) -> None:

@@ -25,8 +25,18 @@ def small(tmp_path: Path, epochs: int = 3) -> list[str]:
     return ["-m", *QUICK, f"trainer.epochs={epochs}", "tracking=none", *network, "hydra.launcher.slots=2"]
 
 
+def without(arguments: list[str], *keys: str) -> list[str]:
+    """`arguments` less those of these keys, and of keys below them. The words in a value, a path say, are no matter."""
+
+    def is_left_out(argument: str) -> bool:
+        key = argument.lstrip("+").partition("=")[0]
+        return any(key == one or key.startswith(f"{one}.") for one in keys)
+
+    return [argument for argument in arguments if not is_left_out(argument)]
+
+
 def trouble(tmp_path: Path, plan: dict[str, str]) -> None:
-    """See sweep_parts: {"3": "kill 2"} kills the run with seed 3 in its second epoch."""
+    """See sweep_parts: {"3": "kill 2"} kills the run with seed 3 in its second epoch, {"*": "hold 2"} holds all."""
     part = tmp_path / "trouble.part"
     part.write_text(json.dumps(plan))
     part.replace(tmp_path / "trouble.json")

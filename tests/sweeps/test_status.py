@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, Door, run_folders
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from sweeping import WAIT_S, Starter, results, small, start, trouble
+from sweeping import WAIT_S, Starter, results, small, start, trouble, without
 
 from sweeps import status as program
 
@@ -77,7 +77,7 @@ def one_has_begun(told: dict[str, Any]) -> bool:
 def test_what_it_tells_of_a_grid_and_how_runs_are_cancelled(
     start: Starter, tmp_path: Path, sweep: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    trouble(tmp_path, {"0": "slow 1.5", "1": "slow 1.5", "2": "raise"})
+    trouble(tmp_path, {"0": "slow 3,hold 2", "1": "slow 3,hold 2", "2": "raise"})
     running = start(*small(tmp_path, 40), "seed=range(6)")
     told = until(sweep, lambda told: sum(bool(run["epoch"]) for run in told["runs"]) == 2)
     assert statuses(told) == ["running", "running", *["waiting"] * 4]
@@ -94,6 +94,7 @@ def test_what_it_tells_of_a_grid_and_how_runs_are_cancelled(
 
     assert ask(capfd, sweep, "--cancel", "#0", "--cancel", f"{first['run'][:-1]}5")[0] == 0
     os.kill(second["process"], signal.SIGTERM)
+    trouble(tmp_path, {"2": "raise"})
     told = until(sweep, lambda told: statuses(told)[:2] == ["cancelled", "cancelled"])
     assert by_seed(told)[5]["status"] == "cancelled", "it had not begun"
     assert running.end() == 1, "the run with seed 2 has failed"
@@ -111,12 +112,11 @@ def test_what_it_tells_of_a_grid_and_how_runs_are_cancelled(
 
 def test_the_same_command_takes_cancelled_runs_up(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
     command = [*small(tmp_path, 20), "seed=range(3)"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)
     told = until(sweep, one_has_begun)
     done = next(run for run in told["runs"] if run["epoch"])
     assert program.main([str(sweep), "--cancel", done["run"]]) == 0
-    until(sweep, lambda told: "cancelled" in statuses(told))
     trouble(tmp_path, {})
     assert running.end() == 0, "a cancelled run is no failure"
     assert len(with_record(sweep)) == 2 and json.loads((sweep / "sweep.json").read_text())["cancelled"]
@@ -129,10 +129,11 @@ def test_the_same_command_takes_cancelled_runs_up(start: Starter, train: Door, t
 
 @pytest.mark.slow
 def test_cancel_all(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*small(tmp_path, 30), "seed=range(4)")
     until(sweep, one_has_begun)
     assert program.main([str(sweep), "--cancel-all"]) == 0
+    trouble(tmp_path, {})
     assert running.end() == 130, running.out
     assert running.out.endswith("cancelled; the same command again goes on\n")
     assert statuses(now(sweep)) == ["cancelled"] * 4 and not list(sweep.rglob("record.json"))
@@ -150,13 +151,12 @@ def test_a_trial_that_is_cancelled_is_taken_up_by_the_next_command(
 ) -> None:
     search = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=4"]
     command = [*small(tmp_path, 20), *search, "seed=choice(0,1,2,3)"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "slow 1,hold 2"})
     running = start(*command)
     told = until(sweep, lambda told: one_has_begun(told) and told["counts"]["running"] == 2)
     chosen = next(run for run in told["runs"] if run["status"] == "running")
     assert told["seconds_left"] > 0
     assert program.main([str(sweep), "--cancel", f"#{chosen['number']}"]) == 0
-    until(sweep, lambda told: told["counts"].get("cancelled") == 1)
     trouble(tmp_path, {})
     assert running.end() == 0, running.out
     assert sorted(trials(sweep)) == ["COMPLETE"] * 3 + ["RUNNING"], "neither failed nor taken up by the same command"
@@ -170,23 +170,23 @@ def test_a_trial_that_is_cancelled_is_taken_up_by_the_next_command(
 def test_a_search_is_cancelled_as_a_whole(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
     search = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3"]
     command = [*small(tmp_path, 20), *search, "seed=choice(0,1,2)"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)
     until(sweep, one_has_begun)
     assert program.main([str(sweep), "--cancel-all"]) == 0
-    assert running.end() == 130, running.out
     trouble(tmp_path, {})
+    assert running.end() == 130, running.out
     assert train(*command).code == 0
     assert trials(sweep) == ["COMPLETE"] * 3
 
 
 def single(tmp_path: Path, epochs: int) -> list[str]:
-    return [argument for argument in small(tmp_path, epochs) if argument != "-m" and "launcher" not in argument]
+    return without(small(tmp_path, epochs), "-m", "hydra.launcher")
 
 
 @pytest.mark.slow
 def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "hold 2"})
     runs = tmp_path / "outputs" / "runs"
     running = start(*single(tmp_path, 20))
     ends = time.monotonic() + WAIT_S
@@ -195,12 +195,12 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
     (run,) = now(runs)["runs"]
     assert run["status"] == "running" and run["process"] == running.process.pid and run["epochs"] == 20
     assert program.main([str(runs), "--cancel", run["identity"]]) == 0
+    trouble(tmp_path, {})
     assert running.end() == 130, running.out
     (run,) = now(runs)["runs"]
     assert run["status"] == "cancelled" and not list(runs.rglob("record.json"))
     assert running.out.endswith(f"cancelled after epoch {run['epoch']}; the same command again goes on\n")
     assert not list(runs.rglob(".cancel"))
-    trouble(tmp_path, {})
     again = train(*single(tmp_path, 20))
     assert again.code == 0 and f"going on after epoch {run['epoch']} of 20" in again.out
     (run,) = now(runs)["runs"]
@@ -210,20 +210,21 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["request", "SIGTERM", "all"])
 def test_under_a_launcher_of_hydras_own(start: Starter, train: Door, tmp_path: Path, sweep: Path, how: str) -> None:
-    own = [argument for argument in small(tmp_path, 30) if "launcher" not in argument]
+    own = without(small(tmp_path, 30), "hydra.launcher")
     command = [*own, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=range(4)"]
-    trouble(tmp_path, {"*": "slow 3"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)
-    told = until(sweep, lambda told: statuses(told) == ["running", "running", "waiting", "waiting"])
+    told = until(sweep, lambda told: sum(bool(run["epoch"]) for run in told["runs"]) == 2)
+    assert statuses(told) == ["running", "running", "waiting", "waiting"]
     chosen = by_seed(told)[0]
     if how == "SIGTERM":
         os.kill(chosen["process"], signal.SIGTERM)
     else:
         asked = ["--cancel-all"] if how == "all" else ["--cancel", "#0", "--cancel", "#3"]
         assert program.main([str(sweep), *asked]) == 0
-    until(sweep, lambda told: by_seed(told)[0]["status"] == "cancelled")
     trouble(tmp_path, {})
     code = running.end()
+    assert by_seed(now(sweep))[0]["status"] == "cancelled"
     expected = {"request": [1, 2], "SIGTERM": [1, 2, 3], "all": []}[how]
     assert code == (130 if how == "all" else 0), running.out
     assert with_record(sweep) == expected
@@ -233,7 +234,7 @@ def test_under_a_launcher_of_hydras_own(start: Starter, train: Door, tmp_path: P
 
 @pytest.mark.slow
 def test_what_a_killed_controller_leaves_is_interrupted(start: Starter, tmp_path: Path, sweep: Path) -> None:
-    trouble(tmp_path, {"*": "slow 5"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*small(tmp_path, 5), "seed=range(3)", "hydra.launcher.slots=1")
     until(sweep, one_has_begun)
     running.signal(signal.SIGKILL)

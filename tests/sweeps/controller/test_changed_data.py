@@ -60,7 +60,7 @@ def command_for(tmp_path: Path, change: str) -> list[str]:
 def test_a_sweep_fails_where_its_images_changed(start: Starter, train: Door, tmp_path: Path, change: str) -> None:
     make(tmp_path / "photos")
     command = ["-m", *command_for(tmp_path, change), "seed=0,1,2", "hydra.launcher.slots=1", "sweep.name=s"]
-    trouble(tmp_path, {"0": "slow 1.5"})
+    trouble(tmp_path, {"0": "hold 2"})
     running = start(*command)
     running.until("#0 started")
     ends = time.monotonic() + 120
@@ -69,6 +69,7 @@ def test_a_sweep_fails_where_its_images_changed(start: Starter, train: Door, tmp
         time.sleep(0.02)
     do, words = CHANGES[change]
     do(tmp_path / "photos")
+    trouble(tmp_path, {})
     assert running.end() == 1, running.out
     folders = sorted(file.parent for file in (tmp_path / "outputs").rglob("record.json"))
     assert len({folder.parent for folder in folders}) == 1 and len(folders) == 3, "the planned identity stays"
@@ -78,7 +79,6 @@ def test_a_sweep_fails_where_its_images_changed(start: Starter, train: Door, tmp
         assert (record["status"], record["failure"]["kind"]) == ("failed", "data")
         assert words in record["failure"]["message"]
     assert words in running.out
-    trouble(tmp_path, {})
     again = train(*command)
     if change == "gone":
         assert again.code == 2 and "photos" in again.err and len(again.err.strip().splitlines()) == 1
@@ -90,7 +90,7 @@ def test_a_sweep_fails_where_its_images_changed(start: Starter, train: Door, tmp
 @pytest.mark.parametrize("cache", ["none", "memory"])
 def test_no_run_ends_well_on_a_mixture(start: Starter, tmp_path: Path, cache: str) -> None:
     make(tmp_path / "photos")
-    trouble(tmp_path, {"*": "slow 1.5"})
+    trouble(tmp_path, {"*": "hold 2"})
     running = start(*command_for(tmp_path, "replaced"), f"data.cache={cache}", "sweep.name=s")
     ends = time.monotonic() + 120
     while not list((tmp_path / "outputs").glob("s/*/*/history.csv")):
@@ -98,6 +98,7 @@ def test_no_run_ends_well_on_a_mixture(start: Starter, tmp_path: Path, cache: st
         time.sleep(0.02)
     replace(tmp_path / "photos")
     image(tmp_path / "photos" / "a" / "new.png", 50)  # which this run never sees
+    trouble(tmp_path, {})
     assert running.end() == 1, running.out
     (folder,) = run_folders(tmp_path / "outputs" / "s")
     failure = record_of(folder)["failure"]

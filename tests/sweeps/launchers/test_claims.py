@@ -170,7 +170,7 @@ def wait_for(running: Running, pattern: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grid", "search"])
 def test_two_sweeps_take_turns(start: Starter, tmp_path: Path, runtime_folder: Path, kind: str) -> None:
-    trouble(tmp_path, {"*": "slow 2"})  # until the second is there
+    trouble(tmp_path, {"*": "hold 1"})  # until the second is there
     search = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=grid", "seed=choice(0,1,2)"]
     command = [*small(tmp_path, 60), "hydra.launcher.slots=1"]
     shared = {"FINEGRID_RUNTIME": str(runtime_folder)}

@@ -14,7 +14,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from sweeping import records, results, small
+from sweeping import records, results, small, without
 
 from sweeps import channel
 from sweeps.hydra_glue.composer import Composer
@@ -189,7 +189,7 @@ def test_hydras_own_launchers_run_whole_batches() -> None:
 
 
 def sweep(tmp_path: Path, launcher: str) -> list[str]:
-    arguments = [argument for argument in small(tmp_path, 2) if not argument.startswith("hydra.launcher")]
+    arguments = without(small(tmp_path, 2), "hydra.launcher")
     return [*arguments, f"hydra/launcher={launcher}", *LAUNCHERS[launcher], f"sweep.name={launcher}"]
 
 

@@ -118,10 +118,12 @@ def test_interrupted_again_and_again(start: Starter, train: Door, tmp_path: Path
         logs = [(folder / "run.log").read_text() for folder in run_folders(tmp_path / "outputs" / "grid")]
         return sorted(max((n for n in range(1, 5) if f"epoch {n}/4" in log), default=0) for log in logs)
 
-    trouble(tmp_path, {"*": "slow 5"})  # more than what lies between two starts on a busy machine
+    trouble(tmp_path, {"*": "hold 1"})
     first = start(*command)
     first.until("#0 started", "#1 started")
     first.signal(signal.SIGINT, group=True)
+    first.until("interrupted: ")
+    trouble(tmp_path, {})
     assert first.end() == 130, first.out
     assert "interrupted: the epochs under way are finished" in first.out
     assert first.out.endswith("interrupted; the same command again goes on\n")
@@ -129,7 +131,7 @@ def test_interrupted_again_and_again(start: Starter, train: Door, tmp_path: Path
     assert "2 unfinished" in first.out
     first.until_all_are_gone()
 
-    trouble(tmp_path, {"*": "slow 60"})
+    trouble(tmp_path, {"*": "hold 1"})
     second = start(*command)
     second.until("2 to resume", "#0 started", "#1 started")
     second.signal(signal.SIGINT, group=True)
@@ -145,7 +147,7 @@ def test_interrupted_again_and_again(start: Starter, train: Door, tmp_path: Path
     assert epochs() == [1, 1]
     third.until_all_are_gone()
 
-    trouble(tmp_path, {"*": "slow 4"})
+    trouble(tmp_path, {"*": "hold 2"})  # epochs of a process: the second is the third of the run
     fourth = start(*command)
     fourth.until("#0 epoch 2/4", "#1 epoch 2/4")
     fourth.signal(signal.SIGKILL)

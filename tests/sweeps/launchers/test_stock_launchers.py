@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Door
-from sweeping import records, results, small, tree, trouble
+from sweeping import records, results, small, tree, trouble, without
 
 pytestmark = pytest.mark.chaos  # slow: their processes import torch anew
 
@@ -15,7 +15,7 @@ LAUNCHERS = {
 
 
 def stock(tmp_path: Path) -> list[str]:
-    return [argument for argument in small(tmp_path, 2) if not argument.startswith("hydra.launcher")]
+    return without(small(tmp_path, 2), "hydra.launcher")
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from outcome import outcome, record_of
-from sweeping import Running, Starter, small, start, trouble
+from sweeping import Running, Starter, small, start, trouble, without
 
 __all__ = ["start"]
 RANDOM = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
@@ -60,7 +60,7 @@ def lines(file: Path) -> list[str]:
 
 def test_an_epoch_between_save_and_report_is_not_lost(start: Starter, train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 4), *SEARCH, "hydra.sweeper.n_trials=1", "sweep.name=s"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "slow 1,hold 3"})
     running = start(*command)
     running.until("started")
     running.signal(signal.SIGSTOP)  # it hears of nothing, while its run saves an epoch and waits for an answer
@@ -81,7 +81,7 @@ def test_an_epoch_between_save_and_report_is_not_lost(start: Starter, train: Doo
 
 def test_what_the_study_lacks_of_a_run_that_another_command_ended(start: Starter, train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 4), *SEARCH, "hydra.sweeper.n_trials=1", "sweep.name=s"]
-    trouble(tmp_path, {"*": "slow 1"})
+    trouble(tmp_path, {"*": "hold 3"})
     running = start(*command)
     history_has(tmp_path / "outputs" / "s", 1, running)
     while not (values := trials_of(tmp_path, "s")[0][-1]):
@@ -91,7 +91,7 @@ def test_what_the_study_lacks_of_a_run_that_another_command_ended(start: Starter
     running.until_all_are_gone()
     trouble(tmp_path, {})
     rate = trials_of(tmp_path, "s")[0][3]["optimizer.lr"]
-    single = [argument for argument in small(tmp_path, 4)[1:] if not argument.startswith("hydra.")]
+    single = without(small(tmp_path, 4)[1:], "hydra")
     assert train(*single, f"optimizer.lr={rate}", "sweep.name=s").code == 0
     again = train(*command)
     assert again.code == 0 and "is known already" in again.out, again.err

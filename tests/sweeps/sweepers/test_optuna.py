@@ -19,7 +19,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from outcome import record_of
-from sweeping import Running, Starter, records, results, small, start, tree, trouble
+from sweeping import Running, Starter, records, results, small, start, tree, trouble, without
 
 from analysis import load
 
@@ -132,15 +132,16 @@ def check_whole(study: optuna.Study, count: int) -> int:
 
 @pytest.mark.slow
 def test_interrupted_trials_keep_their_numbers(start: Starter, train: Door, tmp_path: Path) -> None:
-    trouble(tmp_path, {"*": "slow 3"})  # nine seconds a run: the first is not done when the second starts
+    trouble(tmp_path, {"*": "hold 2"})
     command = [*small(tmp_path), *RANDOM, RATE, "hydra.sweeper.n_trials=3"]
     running = start(*command)
     running.until("#0 started", "#1 started")
     running.signal(signal.SIGINT, group=True)
+    running.until("interrupted: ")
+    trouble(tmp_path, {})
     assert running.end() == 130
     assert [trial.state for trial in study_of(tmp_path).trials] == [TrialState.RUNNING] * 2
     before = [trial.user_attrs["run_folder"] for trial in study_of(tmp_path).trials]
-    trouble(tmp_path, {})
     assert train(*command).code == 0
     check_whole(study_of(tmp_path), 3)
     after = [trial.user_attrs["run_folder"] for trial in study_of(tmp_path).trials]
@@ -279,7 +280,7 @@ hydra:
 def test_a_stock_recipe_runs_with_only_the_name_changed(train: Door, tmp_path: Path, sweeper: str) -> None:
     (tmp_path / "conf" / "sweeps").mkdir(parents=True)
     (tmp_path / "conf" / "sweeps" / "mine.yaml").write_text(STOCK.format(sweeper=sweeper))
-    network = [argument for argument in small(tmp_path, 1) if "batch_size" not in argument]
+    network = without(small(tmp_path, 1), "trainer.batch_size")
     result = train(*network, "sweeps=mine", f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
     assert result.code == 0, result.err
     found = [record["config"] for record in records_of(tmp_path)]
@@ -319,7 +320,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("arguments", REFUSED)
 def test_a_mistake_is_one_line_before_anything_starts(train: Door, tmp_path: Path, arguments: str) -> None:
-    command = [argument for argument in small(tmp_path, 1) if "batch_size" not in argument and "kwargs" not in argument]
+    command = without(small(tmp_path, 1), "trainer.batch_size", "model.kwargs")
     result = train(*command, "hydra/sweeper=optuna_async", RATE, *arguments.split(" "))
     assert result.code == 2, (result.out, result.err)
     assert REFUSED[arguments] in result.err and result.err.count("\n") == 1, result.err

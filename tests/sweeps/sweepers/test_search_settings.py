@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Door
-from sweeping import small
+from sweeping import small, without
 
 SEARCH = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random"]
 RATE = "optimizer.lr=interval(1e-4,1e-1)"
@@ -44,7 +44,7 @@ SPACES = {
 
 
 def plan(train: Door, tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
-    command = [argument for argument in small(tmp_path, 1) if "batch_size" not in argument]
+    command = without(small(tmp_path, 1), "trainer.batch_size")
     result = train(*command, SEARCH[0], *arguments, "sweep.plan=true")
     assert not (tmp_path / "outputs").exists()
     return result.code, result.out, result.err
@@ -117,6 +117,6 @@ def test_the_command_line_wins_over_a_recipe(train: Door, tmp_path: Path, value:
         f"# @package _global_\n{choice}\nhydra: {{sweeper: {{params: {{optimizer: {{lr: '{value}'}}}}}}}}\n"
     )
     recipe = ["--config-dir", str(tmp_path / "conf"), "sweeps=mine", "sweep.plan=true"]
-    network = [argument for argument in small(tmp_path, 1) if "batch_size" not in argument]
+    network = without(small(tmp_path, 1), "trainer.batch_size")
     result = train(*network, *recipe, "optimizer.lr=choice(0.3)")
     assert result.code == 0 and "optimizer.lr: CategoricalDistribution(choices=(0.3,))" in result.out, result.err
