@@ -7,7 +7,7 @@ proportions (0.01 squared is a point squared), but where a name ends in points2.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,9 +43,14 @@ def row_spread(row: RowResults, pooled: PooledSpread) -> Spread:
     return shrunken_spread(row.seed_variance_points2, row.seeds, pooled, 100 / row.n_test)
 
 
+def smoothed_proportion(row: RowResults) -> float:
+    """A row's test accuracy after two right and two wrong images were added (Agresti and Coull 1998)."""
+    return (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+
+
 def binomial_variance(row: RowResults) -> float:
-    """p(1-p) of a row, after two right and two wrong images were added, so that a perfect row has some too."""
-    p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    """p(1-p) of a row, smoothed, so that a perfect row has some too."""
+    p = smoothed_proportion(row)
     return p * (1 - p)
 
 
@@ -91,6 +96,10 @@ class ImageCovariance:
     chance: np.ndarray
     of_rows: np.ndarray
     of_differences: np.ndarray
+
+    def with_chance(self, chance: np.ndarray) -> "ImageCovariance":
+        """The same of rows with other numbers of seeds, which leave this chance [R]."""
+        return replace(self, raw=self.raw + np.diag(chance - self.chance), chance=chance)
 
 
 def image_covariance(rows: Sequence[RowResults], noise: Noise) -> ImageCovariance:

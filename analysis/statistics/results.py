@@ -21,6 +21,7 @@ class RowResults:
     correct: np.ndarray | None = None
     test_set_id: str = ""
     n_val: int = 0  # 0: not known
+    diverged: int = 0  # runs beside these that came to nothing
 
     @cached_property
     def test_proportion(self) -> float:
