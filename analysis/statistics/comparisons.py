@@ -74,14 +74,15 @@ def compare_rows(
     reference: str | None = None,
     val_image_points: float = 0.0,
     named: bool | None = None,
+    pick: bool = True,
 ) -> Comparisons:
     """Compare rows by key. The reference, where none is given, is the row with the best mean val accuracy (on a tie the
     one with more seeds, then the first). `val_image_points`: one val image, in points. `named`: whether the reference
     was named before anybody saw the results (None: where one is given); where it was picked by val, intervals and marks
-    allow for that."""
+    allow for that. `pick`: False where val accuracies choose no reference, since they are of different images."""
     noise = estimate_noise(rows, val_image_points)
     named = reference is not None if named is None else named
-    if reference is None and rows:
+    if reference is None and rows and pick:
         reference = max(rows, key=lambda key: (rows[key].mean_val_percent, rows[key].seeds))
     by_row: dict[str, Comparison] = {}
     differences: dict[str, Difference] = {}
