@@ -7,7 +7,8 @@ import pandas as pd
 
 from analysis.model import factors
 from analysis.model.cautions import cautions
-from analysis.model.row_results import results_of_rows, unused_predictions
+from analysis.model.image_sets import one_val_set
+from analysis.model.row_results import image_cautions, results_of_rows
 from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
@@ -66,7 +67,8 @@ def build(
     all_results, results = results_of_rows(runs), results_of_rows(trained)
     reference_key = None if reference is None else find_row(rows, reference, results)
     n_val = int(runs["n_val"].max()) if runs["n_val"].notna().any() else 100
-    comparisons = compare_rows(results, reference_key, val_image_points=100 / max(n_val, 1))
+    pick = one_val_set(trained, results)
+    comparisons = compare_rows(results, reference_key, val_image_points=100 / max(n_val, 1), pick=pick)
     rows = add_comparisons(rows, _with_soups(comparisons, all_results, n_val), all_results)
     rows = sort_rows(rows if distinguish else rows.drop(columns=extra), sort_by)
     soups = rows[rows.index.isin(soup_keys)]
@@ -82,7 +84,8 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     gains = done["_epoch_gain"].dropna().tolist() if "_epoch_gain" in done else []
     compared = ComparedRows(model.results, model.comparisons, model.labels, model.n_val, gains)
     said = [*sentences(compared), *found_rates(runs, model.labels)]
-    warned = [*cautions(model.runs, model.comparisons), *unused_predictions(model.runs), *chosen_on_val(model.soups)]
+    about_images = image_cautions(model.runs, model.comparisons)
+    warned = [*cautions(model.runs, model.comparisons), *about_images, *chosen_on_val(model.soups)]
     found = studies(sweeps_of(model.runs["folder"]))
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]

@@ -79,17 +79,19 @@ def compare_rows(
     reference: str | None = None,
     val_image_points: float = 0.0,
     named: bool | None = None,
+    pick: bool = True,
     looks: int = 1,
     matters: float | None = None,
 ) -> Comparisons:
     """Compare rows by key. The reference, where none is given, is `best_by_val`. `val_image_points`: one val image, in
     points. `named`: whether the reference was named before anybody saw the results (None: where one is given); where it
-    was picked by val, intervals and marks allow for that. `looks`: how often the rows were looked at while runs were
-    added, this time included: marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less
-    than which is as good as nothing."""
+    was picked by val, intervals and marks allow for that. `pick`: False where val accuracies choose no reference, since
+    they are of different images. `looks`: how often the rows were looked at while runs were added, this time included:
+    marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to nobody.
+    """
     noise = estimate_noise(rows, val_image_points)
     named = reference is not None if named is None else named
-    reference = best_by_val(rows) if reference is None else reference
+    reference = best_by_val(rows) if reference is None and pick else reference
     by_row: dict[str, Comparison] = {}
     differences: dict[str, Difference] = {}
     for key, row in rows.items():
