@@ -30,7 +30,15 @@ from benchmarks.truth_tables import show_tables
 from benchmarks.truth_units import measure
 
 CHUNK = 25  # sweeps a piece
-PARTS = {"equal": 1.0, "worse": 0.5, "printed": 0.5, "looks": 1.0, "advice": 0.5, "effects": 1.0}  # of --sweeps
+PARTS = {
+    "equal": 1.0,
+    "worse": 0.5,
+    "printed": 0.5,
+    "looks": 1.0,
+    "advice": 0.5,
+    "best": 1.0,
+    "effects": 1.0,
+}  # of --sweeps
 MIXED = (2,) * 8 + (1,) * 11
 SETTINGS = (
     Setting("2 rows x 3", (3,) * 2),
@@ -75,6 +83,13 @@ ADVISED = (
     Setting("2 rows x 5 and 1, 2000 images", (5, 1), 2000, 2000),
     Setting("19 rows x 3, 2000 images", (3,) * 19, 2000, 2000),
 )
+STEPS_BELOW = tuple(number / 2 for number in range(1, 10))  # points below the best of ten rows
+ONE_BEST = (
+    Setting("10 rows x 2, 350 images", (2,) * 10, gaps=STEPS_BELOW),
+    Setting("10 rows x 3, 2000 images", (3,) * 10, 2000, 2000, gaps=STEPS_BELOW),
+    Setting("10 rows x 5, 10000 images, spread 0.5", (5,) * 10, 10000, 10000, seed_sd=0.5, gaps=STEPS_BELOW),
+    Setting("10 rows, 5 x 3 and 5 x 1, 2000 images", (3,) * 5 + (1,) * 5, 2000, 2000, gaps=STEPS_BELOW),
+)
 EFFECTS = tuple(
     Setting(f"{pairs} pairs x {seeds}", (seeds,) * (2 * pairs), 50, 350, cousins=2)
     for pairs in (3, 6, 12)
@@ -88,6 +103,7 @@ BY_KIND = {
     "printed": SETTINGS,
     "looks": LOOKED_AT,
     "advice": ADVISED,
+    "best": ONE_BEST,
     "effects": EFFECTS,
 }
 

@@ -60,6 +60,10 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
     if advice := others.get("advice"):
         headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "marked then % (said: 80)"]
         show("'N more seeds'", headings, [advice_line(name, found, bars) for name, found in advice])
+    if best := others.get("best"):
+        headings = ["one best row, the next 0.5 to 4.5 points below", "sweeps", "can still be the best: it is there %"]
+        headings += ["rows there", "the likeliest is it % (said)", "points lost (said)"]
+        show("What choosing costs", headings, [best_line(name, found, bars) for name, found in best])
     if effects := others.get("effects"):
         rows = [
             [name, str(found["sweeps"]), bars.share(found, "covered", "sweeps", (COVERED, 1), f"effects {name}")]
@@ -118,3 +122,12 @@ def advice_line(name: str, found: Counts, bars: Bars) -> list[str]:
     bar = (PRINTED - PRINTED_REACH, 1.0)
     said = bars.share(found, "marked", "all", bar, f"advice, {name}")
     return [name, f"{found.get('all', 0)} of {found['sweeps']}", f"{asked:.1f}", said]
+
+
+def best_line(name: str, found: Counts, bars: Bars) -> list[str]:
+    """Of a setting with one best row."""
+    n = found["sweeps"]
+    kept = bars.share(found, "kept", "sweeps", (COVERED, 1), f"best, {name}")
+    likeliest = f"{100 * found['likeliest'] / n:.0f} ({100 * found['likeliest said'] / n:.0f})"
+    lost = f"{found['lost'] / n:.2f} ({found['lost said'] / n:.2f})"
+    return [name, str(n), kept, f"{found['rows kept'] / n:.1f}", likeliest, lost]

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from analysis.statistics import inference
-from analysis.statistics.comparisons import Comparisons, compare_rows, difference
+from analysis.statistics.best import chances, still_best
+from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows, difference
 from analysis.statistics.effects import paired_effect
 from analysis.statistics.noise import estimate_noise
 from analysis.statistics.planning import detectable_by_simulation, seeds_needed
@@ -46,7 +47,7 @@ def simulate(setting: Setting, generator: np.random.Generator) -> tuple[World, d
 
 def compared(rows: Mapping[str, RowResults], setting: Setting, looks: int = 1) -> Comparisons:
     """As the report compares them."""
-    return compare_rows(rows, val_image_points=100 / setting.n_val, looks=looks)
+    return compare_rows(rows, val_image_points=100 / setting.n_val, criteria=Criteria(looks))
 
 
 def equal_rows(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
@@ -152,6 +153,22 @@ def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: in
     return dict(counts)
 
 
+def best_row(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """Rows of which one is the best: whether it is among those that 'can still be the best'; whether the likeliest is
+    it, and how likely that was said to be; what taking the likeliest costs, and was said to cost."""
+    counts: Counter[str] = Counter()
+    for _ in range(sweeps):
+        world, rows, found = simulate(setting, generator)
+        assert found.simulated is not None
+        said = chances(rows, found.simulated)
+        kept, best = still_best(said), str(int(np.argmax(world.truth)))
+        counts.update({"sweeps": 1, "kept": best in kept, "rows kept": len(kept), "likeliest": kept[0] == best})
+        counts["likeliest said"] += said[kept[0]].best  # type: ignore[assignment]
+        counts["lost"] += world.truth.max() - world.truth[int(kept[0])]
+        counts["lost said"] += said[kept[0]].regret_points  # type: ignore[assignment]
+    return dict(counts)
+
+
 def effects(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
     """How often the interval of an effect over pairs of neighbouring rows covers the truth, 0."""
     covered = 0
@@ -197,5 +214,6 @@ KINDS: dict[str, Callable[[Setting, np.random.Generator, int], Counts]] = {
     "printed": printed_power,
     "looks": looked_at_again,
     "advice": followed_advice,
+    "best": best_row,
     "effects": effects,
 }

@@ -1,17 +1,21 @@
 """From runs to what statistics needs: the accuracies of each identity's seeds, which test images they got right."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.model.image_sets import test_sets, val_caution
+from analysis.model.splits import SPLIT, in_parts, of_parts
 from analysis.model.table import distinct, row_keys
 from analysis.statistics.comparisons import Comparisons
 from analysis.statistics.results import RowResults
 
 PREDICTIONS = ("_images", "_correct")  # columns of read.records.load_all()
 NEEDED = ("val_acc", "test_acc", "n_test")
+OTHERS = ("n_val", "n_train", "fold", "folds", SPLIT)
 
 
 def results_of_rows(runs: pd.DataFrame) -> dict[str, RowResults]:
@@ -19,12 +23,13 @@ def results_of_rows(runs: pd.DataFrame) -> dict[str, RowResults]:
     names."""
     done = judged_runs(runs)
     has_predictions = set(PREDICTIONS) <= set(done.columns)
-    wanted = [*NEEDED, *(["n_val"] if "n_val" in done else []), *(PREDICTIONS if has_predictions else ())]
+    wanted = [*NEEDED, *(name for name in OTHERS if name in done), *(PREDICTIONS if has_predictions else ())]
     columns = [*(done[name].tolist() for name in wanted), test_sets(runs).loc[done.index].tolist()]
     groups: dict[str, list[dict[str, Any]]] = {}  # pandas' own groups take ten times as long over thousands of rows
     for key, *values in zip(row_keys(done), *columns, strict=True):
         groups.setdefault(str(key), []).append(dict(zip([*wanted, "test_set"], values, strict=True)))
-    return {key: _results(seeds) for key, seeds in groups.items()}
+    diverged = Counter(row_keys(single := distinct(runs))[single["status"] == "diverged"].astype("str"))
+    return {key: replace(_results(seeds), diverged=diverged[key]) for key, seeds in groups.items()}
 
 
 def judged_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -53,13 +58,14 @@ def _reasons(done: pd.DataFrame) -> "pd.Series[Any]":
 
 def _results(seeds: list[dict[str, Any]]) -> RowResults:
     """Of one identity, from the values of its seeds, as far as they are on the same test images as the first."""
-    seeds = [seed for seed in seeds if seed["test_set"] == seeds[0]["test_set"]]
+    seeds = in_parts([seed for seed in seeds if seed["test_set"] == seeds[0]["test_set"]])
     val, test = (np.array([seed[name] for seed in seeds], dtype=float) for name in ("val_acc", "test_acc"))
     n_test = int(seeds[0]["n_test"])
     n_val = 0 if pd.isna(seeds[0].get("n_val")) else int(seeds[0]["n_val"])
     known = [bits for seed in seeds if isinstance(bits := seed.get("_correct"), str)]
     matrix = np.stack([_unpack(bits, n_test) for bits in known]) if len(known) == len(seeds) else None
-    return RowResults(val, test, n_test, matrix, str(seeds[0]["test_set"]), n_val)
+    row = RowResults(val, test, n_test, matrix, str(seeds[0]["test_set"]), n_val)
+    return of_parts(row, seeds)
 
 
 def _unpack(hex_bits: str, count: int) -> np.ndarray:

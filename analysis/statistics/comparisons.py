@@ -6,13 +6,13 @@ draws. Accuracies in per cent, differences in points.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from analysis.statistics import inference
 from analysis.statistics.inference import Interval
-from analysis.statistics.max_t import simulate
+from analysis.statistics.max_t import Simulated, simulate
 from analysis.statistics.noise import (
     Noise,
     binomial_variance,
@@ -27,6 +27,19 @@ Claim = Literal["configuration", "model"]
 Mark = Literal["reference", "not separated", "equivalent", "worse", "better", ""]
 LOOKS_POWER = 1.5  # the k-th look at growing runs is judged at a level of 5 % / k ** LOOKS_POWER
 LEAST_IMAGES = 30  # test images, below which nothing is judged
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What the reader asks for. `looks`: how often the rows were looked at while runs were added, this time included:
+    marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to
+    nobody; None: not said."""
+
+    looks: int = 1
+    matters: float | None = None
+
+
+ONE_LOOK = Criteria()
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,9 @@ class Comparisons:
     named: bool = False  # the reference was named beforehand, not picked by val
     critical: float = inference.t_quantile(math.inf)  # the |t| from which on a row is marked
     critical_next: float = inference.t_quantile(math.inf)  # the same at the next look, with more runs
-    looks: int = 1  # how often these rows were looked at, this time included
-    matters: float | None = None  # points that matter to the reader
+    criteria: Criteria = ONE_LOOK
+    passed_over: str | None = None  # the best by val, but with too many runs that diverged
+    simulated: Simulated | None = None  # tables of the rows that were compared; None in claims about models
 
     @property
     def claim(self) -> Claim:
@@ -80,18 +94,18 @@ def compare_rows(
     val_image_points: float = 0.0,
     named: bool | None = None,
     pick: bool = True,
-    looks: int = 1,
-    matters: float | None = None,
+    criteria: Criteria = ONE_LOOK,
 ) -> Comparisons:
     """Compare rows by key. The reference, where none is given, is `best_by_val`. `val_image_points`: one val image, in
     points. `named`: whether the reference was named before anybody saw the results (None: where one is given); where it
     was picked by val, intervals and marks allow for that. `pick`: False where val accuracies choose no reference, since
-    they are of different images. `looks`: how often the rows were looked at while runs were added, this time included:
-    marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to nobody.
-    """
+    they are of different images."""
     noise = estimate_noise(rows, val_image_points)
     named = reference is not None if named is None else named
-    reference = best_by_val(rows) if reference is None and pick else reference
+    passed = None
+    if reference is None and pick:
+        reference, first = best_by_val(rows), _highest_val(rows, list(rows))
+        passed = first if first != reference else None
     by_row: dict[str, Comparison] = {}
     differences: dict[str, Difference] = {}
     for key, row in rows.items():
@@ -99,14 +113,15 @@ def compare_rows(
         by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
         if reference is not None and key != reference and _comparable(row, rows[reference]):
             differences[key] = difference(row, rows[reference], noise)
-    level = look_level(looks)
+    level = look_level(criteria.looks)
+    together = None
     critical = critical_next = inference.t_quantile(math.inf, max(len(differences), 1))
     if noise.test is None or reference is None or not differences:
         corrected = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
-        critical, critical_next = together.critical(level), together.critical(look_level(looks + 1))
+        critical, critical_next = together.critical(level), together.critical(look_level(criteria.looks + 1))
         corrected = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
         if not named:
             reach = together.reach((1 - inference.LEVEL) / 2)
@@ -115,17 +130,20 @@ def compare_rows(
             by_row[reference] = replace(by_row[reference], test_low=low)
     for key, found in differences.items():
         p = min(1.0, corrected[key] * (1 - inference.LEVEL) / level)
-        by_row[key] = _marked(by_row[key], found, p, matters)
+        by_row[key] = _marked(by_row[key], found, p, criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
-    return Comparisons(reference, by_row, noise, named, critical, critical_next, looks, matters)
+    return Comparisons(reference, by_row, noise, named, critical, critical_next, criteria, passed, together)
 
 
 def best_by_val(rows: Mapping[str, RowResults]) -> str | None:
     """The row with the best mean val accuracy, on a tie the one with more seeds, then the first. A row in which as many
     seeds diverged as came to an end is not the best as long as there are others."""
-    sound = {key: row for key, row in rows.items() if row.diverged < row.seeds} or rows
-    return max(sound, key=lambda key: (rows[key].mean_val_percent, rows[key].seeds), default=None)
+    return _highest_val(rows, [key for key, row in rows.items() if row.diverged < row.seeds] or list(rows))
+
+
+def _highest_val(rows: Mapping[str, RowResults], among: Sequence[str]) -> str | None:
+    return max(among, key=lambda key: (rows[key].mean_val_percent, rows[key].seeds), default=None)
 
 
 def look_level(look: int) -> float:

@@ -38,7 +38,7 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
     alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
     together = simulate(alike, comparisons.noise, reference if comparisons.named else None, seeds)
-    level = look_level(comparisons.looks)
+    level = look_level(comparisons.criteria.looks)
     return 100 * together.gap_seen(together.critical(level), POWER)
 
 
