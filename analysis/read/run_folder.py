@@ -1,6 +1,5 @@
 """One run folder -> what it says about its run. Nothing in here raises for what a file contains."""
 
-import hashlib
 import math
 import os
 import re
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.read.image_sets import image_set, order_of
 from training import record as records
 from training.record import Record, parsed
 from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, read_history
@@ -66,17 +66,17 @@ def progress(folder: Path) -> tuple[int, float | None, float | None]:
 
 
 def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str | None]:
-    """The test predictions of a run: a hash of the images and their labels, and whether each was put in its class, as
-    bits in hex; and why they are not used, where they are there and don't fit the record."""
+    """The test predictions of a run: a hash of the images and their classes, and whether each was put in its class, in
+    the order of their names, as bits in hex; and why they are not used, where they are there and don't fit the record.
+    """
     if not (folder / predictions_file("test")).exists():
         return None, None, None
     try:
         names, labels, logits = read_test_predictions(folder, record)
     except ValueError as error:
         return None, None, str(error)
-    correct = logits.argmax(1) == labels
-    digest = hashlib.sha256(names.tobytes() + labels.astype("int64").tobytes())
-    return digest.hexdigest()[:16], np.packbits(correct).tobytes().hex(), None
+    correct = (logits.argmax(1) == labels)[order_of(names)]
+    return image_set(names, labels, record.data.classes), np.packbits(correct).tobytes().hex(), None
 
 
 def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.model.chances import CHANCES
 from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, SETTINGS
 from analysis.model.wording import signed
 from training.console.table import visible
@@ -17,7 +18,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     beside the test accuracy, and the difference from the reference with its interval. Others are left as they are."""
     if COMPARED[0] not in rows:
         return rows
-    shown: dict[str, Any] = {name: rows[name] for name in rows.columns if name not in COMPARED}
+    shown: dict[str, Any] = {name: rows[name] for name in rows.columns if name not in (*COMPARED, *CHANCES)}
     for name, sd in (("val_acc", "val_sd"), ("test_acc", "test_sd")):
         if rows[sd].notna().any():
             shown[name] = [_number(f" ± {b:.2f}", a, b) for a, b in zip(rows[name], rows[sd], strict=True)]
