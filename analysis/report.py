@@ -93,7 +93,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
-    model = build(runs, args.sort, args.reference, distinguish=args.format == "table")
+    model = build(runs, args.sort, args.reference)
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:

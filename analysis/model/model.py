@@ -51,12 +51,9 @@ class ReportModel:
     commands: Sequence[str] = ()  # to go on with: lines that must not be broken, so that they can be copied
 
 
-def build(
-    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, distinguish: bool = True
-) -> ReportModel:
-    """The model of a report on `runs`, without its texts. `reference`: an identity, or a pandas expression that is true
-    for one row; None: the best by val. `distinguish`: with columns for what else differs between rows that are alike in
-    all columns. Raises ReportError."""
+def build(runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None) -> ReportModel:
+    """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
+    is true for one row; None: the best by val. Raises ReportError."""
     rows = merge_replicates(runs, extra := distinguishing_columns(runs))
     trained = without_soups(runs)
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
@@ -68,7 +65,7 @@ def build(
     n_val = int(runs["n_val"].max()) if runs["n_val"].notna().any() else 100
     comparisons = compare_rows(results, reference_key, val_image_points=100 / max(n_val, 1))
     rows = add_comparisons(rows, _with_soups(comparisons, all_results, n_val), all_results)
-    rows = sort_rows(rows if distinguish else rows.drop(columns=extra), sort_by)
+    rows = sort_rows(rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
     return ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups)

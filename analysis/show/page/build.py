@@ -68,8 +68,9 @@ def table(rows: pd.DataFrame) -> dict[str, Any]:
     eyes = readable(rows)
     eyes = eyes.drop(columns=[name for name in eyes.columns if eyes[name].isna().all()])
     shown = texts(eyes)
-    common = {name: shown.pop(name)[0] for name in shared_columns(shown)}
-    keys = {name: rows[{"test_95": "test_low"}.get(name, name)].tolist() for name in shown}
+    common = {name: shown.pop(name)[0] for name in shared_columns(shown, eyes)}
+    sorted_by = {name: {"test_95": "test_low", "id": "identity"}.get(name, name) for name in shown}
+    keys = {name: rows[by].tolist() for name, by in sorted_by.items()}
     lines = []
     for number in range(len(rows)):
         lines.append([(shown[name][number], sort_key(keys[name][number])) for name in shown])
