@@ -132,9 +132,17 @@ def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
     figure = go.Figure(go.Scatter(x=list(range(1, len(curve) + 1)), y=curve, line={"color": COLOURS[0]}))
     yield kind, _titled(figure, "trials", f"{kind}: {name}")
     if proportions := importance(found):
-        bars = {"x": list(proportions.values()), "y": [plain(one) for one in proportions], "orientation": "h"}
-        figure = go.Figure(go.Bar(**bars, marker={"color": COLOURS[0]}))
-        yield "importance", _titled(figure, "share of the variance (fANOVA)", "")
+        parts = list(proportions.values())
+        spread = {
+            "type": "data",
+            "symmetric": False,
+            "array": [one.high - one.part for one in parts],
+            "arrayminus": [one.part - one.low for one in parts],
+        }
+        bars = {"x": [one.part for one in parts], "y": [plain(one) for one in proportions], "orientation": "h"}
+        figure = go.Figure(go.Bar(**bars, error_x=spread, marker={"color": COLOURS[0]}))
+        figure.update_yaxes(autorange="reversed")
+        yield "importance", _titled(figure, "share of what the best trials differ in (PED-ANOVA, 95 % interval)", "")
     yield "slices", visualization.plot_slice(found.study, **about)
 
 
