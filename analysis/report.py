@@ -104,7 +104,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     if len(parts := by_test_set(runs)) > 1:
         return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, args.format == "table", Criteria(args.looks, args.matters))
+    model = build(runs, args.sort, args.reference, Criteria(args.looks, args.matters))
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -123,9 +123,7 @@ def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: 
     from analysis.several_test_sets import models_of, numbered
     from analysis.statistics.comparisons import Criteria
 
-    models = models_of(
-        parts, args.sort, args.reference, args.interaction, args.format == "table", Criteria(args.looks, args.matters)
-    )
+    models = models_of(parts, args.sort, args.reference, args.interaction, Criteria(args.looks, args.matters))
     if args.html:
         from analysis.show.page.build import build_page
 

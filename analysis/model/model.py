@@ -57,15 +57,10 @@ class ReportModel:
 
 
 def build(
-    runs: pd.DataFrame,
-    sort_by: str = "val_acc",
-    reference: str | None = None,
-    distinguish: bool = True,
-    criteria: Criteria = ONE_LOOK,
+    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, criteria: Criteria = ONE_LOOK
 ) -> ReportModel:
-    """The model of a report on `runs`, without its texts. `reference`: an identity, or a pandas expression that is true
-    for one row; None: the best by val. `distinguish`: with columns for what else differs between rows that are alike in
-    all columns. Raises ReportError."""
+    """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
+    is true for one row; None: the best by val. Raises ReportError."""
     rows = merge_replicates(runs, extra := distinguishing_columns(runs))
     trained = without_soups(runs)
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
@@ -82,7 +77,7 @@ def build(
     rows = add_comparisons(rows, _with_soups(comparisons, all_results, n_val), all_results)
     chances = row_chances(comparisons, results)
     rows = add_collapsed(add_chances(rows, chances, results, comparisons.reference), trained)
-    rows = sort_rows(rows if distinguish else rows.drop(columns=extra), sort_by)
+    rows = sort_rows(rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
     return ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)

@@ -1,0 +1,69 @@
+"""All rows with their intervals in one picture, and which of them can still be the best."""
+
+import plotly.graph_objects as go
+
+from analysis.model.model import ReportModel
+from analysis.show.page.figures import plain, titled
+
+MOST_ROWS = 60  # that anybody reads
+PIXELS_A_ROW = 38
+KINDS = {  # of rows: name in the legend, colour, symbol
+    "reference": ("reference", "#009E73", "diamond"),
+    "open": ("not separated from the reference", "#0072B2", "circle"),
+    "worse": ("worse", "#767676", "x"),
+    "": ("not compared", "#B07D00", "square"),
+}
+
+
+def forest(model: ReportModel) -> go.Figure | None:
+    """Test accuracy of every row with its interval, in the order of the table; labels stand above their line, so that
+    the picture has the whole width."""
+    rows = model.rows[model.rows["test_acc"].notna() & model.rows["test_low"].notna()].head(MOST_ROWS)
+    if len(rows) < 2:
+        return None
+    figure = go.Figure()
+    places = dict(zip(rows.index, range(len(rows), 0, -1), strict=True))
+    kinds = {key: kind_of(mark) for key, mark in zip(rows.index, rows["mark"].fillna(""), strict=True)}
+    for kind, (name, colour, symbol) in KINDS.items():
+        group = rows[[kinds[key] == kind for key in rows.index]]
+        if group.empty:
+            continue
+        figure.add_scatter(
+            x=group["test_acc"].round(3),
+            y=[places[key] for key in group.index],
+            mode="markers",
+            name=name,
+            text=[plain(model.labels[str(key)]) for key in group.index],
+            customdata=group[["test_low", "test_high", "val_acc"]].round(2),
+            hovertemplate="%{text}<br>test %{x:.2f} (%{customdata[0]} to %{customdata[1]}), val %{customdata[2]}"
+            "<extra></extra>",
+            marker={"color": colour, "symbol": symbol, "size": 9},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (group["test_high"] - group["test_acc"]).round(3),
+                "arrayminus": (group["test_acc"] - group["test_low"]).round(3),
+                "thickness": 1.5,
+                "width": 4,
+            },
+        )
+    for key, place in places.items():
+        label = plain(model.labels[str(key)])
+        figure.add_annotation(
+            xref="paper", x=0, y=place, text=label, showarrow=False, xanchor="left", yshift=14, font={"size": 11}
+        )
+    best = rows[[kinds[key] == "reference" for key in rows.index]]["test_acc"]
+    if len(best):
+        figure.add_vline(x=float(best.iloc[0]), line={"dash": "dot", "width": 1, "color": KINDS["reference"][1]})
+    titled(figure, "test accuracy, per cent (95 % interval)", "")
+    figure.update_yaxes(visible=False, range=[0.4, len(rows) + 0.9])
+    return figure.update_layout(
+        margin={"l": 10, "r": 10, "t": 10, "b": 50}, meta={"height": 120 + PIXELS_A_ROW * len(rows)}
+    )
+
+
+def kind_of(mark: str) -> str:
+    """The key of KINDS for a row's mark."""
+    if mark in ("reference", "worse", ""):
+        return mark
+    return "open"  # tied, better: nobody has shown that it is not the best
