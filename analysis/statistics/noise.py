@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.statistics.results import RowResults
+from analysis.statistics.results import MeasuredResults, RowResults
 from analysis.statistics.spread import PooledSpread, Spread, pool, shrunken_spread
 
 POINTS2 = 1e4  # points squared in 1
@@ -44,8 +44,11 @@ def row_spread(row: RowResults, pooled: PooledSpread) -> Spread:
 
 
 def binomial_variance(row: RowResults) -> float:
-    """p(1-p) of a row, after two right and two wrong images were added, so that a perfect row has some too."""
+    """p(1-p) of a row, after two right and two wrong images were added, so that a perfect row has some too. By another
+    metric than accuracy, the variance of its values, for one between 0 and 1 no less than that."""
     p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    if isinstance(row, MeasuredResults):
+        return max(row.variance_per_image, p * (1 - p) if row.bounded else 1e-12)
     return p * (1 - p)
 
 
@@ -116,6 +119,8 @@ def val_images(rows: Sequence[RowResults], noise: Noise, test: ImageCovariance) 
         return np.zeros_like(test.raw)
     p = np.array([min(max(row.mean_val_percent / 100, 0.5 / row.n_val), 1 - 0.5 / row.n_val) for row in rows])
     ratio = np.sqrt(p * (1 - p) / np.array([binomial_variance(row) for row in rows]))
+    if any(isinstance(row, MeasuredResults) for row in rows):
+        ratio = np.ones(len(rows))
     n = np.array([row.n_test / row.n_val for row in rows])
     scale = np.minimum(ratio, 1.0) * np.sqrt(n)
     found: np.ndarray = (test.raw - np.diag(test.chance)) * np.outer(scale, scale)
