@@ -59,7 +59,7 @@ def importance(found: StudyResult) -> dict[str, Importance]:
     parts = _ped_anova(trials, found.sign)
     generator = np.random.default_rng(0)
     draws = [generator.integers(0, len(trials), len(trials)) for _ in range(RESAMPLED)]
-    drawn = [part for draw in draws if (part := _ped_anova([trials[place] for place in draw], found.sign))]
+    drawn = [one for draw in draws if (one := _ped_anova([trials[place] for place in draw], found.sign))]
     if not parts or len(drawn) < RESAMPLED / 2:
         return {}
     result = {}

@@ -4,11 +4,16 @@ import re
 from collections.abc import Callable
 
 from analysis.model.table import MEANS
+from analysis.show.cells import JUDGED
+from analysis.statistics.metric_names import CALIBRATION
 
 KEY_COLUMNS = ["#", "model"]  # what a row is recognized by where the table takes several blocks
 COLUMN_GAP = 2  # spaces
 # What comes out, in the order in which it is wanted beside the settings; the rest follows in further blocks
-RESULTS = ("val_acc", "test_acc", "diff", "mark", "test_95", "pareto", "seeds", *MEANS, "params", "id", "status")
+RESULTS = (
+    *(*JUDGED, "val_acc", "test_acc", "diff", "mark", "test_95", "pareto", "seeds"),
+    *(*MEANS, *CALIBRATION, "params", "id", "status"),
+)
 BESIDE = 2  # results that settings have to share a block with
 
 

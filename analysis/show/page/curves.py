@@ -60,8 +60,7 @@ def epochs_of(folder: Path) -> pd.DataFrame | None:
 
 
 def curves(found: list[Configuration]) -> Iterator[tuple[str, go.Figure]]:
-    """A figure a panel. The `meta` of a trace is the number of its configuration, by which page.js shows and hides it.
-    """
+    """A figure a panel. The `meta` of a trace is the number of its configuration, by which page.js shows and hides it."""
     for title, name, series in PANELS:
         figure = go.Figure()
         for one in found:
