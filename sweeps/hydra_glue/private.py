@@ -7,6 +7,8 @@ what broke.
 import contextlib
 import dataclasses
 import itertools
+import os
+import pickle
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -38,6 +40,7 @@ from training.errors import ConfigError
 
 __all__ = ["BasicSweeper", "Override", "OverrideType"]
 PARTS = ("hydra", *(field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)))
+_parsed: dict[tuple[str, str, int, int, int], bytes] = {}  # config files, as FileConfigSource read them
 MANY = 100_000  # runs of a grid; more is a slip
 
 
@@ -124,11 +127,24 @@ class FileConfigSource(file_config_source.FileConfigSource):  # by this name, si
     leave the value of the file before in its place.)"""
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """As Hydra's. A missing value becomes ${missing_in:FILE}, which compose.py resolves: with an error. Raises
-        ConfigError for a part of the config that is missing."""
+        """As Hydra's, but a file is parsed once in this process, as long as it stays as it is."""
+        file = os.path.join(self.path, self._normalize_file_name(config_path))  # noqa: PTH118 (it may end in /)
+        try:
+            state = os.stat(file)  # noqa: PTH116
+        except OSError:
+            return self._read(config_path)
+        key = (self.provider, file, state.st_ino, state.st_size, state.st_mtime_ns)
+        if key not in _parsed:
+            _parsed[key] = pickle.dumps(self._read(config_path))
+        result: ConfigResult = pickle.loads(_parsed[key])
+        return result
+
+    def _read(self, config_path: str) -> ConfigResult:
+        """A missing value becomes ${missing_in:FILE}, which compose.py resolves: with an error. Raises ConfigError for
+        a part of the config that is missing."""
         result = super().load_config(config_path)
         if isinstance(result.config, DictConfig):
-            for key in OmegaConf.missing_keys(result.config):
+            for key in map(str, OmegaConf.missing_keys(result.config)):
                 if key in PARTS:
                     raise ConfigError(f"{key}: ??? in {config_path}: settings are missing; write some, or leave it out")
                 if key.partition("[")[0] != "defaults":  # a choice that has to be made, which Hydra knows

@@ -57,7 +57,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def rows(kind: str, name: str, words: str | list[str], doors: str = "train plan lr_find") -> Case:
+def rows(kind: str, name: str, words: str | list[str], doors: str = "train") -> Case:
     return Case(kind, doors, f"data=folder data.size=8 data.csv={{}}/{name}.csv", words)
 
 
@@ -67,9 +67,9 @@ CASES = [
     rows("folder instead of a file", "folder", ["data.csv={}/folder.csv is a folder, expected a file"]),
     rows("empty file", "nothing", ["data.csv={}/nothing.csv: its first line has nothing", "path,label[,split]"]),
     rows("blank lines", "blank", ["blank.csv", "path,label[,split]"]),
-    rows("pipe", "pipe", ["{}/pipe.csv", "expected a file"], "train plan lr_find screen"),
+    rows("pipe", "pipe", ["{}/pipe.csv", "expected a file"], "train plan screen"),
     rows("socket", "socket", ["{}/socket.csv", "expected a file"], "train"),
-    rows("device", "device", ["{}/device.csv", "expected a file"], "train plan"),
+    rows("device", "device", ["{}/device.csv", "expected a file"], "train"),
     rows("broken link", "broken", ["data.csv={}/broken.csv: no such file"]),
     rows("link loop", "loop", ["data.csv={}/loop.csv"]),
     rows("header alone", "header", ["data.csv={}/header.csv has no rows"], "train grid search lr_find screen"),

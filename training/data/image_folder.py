@@ -103,7 +103,18 @@ def _say_odd_classes(root: Path, classes: list[str]) -> None:
         )
 
 
+def _say_alike(classes: list[str]) -> None:
+    """Cat and cat are two classes, but seldom meant to be."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(" ".join(name.casefold().replace("_", " ").split()), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            log.warning("classes that differ in capitals or spaces alone are read as several: %s", ", ".join(names))
+
+
 def _source(rows: Sequence[ImageFile], classes: list[str], layout: Layout | None, left_out: LeftOut) -> Source:
+    _say_alike(classes)
     number = {name: index for index, name in enumerate(classes)}
     paths = tuple(row.path for row in rows)
     return Source(

@@ -19,13 +19,14 @@ from PIL import Image
 
 from training.data.files import decode_memory
 from training.data.files.decoding import GIANT, BadImage, checked, decode, reduction, to_rgb
-from training.data.files.image_facts import header_size, is_transparent, one_colour
+from training.data.files.image_facts import has_frames, header_size, is_transparent, one_colour
 from training.data.files.value_range import Values, kind_of, measured
 from training.data.parallel import in_threads
 from training.data.sources import Source
 from training.schema.data_config import DataConfig
 
-Seen = dict[str, Any]  # of an image: `deep` (Values), `one` (one colour), `blank` (so for its transparency), `giant`
+# Of an image: `deep` (Values), `one` (one colour), `blank` (so for its transparency), `giant`, `frames` (several).
+Seen = dict[str, Any]
 Stat = tuple[int, int, int, int]  # of a file: size in bytes, mtime in ns, inode, ctime in ns
 BLOCK = 4096  # bytes at the beginning, the middle and the end of a file that are compared each time
 TRIES = 3  # to read a file that changes meanwhile
@@ -225,6 +226,8 @@ def _seen(image: Image.Image, path: Path | None) -> Seen:
         size = header_size(path) or size
     if reduction(size) > 1:
         seen["giant"] = 1
+    if path is not None and has_frames(path):
+        seen["frames"] = 1
     return seen
 
 

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class Reading:
     """`ranges`: which values become 0 and 255, by kind; `lines`: that in words; `differs`: what of it earlier versions
     read otherwise, part of the fingerprint then; `one_colour`, `blank`: names of images that come out in one colour,
-    the blank ones white because they are white on transparency; `giants`: of those that are reduced."""
+    the blank ones white because they are white on transparency; `giants`: of those that are reduced; `frames`: of those
+    with several frames or pages, of which the first is read."""
 
     ranges: Ranges = field(default_factory=dict)
     lines: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Reading:
     one_colour: tuple[str, ...] = ()
     blank: tuple[str, ...] = ()
     giants: tuple[str, ...] = ()
+    frames: tuple[str, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -55,6 +57,9 @@ class Reading:
             log.warning("%d image(s) come out blank (%s): %s", len(self.blank), why, _few(self.blank))
         if self.giants:
             log.info("%d image(s) of more than 50 megapixels are reduced when decoded", len(self.giants))
+        if self.frames:
+            what = "file(s) with several frames or pages, of which the first alone is read"
+            log.warning("%d %s: %s", len(self.frames), what, _few(self.frames))
 
     def single_valued(self) -> dict[str, Any]:
         """For the record: how many images are of one colour, how many of these blank on white, and the first names."""
@@ -90,6 +95,7 @@ def reading_of(names: Sequence[str], looks: Sequence[Look], asked: Any) -> Readi
         one_colour=tuple(name for name, look in by_name if "one" in look.seen or name in flat),
         blank=tuple(name for name, look in by_name if "blank" in look.seen),
         giants=giants,
+        frames=tuple(name for name, look in by_name if "frames" in look.seen),
     )
 
 

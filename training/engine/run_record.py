@@ -53,6 +53,7 @@ def head_of_record(prepared: Prepared) -> Record:
             read_as=list(dataset.reading.lines) or None,
             single_valued=dataset.reading.single_valued() or None,
             giants=len(dataset.reading.giants) or None,
+            frames=len(dataset.reading.frames) or None,
             drawn=list(dataset.drawn),
             split_folders=dataset.split_folders or None,
             left_out=dataset.left_out,

@@ -55,6 +55,7 @@ class DataSummary:
     read_as: list[Any] | None = None  # the same in words, and from what it follows
     single_valued: dict[str, Any] | None = None  # images that come out in one colour: n, blank_on_white, names
     giants: int | None = None  # images that were reduced when decoded
+    frames: int | None = None  # files with several frames or pages, of which the first was read
     drawn: list[Any] | None = None  # splits that were drawn; the others came with the data
     split_folders: dict[str, Any] | None = None  # train, val, test: their folders, relative to the root
     left_out: LeftOut = field(default_factory=LeftOut)

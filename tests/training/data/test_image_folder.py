@@ -206,3 +206,9 @@ def test_complaints_about_what_is_in_the_folder(tmp_path: Path) -> None:
     twice = {f"{split}/{label}": 1 for split in ("train", "val", "valid") for label in "ab"}
     assert "val/, valid/" in problem(tree(tmp_path / "twice", twice))
     assert "one class only, a:" in problem(tree(tmp_path / "single", {"a": 5}))
+
+
+def test_classes_that_differ_in_capitals_alone_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert opened(tree(tmp_path, {"Cat": 4, "cat": 4, "dog": 4, "d og": 4})).classes == ("Cat", "cat", "d og", "dog")
+    (line,) = [record.getMessage() for record in caplog.records if "capitals" in record.getMessage()]
+    assert line.endswith(": Cat, cat")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from training.data.files import other_formats
 from training.data.files.decode_memory import take
 from training.data.files.value_range import EARLIER, FLOAT, Ranges, decide, kind_of, measured, to_8_bit
 from training.data.files.without_metadata import only_pixels
@@ -93,6 +94,8 @@ def _read(path: Path) -> Image.Image:
     except (OSError, SyntaxError, ValueError, struct.error) as error:
         if isinstance(error, OSError) and error.errno:  # not there, not allowed
             raise
+        if isinstance(error, UnidentifiedImageError) and (what := other_formats.described(path)):
+            raise BadImage(f"{path}: {what}") from error
         pixels = only_pixels(path)
         if pixels is None:
             raise

@@ -1,10 +1,13 @@
-"""What is said of an image beside its pixels: whether it is of one colour, transparent, and how large its file says."""
+"""What is said of an image beside its pixels: whether it is of one colour, transparent, one of several frames, and how
+large its file says."""
 
 from pathlib import Path
 
 from PIL import Image
 
 from training.data.files.decoding import formats
+
+FIRST_IS_ALL = ("MPO", "PSD")  # the first frame is the picture: of PSD all layers together
 
 
 def one_colour(rgb: Image.Image) -> bool:
@@ -33,6 +36,16 @@ def _transparent(image: Image.Image) -> bool:
     image = image.convert("LA") if image.mode == "La" else image
     lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
     return isinstance(lowest, int | float) and lowest < 255
+
+
+def has_frames(path: Path) -> bool:
+    """Whether a file holds several frames or pages, of which the first is read. What a phone's JPEG holds beside its
+    picture (MPO: a depth map, a preview) is none."""
+    try:
+        with Image.open(path, formats=formats()) as opened:
+            return opened.format not in FIRST_IS_ALL and bool(getattr(opened, "is_animated", False))
+    except Exception:
+        return False
 
 
 def header_size(path: Path) -> tuple[int, int] | None:

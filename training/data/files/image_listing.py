@@ -122,8 +122,8 @@ def images_below(folder: Path) -> tuple[list[str], list[str]]:
     names = sorted(name.removeprefix("./") for name in images_in(folder, ".", others, system))
     lines = []
     if others:
-        kinds = ", ".join(f"{count} {ending or 'without extension'}" for ending, count in others.most_common(5))
-        more = f" and {len(others) - 5} more kinds" if len(others) > 5 else ""
+        kinds = ", ".join(f"{count} {ending or 'without extension'}" for ending, count in others.most_common(12))
+        more = f" and {len(others) - 12} more kinds" if len(others) > 12 else ""
         lines.append(f"no images, not used in {folder}: {kinds}{more}")
     if system:
         lines.append(f"system and hidden files and folders, not used in {folder}: {system_counts(system)}")

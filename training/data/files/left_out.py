@@ -34,7 +34,7 @@ def left_out_lines(left: LeftOut, root: "str | Path | None" = None) -> list[str]
         images = _few([f"{count} in {'its root' if at == '.' else f'{at}/'}" for at, count in left.loose.items()])
         lines.append(f"images outside of class folders, not used{of}: {images}")
     if left.files:
-        kinds = _few([f"{count} {ending or 'without extension'}" for ending, count in left.files.items()])
+        kinds = _few([f"{count} {ending or 'without extension'}" for ending, count in left.files.items()], 12)
         lines.append(f"no images, not used{of}: {kinds}")
     if left.system:
         names = _few([f"{count} {name.strip()}" for name, count in left.system.items()], 9)

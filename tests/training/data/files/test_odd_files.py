@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from pictures import fresh as fresh
-from pictures import opened, plain_fingerprint, write
+from pictures import opened, plain_fingerprint, tree, write
 from PIL import Image, TiffImagePlugin
 
 from training.data.files import decode_memory
@@ -97,6 +97,43 @@ DAMAGED = {
     "half.webp": saved("WEBP", lossless=True)[:3000],
     "text.png": b"no image",
 }
+
+
+OTHERS = {
+    "empty.png": (b"", "an empty file"),
+    "cut off.jpg": (b"\0" * 5000, "nothing but zeros"),
+    "iphone.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo"),
+    "raw.tif": (b"\0\0\0\x18ftypcrx \0\0\0\1", "a RAW photo"),
+    "film.jpg": (b"\0\0\0\x18ftypisom\0\0\2\0", "a video"),
+    "document.png": (b"%PDF-1.7\n", "a PDF"),
+    "drawing.png": (b'\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+    "page.jpg": (b"<!DOCTYPE html>\n<html></html>", "an HTML page"),
+    "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    "packed.png": (b"PK\3\4" + b"x" * 50, "a zip archive"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_image_is_told_by_name(tmp_path: Path, name: str) -> None:
+    content, words = OTHERS[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadImage, match=f"{name}: {words}"):
+        load_image(tmp_path / name)
+
+
+def test_several_frames_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = tree(tmp_path, {"a": 4, "b": 4})
+    frames = [Image.new("RGB", (6, 6), (50 * n, 9, 9)) for n in range(3)]
+    for name in ("film.gif", "film.webp", "pages.tif", "film.png"):
+        frames[0].save(root / "a" / name, save_all=True, append_images=frames[1:])
+    frames[0].save(root / "b/one.gif")
+    frames[0].save(root / "b/phone.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    for _ in range(2):  # found out, and known from the cache
+        dataset = opened(root)
+        assert dataset.reading.frames == ("a/film.gif", "a/film.png", "a/film.webp", "a/pages.tif")
+        assert "4 file(s) with several frames or pages" in caplog.text and "a/film.gif" in caplog.text
+        assert dataset.load(dataset.names.index("a/film.png")).getpixel((0, 0)) == (0, 9, 9)
+        caplog.clear()
 
 
 @pytest.mark.parametrize("name", SOUND)
