@@ -4,8 +4,6 @@ import hashlib
 import math
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from training import record as records
-from training.record import Failure, Record, parsed
-from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, read_history
+from training.record import Failure, Record, misfit, parsed
+from training.run_folder import CONFIG, HISTORY, RECORD, UNREADABLE_ARRAYS, predictions_file, read_history
 
 STATUSES = (*records.STATUSES, "unfinished", "unreadable")
-ROUNDING_POINTS = 0.01  # of an accuracy in a record
 
 
 def read(folder: Path) -> Record:
@@ -85,31 +82,11 @@ def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"], content["label"], content["logits"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE_ARRAYS as error:
         raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
-    if wrong := misfit(names, labels, logits, record):
+    if wrong := misfit(names, labels, logits, record, "test"):
         raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
     return names, labels, logits
-
-
-def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record) -> str:
-    """What is wrong with predictions, in the light of the record of their run; nothing where they fit."""
-    kinds = names.dtype.kind == "U", labels.dtype.kind in "iu", logits.dtype.kind == "f"
-    if not all(kinds) or (names.ndim, labels.ndim, logits.ndim) != (1, 1, 2):
-        return "expected names, whole numbers as labels, and a row of scores an image"
-    count, classes = logits.shape
-    if not len(names) == len(labels) == count:
-        return f"{len(names)} names, {len(labels)} labels and {count} rows of scores"
-    if record.data.n.test not in (None, count):
-        return f"{count} images, expected {record.data.n.test}"
-    if not count or not classes or labels.min() < 0 or labels.max() >= classes:
-        return f"labels outside of its {classes} classes" if count and classes else "it is empty"
-    if record.data.classes is not None and len(record.data.classes) != classes:
-        return f"{classes} classes, expected {len(record.data.classes)}"
-    accuracy = 100 * float((logits.argmax(1) == labels).mean())
-    if record.test.acc is not None and abs(accuracy - record.test.acc) > ROUNDING_POINTS:
-        return f"{accuracy:.2f} % of its images are right, expected {record.test.acc:.2f} %"
-    return ""
 
 
 def epoch_gain(folder: Path, selected: int) -> float | None:
