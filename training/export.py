@@ -10,7 +10,6 @@ where it doesn't answer as the run did, nothing is kept. Its latency is measured
 
 import argparse
 import sys
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
 from training.finished.run_names import named_run
 from training.record import Record, read_record, unreadable, write_record
-from training.run_folder import EXPORTS, lock, predictions_file, replacing
+from training.run_folder import EXPORTS, UNREADABLE_ARRAYS, lock, predictions_file, replacing
 from training.schema.checks import need
 from training.schema.data_config import DataConfig
 from training.schema.json_parts import to_keys
@@ -68,7 +67,7 @@ def known_answers(folder: Path, record: Record, classes: int) -> ValAnswers:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"].tolist(), content["label"], content["logits"]
         config = DataConfig(**(record.config or {})["data"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         raise ConfigError(f"{file}: can't be read, and without it no export can be checked: {error}") from error
     except TypeError as error:
         raise ConfigError(f"{folder}: written by another version of finegrid ({error})") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.run_folder import CONFIG, RECORD, read_json, read_text, write_json
 from training.schema.json_parts import Extra, as_number, from_keys, to_keys
@@ -30,9 +30,13 @@ from training.schema.record_parts import (
 )
 from training.schema.settings import Settings, settings_of
 
+if TYPE_CHECKING:
+    import numpy as np
+
 SCHEMA = 1
 STATUSES = ("done", "pruned", "diverged", "failed")
 ACCURACIES = ("val_acc", "test_acc", "val_balanced_acc", "test_balanced_acc")
+ROUNDING_POINTS = 0.01  # of an accuracy in a record
 DONE = ("done", "diverged")  # a run of such a status need not be run again
 
 
@@ -151,8 +155,8 @@ def damage(record: Record, folder: Path) -> str:
         if odd is not None and not (value is not None and 0 <= value <= 100):
             shown = reprlib.repr(odd) if value is None else format(value, "g")
             return f"its {name} is {shown}, expected 0 to 100 (per cent)"
-        if record.status == "done" and value is None and name in ACCURACIES[:2]:
-            return f"its {name} is missing"
+    if record.status == "done" and record.val.acc is None:
+        return "its val_acc is missing"
     best, last = record.best_epoch, record.epochs_run
     if best is not None and last and not 0 < best <= last:
         return f"its best_epoch is {best}, expected 1 to {last}"
@@ -160,6 +164,28 @@ def damage(record: Record, folder: Path) -> str:
     for name in ("identity", "seed", "fold") if named and record.status is not None else ():
         if getattr(record, name) != named[name]:
             return f"its {name} is {getattr(record, name)}, and that of its folder {named[name]}: another run's?"
+    return ""
+
+
+def misfit(names: "np.ndarray", labels: "np.ndarray", logits: "np.ndarray", record: Record, split: str) -> str:
+    """What is wrong with the predictions of val or test, in the light of the record of their run; nothing where they
+    fit."""
+    expected, told = getattr(record.data.n, split), getattr(record, split).acc
+    kinds = names.dtype.kind == "U", labels.dtype.kind in "iu", logits.dtype.kind == "f"
+    if not all(kinds) or (names.ndim, labels.ndim, logits.ndim) != (1, 1, 2):
+        return "expected names, whole numbers as labels, and a row of scores an image"
+    count, classes = logits.shape
+    if not len(names) == len(labels) == count:
+        return f"{len(names)} names, {len(labels)} labels and {count} rows of scores"
+    if expected not in (None, count):
+        return f"{count} images, expected {expected}"
+    if not count or not classes or labels.min() < 0 or labels.max() >= classes:
+        return f"labels outside of its {classes} classes" if count and classes else "it is empty"
+    if record.data.classes is not None and len(record.data.classes) != classes:
+        return f"{classes} classes, expected {len(record.data.classes)}"
+    accuracy = 100 * float((logits.argmax(1) == labels).mean())
+    if told is not None and abs(accuracy - told) > ROUNDING_POINTS:
+        return f"{accuracy:.2f} % of its images are right, expected {told:.2f} %"
     return ""
 
 

@@ -11,6 +11,8 @@ import io
 import json
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +28,11 @@ LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
 ASKED = "sweep.json"  # of a sweep: the names that weights were asked for under, and a search's objectives
 EXPORTS = {"onnx": "model.onnx", "torch": "model.pt2"}  # kind: its file, where no other is named
+# What numpy raises for a file of predictions that is damaged, by where
+UNREADABLE_ARRAYS = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, MemoryError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class RunInUse(Exception):

@@ -192,7 +192,7 @@ def objectives(runs: pd.DataFrame) -> dict[str, str]:
     first = found[0] if found else None
     if not isinstance(first, dict) or any(one != first for one in found):
         return {}
-    return {name: way for name, way in first.items() if name in runs.columns}
+    return {name: way for name, way in first.items() if name in runs.columns and way in ("maximize", "minimize")}
 
 
 def newest_sweep(root: str | Path = ROOT) -> Path:

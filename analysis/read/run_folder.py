@@ -3,8 +3,6 @@
 import math
 import os
 import re
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ import numpy as np
 
 from analysis.read.image_sets import image_set, order_of
 from training import record as records
-from training.record import Record, parsed
-from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, read_history
+from training.record import Record, misfit, parsed
+from training.run_folder import CONFIG, HISTORY, RECORD, UNREADABLE_ARRAYS, predictions_file, read_history
 from training.schema.record_parts import Failure
 
 STATUSES = (*records.STATUSES, "unfinished", "unreadable")
-ROUNDING_POINTS = 0.01  # of an accuracy in a record
 
 
 def read(folder: Path) -> Record:
@@ -91,32 +88,11 @@ def read_predictions(folder: Path, record: Record, split: str) -> tuple[np.ndarr
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"], content["label"], content["logits"]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE_ARRAYS as error:
         raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
     if wrong := misfit(names, labels, logits, record, split):
         raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
     return names, labels, logits
-
-
-def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record, split: str) -> str:
-    """What is wrong with predictions, in the light of the record of their run; nothing where they fit."""
-    kinds = names.dtype.kind == "U", labels.dtype.kind in "iu", logits.dtype.kind == "f"
-    if not all(kinds) or (names.ndim, labels.ndim, logits.ndim) != (1, 1, 2):
-        return "expected names, whole numbers as labels, and a row of scores an image"
-    count, classes = logits.shape
-    if not len(names) == len(labels) == count:
-        return f"{len(names)} names, {len(labels)} labels and {count} rows of scores"
-    if (expected := getattr(record.data.n, split)) not in (None, count):
-        return f"{count} images, expected {expected}"
-    if not count or not classes or labels.min() < 0 or labels.max() >= classes:
-        return f"labels outside of its {classes} classes" if count and classes else "it is empty"
-    if record.data.classes is not None and len(record.data.classes) != classes:
-        return f"{classes} classes, expected {len(record.data.classes)}"
-    accuracy = 100 * float((logits.argmax(1) == labels).mean())
-    recorded = (record.val if split == "val" else record.test).acc
-    if recorded is not None and abs(accuracy - recorded) > ROUNDING_POINTS:
-        return f"{accuracy:.2f} % of its images are right, expected {recorded:.2f} %"
-    return ""
 
 
 def epoch_gain(folder: Path, selected: int) -> float | None:

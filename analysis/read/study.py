@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from training.run_folder import MULTIRUN
 
@@ -44,7 +45,9 @@ def open_study(sweep: Path) -> StudyResult | None:
     try:
         sweeper: Any = OmegaConf.select(OmegaConf.load(sweep / MULTIRUN), "hydra.sweeper")
         config: Any = OmegaConf.to_container(sweeper, resolve=False) if sweeper is not None else {}
-    except (OSError, ValueError, OmegaConfBaseException):
+    except (OSError, ValueError, AttributeError, OmegaConfBaseException, YAMLError):  # cut off, or no config of Hydra's
+        return None
+    if not isinstance(config, dict):
         return None
     url = config.get("storage")
     if "sampler" not in config or not (isinstance(url, str) or (sweep / JOURNAL).exists()):

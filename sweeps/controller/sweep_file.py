@@ -16,9 +16,10 @@ def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, s
     """Add the names of these jobs, and the objectives with their directions, to the sweep's file."""
     with lock(sweep_folder, wait_s=30):
         content = read_json(sweep_folder / ASKED)
-        aliases = content.setdefault("asked", {})
+        aliases = content["asked"] = found if isinstance(found := content.get("asked"), dict) else {}
         for prepared in [job.prepared for job in jobs if job.prepared is not None]:
-            names = aliases.setdefault(prepared.subfolder, [])
+            known = aliases.get(prepared.subfolder)
+            names = aliases[prepared.subfolder] = known if isinstance(known, list) else []
             if prepared.config.weights.source not in names:
                 names.append(prepared.config.weights.source)
         if objectives:

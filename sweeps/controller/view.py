@@ -20,7 +20,7 @@ from sweeps.plan.jobs import Job
 from training.console.progress import EpochReport
 from training.console.table import visible
 from training.record import Record, read_record
-from training.run_folder import LOG
+from training.run_folder import CONFIG, LOG, RECORD
 
 PLAIN_EVERY_S = 30.0  # an epoch's line of the same run, where stdout is no terminal
 
@@ -154,13 +154,14 @@ def show_end(console: Console, sweep_folder: Path, failed: list[Path]) -> None:
     """Print the last log lines of failed runs, the table of this sweep, and where everything lies."""
     for folder in failed:
         failure = (read_record(folder) or Record()).failure
-        line = f"\n{name(folder)} failed ({failure.kind}): {failure.message}"
+        why = f" ({failure.kind}): {failure.message}" if failure.kind else ", and no record of it could be written:"
+        line = f"\n{name(folder)} failed{why}"
         console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         for line in last_lines(folder):
             console.print(f"    {visible(line)}", markup=False, highlight=False, soft_wrap=True)
         console.print(visible(f"    all of it: {folder / LOG}"), markup=False, highlight=False, soft_wrap=True)
     from analysis.report import main as report
 
-    if any(sweep_folder.glob("*/seed=*")):
+    if any((run / file).is_file() for run in sweep_folder.glob("*/seed=*") for file in (RECORD, CONFIG)):
         report([str(sweep_folder)])
     console.print(visible(f"folders: {sweep_folder}"), markup=False, highlight=False, soft_wrap=True)

@@ -43,7 +43,7 @@ def open_journal(file: Path) -> JournalStorage:
     """The storage in `file`. Raises ConfigError where an entry before the last is damaged."""
     try:
         return JournalStorage(JournalFileBackend(str(file), lock_obj=MendingLock(file)))
-    except (ValueError, LookupError, TypeError) as error:  # no JSON, or JSON that is something else
+    except (ValueError, LookupError, TypeError, AssertionError) as error:  # no JSON, or JSON that is something else
         number = first_damaged(file)
         what = f"{f'line {number}' if number else 'a line'} is no entry of a study ({type(error).__name__}: {error})"
         raise ConfigError(

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import sys
-import zipfile
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,8 +17,8 @@ import numpy as np
 
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import Record, read_record, unreadable
-from training.run_folder import RECORD, predictions_file
+from training.record import Record, misfit, read_record, unreadable
+from training.run_folder import RECORD, UNREADABLE_ARRAYS, predictions_file
 from training.schema.checks import need
 
 # Of config.data: with the fingerprint, which images are in which split
@@ -122,11 +121,10 @@ def read_predictions(folder: Path, split: str) -> StoredPredictions:
     try:
         with np.load(file, allow_pickle=False) as content:
             stored = StoredPredictions(content["id"], content["label"].astype(np.int64), content["logits"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except UNREADABLE_ARRAYS as error:
         raise ConfigError(f"{file}: no readable predictions ({' '.join(str(error).split())})") from error
-    shape = stored.logits.shape
-    ok = len(shape) == 2 and len(stored.names) == len(stored.labels) == shape[0] > 0
-    need(ok, f"{file}: {len(stored.names)} names, {len(stored.labels)} labels and logits of shape {list(shape)}")
+    wrong = misfit(stored.names, stored.labels, stored.logits, read_record(folder) or Record(), split)
+    need(not wrong, f"{file} doesn't fit its record: {wrong}")
     return stored
 
 

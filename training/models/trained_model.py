@@ -26,6 +26,7 @@ from training.errors import ConfigError
 from training.models.build import build_model, logits
 from training.models.removed_weights import removed
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
+from training.record import named_after
 from training.run_folder import BEST
 from training.schema.checks import need
 from training.schema.data_config import DataConfig
@@ -55,6 +56,7 @@ class TrainedModel:
         need((folder / BEST).is_file(), f"{folder}: no {BEST} in it; is this a finished run's folder?")
         state, about = read_checkpoint(checkpoint_file(str(folder)))
         need("classes" in about, f"{folder / BEST}: not written by a run (no classes in its metadata)")
+        check_own(folder, about)
         device = resolve_compute(TrainerConfig(device=device)).device
         try:
             with foreign(folder / BEST):
@@ -85,6 +87,14 @@ class TrainedModel:
             return logits(self.model(self.preprocessing.plain(pixels)))
 
 
+def check_own(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the weights in a run folder say that they are another run's."""
+    named = named_after(folder)
+    for key in [key for key in ("identity", "seed") if key in named and about.get(key) is not None]:
+        ok = about[key] == named[key]
+        need(ok, f"{folder / BEST}: of another run: its {key} is {about[key]}, and that of its folder {named[key]}")
+
+
 def metadata(
     config: RunConfig, classes: Sequence[str], preprocessing: Preprocessing, identity: str, ranges: Ranges
 ) -> dict[str, Any]:
@@ -111,6 +121,7 @@ def read_weights(trained: TrainedModel, folder: Path, name: str) -> StateDict:
     `name`: what the network is called then."""
     file = folder / BEST
     state, about = read_checkpoint(file)
+    check_own(folder, about)
     known = trained.model.state_dict()
     fits = known.keys() == state.keys() and all(known[key].shape == state[key].shape for key in known)
     need(fits, f"{file}: its tensors are not those of {name}")
