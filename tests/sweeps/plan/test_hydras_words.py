@@ -116,6 +116,8 @@ def test_one_line_with_its_key_and_reason(train: Door, tmp_path: Path, arguments
         (["--info", "defaults"], ["Defaults List"]),
         (["--info", "plugins"], ["Installed Hydra Plugins", "GridSweeper"]),
         (["-m", "+hydra.sweeper.params.seed='0,1'", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
+        (["-m", "hydra.sweeper.params.optimizer.lr='0.1,0.2'", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
+        (["-m", "hydra.sweeper.params={optimizer.lr:'0.1,0.2'}", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
         (["-m", "sweep.plan=true"], ["plan: 1 run: 1 new"]),
         (["hydra.mode=MULTIRUN", "seed=0,1", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
     ],
