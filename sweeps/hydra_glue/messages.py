@@ -30,6 +30,9 @@ ELSEWHERE = {  # what other projects have under such names, and what does it her
     "hydra/sweeper": "; searches are hydra/sweeper=optuna_async, whose samplers are hydra/sweeper/sampler=NAME",
     "tracking": "; runs are tracked with TensorBoard (tracking=default), and python -m analysis.report reads them",
 }
+OF_SEARCHES = ["hydra.sweeper.n_trials", "hydra.sweeper.direction", "hydra.sweeper.storage", "hydra.sweeper.study_name"]
+    f"hydra.sweeper.{name}" for name in ("n_trials", "direction", "storage", "study_name", "sampler", "pruner")
+}
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -54,6 +57,9 @@ def one_line(error: BaseException) -> tuple[int, str]:
             return MISTAKE, f"error: {cause.filename}: a name of more letters than a file's name may have"
     if (mistake := mistake_in_file(chain)) is not None:
         return MISTAKE, f"error: {mistake}"
+    for cause in chain:
+        if isinstance(cause, TypeError) and (mistake := _unknown_argument(str(cause))) is not None:
+            return MISTAKE, f"error: {mistake}"
     inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
@@ -70,6 +76,12 @@ def _causes(error: BaseException) -> list[BaseException]:
         chain.append(node)
         node = node.__cause__ or node.__context__
     return chain
+
+
+def _unknown_argument(text: str) -> str | None:
+    """A key that was added to a sweeper or launcher (+hydra.launcher.NAME=...), which has no such setting."""
+    found = re.search(r"\w*(Sweeper|Launcher)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    return _unknown_key(f"hydra.{found[1].lower()}.{found[2]}") if found else None
 
 
 def _interpolation(text: str) -> str | None:
@@ -198,7 +210,10 @@ def _unknown_key(key: str) -> str:
     has_kwargs = group in ("model", "optimizer", "scheduler", "loss")
     for among in (beside, {} if has_kwargs else words):
         near = near or [among[name] for name in difflib.get_close_matches(word, among, 1)]
+    near = near if group.partition(".")[0] != "hydra" or word in words else []  # whose words are not alike by meaning
     hint = _did_you_mean(near)
+    if key in OF_SEARCHES:
+        hint = "; it is for a search, which needs hydra/sweeper=optuna_async"
     if has_kwargs and not near:
         hint = f"; if it is a setting of torch's own: {group}.kwargs.{word}"
     shown = "hydra" if group.startswith("hydra") else "job"
