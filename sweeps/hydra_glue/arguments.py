@@ -105,7 +105,7 @@ def _check_options(options: argparse.Namespace) -> None:
     """What Hydra ignores, or tells with a traceback."""
     shows = options.cfg is not None or options.help
     if options.resolve and not shows:
-        raise ConfigError("--resolve: is only for --cfg: python train.py --cfg job --resolve")
+        raise ConfigError(f"--resolve: is only for --cfg: {called('train')} --cfg job --resolve")
     if options.package is not None and options.cfg is None:
         raise ConfigError(f"--package {options.package}: is only for --cfg: --cfg job --package {options.package}")
     known = ["hydra", "_global_", *(field.name for field in dataclasses.fields(RunConfig))]

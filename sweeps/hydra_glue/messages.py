@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 import errno
 import re
+import sys
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -31,8 +33,6 @@ ELSEWHERE = {  # what other projects have under such names, and what does it her
     "tracking": "; runs are tracked with TensorBoard (tracking=default), and python -m analysis.report reads them",
 }
 OF_SEARCHES = ["hydra.sweeper.n_trials", "hydra.sweeper.direction", "hydra.sweeper.storage", "hydra.sweeper.study_name"]
-    f"hydra.sweeper.{name}" for name in ("n_trials", "direction", "storage", "study_name", "sampler", "pruner")
-}
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -115,6 +115,8 @@ def _no_such_choice(group: str, given: str, options: list[str]) -> str:
             f"{group}={given}: its package is not installed: pip install 'finegrid[{extra}]', or in a checkout "
             f"pip install -e '.[{extra}]'"
         )
+    if Path("conf", group, f"{given}.yaml").is_file() and "--config-dir" not in sys.argv:  # as `finegrid init` makes it
+        return f"{group}={given}: conf/{group}/{given}.yaml is read with --config-dir conf"
     near = difflib.get_close_matches(given.lower(), options, 1)
     elsewhere = "" if near else ELSEWHERE.get(group, "")
     return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}{elsewhere}"

@@ -135,3 +135,16 @@ def test_no_warning_for_a_callback_of_the_users_own(shell: Door, tmp_path: Path)
     arguments = [*SMALL, callback, f"sweep.root={tmp_path}"]
     result = shell("train.py", *arguments, PYTHONPATH=str(ROOT / "tests"))
     assert result.code == 0 and "whitelist" not in result.err and "called on_job_end" in result.out, result
+
+
+def test_a_recipe_in_a_folder_of_the_users_own(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`finegrid init` makes one, and --config-dir is easily forgotten."""
+    recipe = tmp_path / "conf" / "sweeps" / "first.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("# @package _global_\nseed: 3\n")
+    monkeypatch.chdir(tmp_path)
+    forgotten = train("-m", *SMALL, "sweeps=first", "sweep.plan=true")
+    words = "sweeps=first: conf/sweeps/first.yaml is read with --config-dir conf"
+    assert (forgotten.code, forgotten.err) == (2, f"error: {words}\n")
+    found = train("-m", "--config-dir", "conf", *SMALL, "sweeps=first", "sweep.plan=true")
+    assert found.code == 0 and "plan: 1 run: 1 new" in found.out, found
