@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import training  # says how torch's threads wait, which is read when somebody imports torch  # noqa: F401
+
 if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image

@@ -28,7 +28,7 @@ from sweeps.cancelling import ALL, CONTROLLERS, ask_controller, ask_run
 from sweeps.forecast import in_words
 from sweeps.sweep_state import UNDER_WAY, RunState, SweepState, last_written, read_sweep
 from training.config import SweepConfig
-from training.console.program import run_program
+from training.console.program import called, run_program
 from training.console.table import visible
 from training.errors import ConfigError
 from training.run_folder import ASKED
@@ -101,7 +101,7 @@ def newest_sweep() -> Path:
     root = Path(SweepConfig.root)
     found = {path: last_written(path) for path in sorted(root.glob("*/"))}
     if not any(found.values()):
-        raise ConfigError(f"no sweep under {root}/ yet: start one (python train.py -m ...), or name its folder")
+        raise ConfigError(f"no sweep under {root}/ yet: start one ({called('train')} -m ...), or name its folder")
     return max(found, key=found.__getitem__)
 
 

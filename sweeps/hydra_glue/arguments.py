@@ -42,6 +42,7 @@ def readable(arguments: Sequence[str]) -> list[str]:
             _check(override, single)
             _check_hydra(override)
             _check_length(override)
+    _check_plan(options.overrides)
     overrides = set(options.overrides)
     if options.hydra_help:  # which composes nothing of ours, so that Hydra would know no key of it
         return [argument for argument in arguments if argument not in overrides]
@@ -86,6 +87,14 @@ def _check(override: str, single: bool) -> None:
         raise ConfigError(f"{override}: no such choice; `{called('train')} --help` lists them")
 
 
+def _check_plan(overrides: Sequence[str]) -> None:
+    """A plan that is no plan, but the sweep."""
+    stock = [override for override in overrides if re.fullmatch(r"hydra/sweeper=['\"]?(basic|optuna)['\"]?", override)]
+    if stock and any(override.lower() == "sweep.plan=true" for override in overrides):
+        ours = "grid" if "basic" in stock[0] else "optuna_async"
+        raise ConfigError(f"sweep.plan=true: Hydra's own {stock[0]} makes no plan; hydra/sweeper={ours} does")
+
+
 def _check_length(override: str) -> None:
     """A part of a path that no file system takes, which would be told without its key."""
     key, _, value = override.partition("=")
@@ -99,9 +108,12 @@ def _check_options(options: argparse.Namespace) -> None:
     """What Hydra ignores, or tells with a traceback."""
     shows = options.cfg is not None or options.help
     if options.resolve and not shows:
-        raise ConfigError("--resolve: is only for --cfg: python train.py --cfg job --resolve")
+        raise ConfigError(f"--resolve: is only for --cfg: {called('train')} --cfg job --resolve")
     if options.package is not None and options.cfg is None:
         raise ConfigError(f"--package {options.package}: is only for --cfg: --cfg job --package {options.package}")
+    known = ["hydra", "_global_", *(field.name for field in dataclasses.fields(RunConfig))]
+    if options.package is not None and options.package.partition(".")[0] not in known:
+        raise ConfigError(f"--package {options.package}: no such part of the config; choose from {', '.join(known)}")
     rerun = options.experimental_rerun
     if rerun is not None and not (Path(rerun) / ".hydra" / "config.pickle").is_file():
         raise ConfigError(

@@ -4,6 +4,8 @@ import dataclasses
 import difflib
 import errno
 import re
+import sys
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,6 +32,7 @@ ELSEWHERE = {  # what other projects have under such names, and what does it her
     "hydra/sweeper": "; searches are hydra/sweeper=optuna_async, whose samplers are hydra/sweeper/sampler=NAME",
     "tracking": "; runs are tracked with TensorBoard (tracking=default), and python -m analysis.report reads them",
 }
+OF_SEARCHES = ["hydra.sweeper.n_trials", "hydra.sweeper.direction", "hydra.sweeper.storage", "hydra.sweeper.study_name"]
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -54,6 +57,9 @@ def one_line(error: BaseException) -> tuple[int, str]:
             return MISTAKE, f"error: {cause.filename}: a name of more letters than a file's name may have"
     if (mistake := mistake_in_file(chain)) is not None:
         return MISTAKE, f"error: {mistake}"
+    for cause in chain:
+        if isinstance(cause, TypeError) and (mistake := _unknown_argument(str(cause))) is not None:
+            return MISTAKE, f"error: {mistake}"
     inner = [cause for cause in chain if "raised while resolving interpolation" not in str(cause)] or chain
     if any(isinstance(cause, OmegaConfBaseException | HydraException) for cause in inner):
         return MISTAKE, f"error: {_plain(inner)}"
@@ -70,6 +76,12 @@ def _causes(error: BaseException) -> list[BaseException]:
         chain.append(node)
         node = node.__cause__ or node.__context__
     return chain
+
+
+def _unknown_argument(text: str) -> str | None:
+    """A key that was added to a sweeper or launcher (+hydra.launcher.NAME=...), which has no such setting."""
+    found = re.search(r"\w*(Sweeper|Launcher)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
+    return _unknown_key(f"hydra.{found[1].lower()}.{found[2]}") if found else None
 
 
 def _interpolation(text: str) -> str | None:
@@ -103,6 +115,8 @@ def _no_such_choice(group: str, given: str, options: list[str]) -> str:
             f"{group}={given}: its package is not installed: pip install 'finegrid[{extra}]', or in a checkout "
             f"pip install -e '.[{extra}]'"
         )
+    if Path("conf", group, f"{given}.yaml").is_file() and "--config-dir" not in sys.argv:  # as `finegrid init` makes it
+        return f"{group}={given}: conf/{group}/{given}.yaml is read with --config-dir conf"
     near = difflib.get_close_matches(given.lower(), options, 1)
     elsewhere = "" if near else ELSEWHERE.get(group, "")
     return f"{group}={given}: no such choice{_did_you_mean(near)}; choose from {', '.join(options)}{elsewhere}"
@@ -200,7 +214,10 @@ def _unknown_key(key: str) -> str:
     has_kwargs = group in ("model", "optimizer", "scheduler", "loss")
     for among in (beside, {} if has_kwargs else words):
         near = near or [among[name] for name in difflib.get_close_matches(word, among, 1)]
+    near = near if group.partition(".")[0] != "hydra" or word in words else []  # whose words are not alike by meaning
     hint = _did_you_mean(near)
+    if key in OF_SEARCHES:
+        hint = "; it is for a search, which needs hydra/sweeper=optuna_async"
     if has_kwargs and not near:
         hint = f"; if it is a setting of torch's own: {group}.kwargs.{word}"
     shown = "hydra" if group.startswith("hydra") else "job"

@@ -4,7 +4,7 @@ Takes what hydra-optuna-sweeper takes (search space syntax, samplers, config key
 results, several objectives, and a confirmation of the best with further seeds.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
@@ -53,6 +53,12 @@ ConfigStore.instance().store(
 )  # its pruners: conf/hydra/sweeper/pruner
 
 
+ELSEWHERE = {  # keys of older versions and of Optuna, with what does the same here
+    "search_space": "write 'optimizer.lr=tag(log,interval(1e-4,1e-2))', or in a recipe such lines below params:",
+    "timeout": "sweep.max_hours=H ends a sweep",
+}
+
+
 class OptunaAsyncSweeper(Sweeper):
     """The class that Hydra finds, light to import: sweeps/sweepers/search.py does the work, and imports Optuna."""
 
@@ -65,6 +71,10 @@ class OptunaAsyncSweeper(Sweeper):
         from sweeps.sweepers.search import Search
 
         settings = dict(self.settings)
+        known = [field.name for field in fields(OptunaAsyncConfig)]
+        for name in settings:  # by +hydra.sweeper.NAME=... on the command line
+            hint = ELSEWHERE.get(name, f"choose from {', '.join(known[2:])}")
+            need(name in known, f"hydra.sweeper.{name}: no such key; {hint}")
         top, seeds = settings["confirm"]["top"], list(settings["confirm"]["seeds"])
         need(top >= 0 and (not top or bool(seeds)), "hydra.sweeper.confirm needs top of 0 or more, and seeds")
         settings["confirm"] = (top, seeds)

@@ -60,6 +60,7 @@ class Search:
         rate, n_trials = stock["max_failure_rate"], stock["n_trials"]
         need(0 <= rate <= 1, f"hydra.sweeper.max_failure_rate={rate}: expected 0 to 1")
         need(n_trials >= 1, f"hydra.sweeper.n_trials={n_trials}: expected 1 or more")
+        need(stock["n_jobs"] >= 1, f"hydra.sweeper.n_jobs={stock['n_jobs']}: expected 1 or more")
         self.n_trials: int = n_trials
         self.custom_name = str(stock["custom_search_space"] or "")
         self.stock = _stock(stock)

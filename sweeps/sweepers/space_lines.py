@@ -56,6 +56,9 @@ def _value(override: Override) -> Any:
         value = parse_value(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"{line}: {' '.join(str(error).split())}{_hint(override)}") from error
+    tags = getattr(override.value(), "tags", ())
+    if override.is_range_sweep() and "log" in tags:
+        raise ConfigError(f"{line}: a range goes in equal steps, which log can't; write tag(log,interval(LOW,HIGH))")
     if isinstance(value, FloatDistribution):
         need(math.isfinite(value.low) and math.isfinite(value.high), f"{line}: both ends have to be finite")
         if value.step is None and is_whole(override.key_or_group):

@@ -18,8 +18,14 @@ from training.errors import ConfigError
 from training.run_folder import MULTIRUN
 from training.schema.checks import need
 
-PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # where pip has a module under another name
+PACKAGES = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}  # where pip has a module under another name
 EXAMPLES = "sqlite:///studies.db, postgresql://user@host/studies, mysql+pymysql://user@host/studies"
+
+WITHOUT = "without this key the study is a journal file in the sweep's folder"
 
 
 @contextlib.contextmanager
@@ -29,7 +35,7 @@ def storage_errors_told(storage: Any) -> Iterator[None]:
     try:
         yield
     except NoSuchModuleError as error:
-        raise ConfigError(f"{what}: there is no database of this kind; such as {EXAMPLES}") from error
+        raise ConfigError(f"{what}: there is no database of this kind; such as {EXAMPLES}; {WITHOUT}") from error
     except ImportError as error:
         package = PACKAGES.get(str(error.name), error.name)
         raise ConfigError(f"{what}: its driver is missing; pip install {package}") from error

@@ -11,6 +11,7 @@ SMALL = [*QUICK, TINY, "trainer.epochs=1", "tracking=none"]
 PLAN = "sweep.plan=true"
 SEARCH = ["-m", "hydra/sweeper=optuna_async", PLAN]
 LR = "optimizer.lr=interval(1e-4,1e-1)"
+TWO = ["hydra.sweeper.direction=[maximize,minimize]", "hydra.sweeper.objective=[val_acc,val_loss]"]
 
 WORKS = [
     # https://hydra.cc/docs/advanced/override_grammar/basic: values, additions, deletions, quotes, casts
@@ -57,6 +58,8 @@ WORKS = [
     (["-m", "scheduler=glob(*,exclude=[none,step])", PLAN], "3 runs: 3 new"),
     (["--multirun", "seed=0,1", PLAN], "2 runs: 2 new"),
     (["hydra.mode=MULTIRUN", "seed=0,1", PLAN], "2 runs: 2 new"),
+    (["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", PLAN], "2 runs: 2 new"),
+    (["-m", "hydra/launcher=basic", "seed=0,1", PLAN], "2 runs: 2 new"),
     # https://hydra.cc/docs/advanced/hydra-command-line-flags, and debugging
     (["--cfg", "job"], "lr: 0.001"),
     (["--cfg", "job", "--resolve"], "name: runs"),
@@ -85,6 +88,12 @@ WORKS = [
     ([*SEARCH, LR, "hydra.sweeper.sampler.seed=123"], "plan: study"),
     ([*SEARCH, LR, "hydra.sweeper.n_trials=30", "hydra.sweeper.n_jobs=4"], "30 trials"),
     ([*SEARCH, LR, "hydra.sweeper.study_name=sphere"], "study sphere"),
+    ([*SEARCH, LR, "hydra.sweeper.sampler.multivariate=true"], "plan: study"),
+    (
+        [*SEARCH, LR, "hydra.sweeper.direction=[maximize,minimize]", "hydra.sweeper.objective=[val_acc,val_loss]"],
+        "plan: ",
+    ),
+    ([*SEARCH, "trainer.batch_size=tag(log,int(interval(8,64)))"], "IntDistribution(high=64, log=True"),
 ]
 
 REFUSED = [
@@ -97,6 +106,27 @@ REFUSED = [
     (["optimizer=nothing"], "optimizer=nothing: no such choice"),
     (["-m", "seed=interval(0,3)"], "is for a search"),
     (["-m", "hydra.launcher.slots=1,2"], "one value for the whole sweep"),
+    (["-m", "hydra.sweeper.n_trials=3"], "hydra.sweeper.n_trials: no such key; it is for a search"),
+    (["-m", "+hydra.sweeper.nothing=2"], "hydra.sweeper.nothing: no such key"),
+    (["-m", "+hydra.launcher.nothing=2"], "hydra.launcher.nothing: no such key"),
+    ([*SEARCH, "optimizer.lr=tag(log,range(0.1,0.5))"], "a range goes in equal steps, which log can't"),
+    (["-m", "seed=1,,2"], "seed=1,,2: can't be read as KEY=VALUE"),
+    (["-m", "seed:0,1"], "seed:0,1: expected KEY=VALUE"),
+    (["-m", "--seed=3"], "unrecognized arguments: --seed=3"),
+    (["-m", "~scheduler=cosine"], "Could not delete 'scheduler=cosine'"),
+    (["-m", "+scheduler@second=cosine"], "second: no such key"),
+    (["-m", "seed=${nowhere}"], "seed: Interpolation key 'nowhere' not found"),
+    (["-m", "hydra/sweeper=ax", "seed=0,1"], "hydra/sweeper=ax: no such choice"),
+    (["-m", "hydra/sweeper=optuna", LR, PLAN], "hydra/sweeper=optuna makes no plan"),
+    (["-m", "hydra/launcher=joblib", "hydra.launcher.nothing=2"], "hydra.launcher.nothing: no such key"),
+    (["-m", "+hydra.callbacks.x._target_=nowhere.Callback"], "hydra.callbacks.x: Error locating target"),
+    (["--cfg", "job", "--package", "nothing"], "--package nothing: no such part of the config"),
+    ([*SEARCH, LR, "hydra.sweeper.direction=[maximize,minimize]"], "1 objectives, but 2 directions"),
+    ([*SEARCH, LR, "hydra.sweeper.direction=up"], "hydra.sweeper.direction=up: expected minimize or maximize"),
+    ([*SEARCH, LR, "hydra/sweeper/sampler=motpe"], "'motpe' sampler was removed"),
+    ([*SEARCH, LR, "hydra.sweeper.n_jobs=0"], "hydra.sweeper.n_jobs=0: expected 1 or more"),
+    ([*SEARCH, "+hydra.sweeper.search_space={optimizer.lr:{type:float}}"], "hydra.sweeper.search_space: no such key"),
+    ([*SEARCH, "hydra.sweeper.custom_search_space=nowhere.configure"], "custom_search_space=nowhere.configure: "),
     (["-m", "seed=0,1", "hydra.sweep.dir=multirun", "hydra.sweep.subdir=${hydra.job.num}"], "sweep.root=FOLDER"),
     (["hydra.run.dir=."], "sweep.root=FOLDER"),
     (["hydra.job.chdir=true"], "relative paths"),

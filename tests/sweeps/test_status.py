@@ -111,7 +111,7 @@ def test_what_it_tells_of_a_grid_and_how_runs_are_cancelled(
 
 
 def test_the_same_command_takes_cancelled_runs_up(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
-    command = [*small(tmp_path, 20), "seed=range(3)"]
+    command = [*small(tmp_path, 6), "seed=range(3)"]
     trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)
     told = until(sweep, one_has_begun)
@@ -130,7 +130,7 @@ def test_the_same_command_takes_cancelled_runs_up(start: Starter, train: Door, t
 @pytest.mark.slow
 def test_cancel_all(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
     trouble(tmp_path, {"*": "hold 2"})
-    running = start(*small(tmp_path, 30), "seed=range(4)")
+    running = start(*small(tmp_path, 6), "seed=range(4)")
     until(sweep, one_has_begun)
     assert program.main([str(sweep), "--cancel-all"]) == 0
     trouble(tmp_path, {})
@@ -150,7 +150,7 @@ def test_a_trial_that_is_cancelled_is_taken_up_by_the_next_command(
     start: Starter, train: Door, tmp_path: Path, sweep: Path
 ) -> None:
     search = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=4"]
-    command = [*small(tmp_path, 20), *search, "seed=choice(0,1,2,3)"]
+    command = [*small(tmp_path, 6), *search, "seed=choice(0,1,2,3)"]
     trouble(tmp_path, {"*": "slow 1,hold 2"})
     running = start(*command)
     told = until(sweep, lambda told: one_has_begun(told) and told["counts"]["running"] == 2)
@@ -169,7 +169,7 @@ def test_a_trial_that_is_cancelled_is_taken_up_by_the_next_command(
 @pytest.mark.slow
 def test_a_search_is_cancelled_as_a_whole(start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
     search = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3"]
-    command = [*small(tmp_path, 20), *search, "seed=choice(0,1,2)"]
+    command = [*small(tmp_path, 6), *search, "seed=choice(0,1,2)"]
     trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)
     until(sweep, one_has_begun)
@@ -188,12 +188,12 @@ def single(tmp_path: Path, epochs: int) -> list[str]:
 def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
     trouble(tmp_path, {"*": "hold 2"})
     runs = tmp_path / "outputs" / "runs"
-    running = start(*single(tmp_path, 20))
+    running = start(*single(tmp_path, 6))
     ends = time.monotonic() + WAIT_S
     while not list(runs.glob("*/*/history.csv")) and time.monotonic() < ends:
         time.sleep(0.1)
     (run,) = now(runs)["runs"]
-    assert run["status"] == "running" and run["process"] == running.process.pid and run["epochs"] == 20
+    assert run["status"] == "running" and run["process"] == running.process.pid and run["epochs"] == 6
     assert program.main([str(runs), "--cancel", run["identity"]]) == 0
     trouble(tmp_path, {})
     assert running.end() == 130, running.out
@@ -201,8 +201,8 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
     assert run["status"] == "cancelled" and not list(runs.rglob("record.json"))
     assert running.out.endswith(f"cancelled after epoch {run['epoch']}; the same command again goes on\n")
     assert not list(runs.rglob(".cancel"))
-    again = train(*single(tmp_path, 20))
-    assert again.code == 0 and f"going on after epoch {run['epoch']} of 20" in again.out
+    again = train(*single(tmp_path, 6))
+    assert again.code == 0 and f"going on after epoch {run['epoch']} of 6" in again.out
     (run,) = now(runs)["runs"]
     assert run["status"] == "done" and "cancelled" not in json.loads((runs / "sweep.json").read_text())
 
@@ -210,7 +210,7 @@ def test_a_single_run(start: Starter, train: Door, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["request", "SIGTERM", "all"])
 def test_under_a_launcher_of_hydras_own(start: Starter, train: Door, tmp_path: Path, sweep: Path, how: str) -> None:
-    own = without(small(tmp_path, 30), "hydra.launcher")
+    own = without(small(tmp_path, 6), "hydra.launcher")
     command = [*own, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=range(4)"]
     trouble(tmp_path, {"*": "hold 2"})
     running = start(*command)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, ROOT, run_folders
+from conftest import QUICK, ROOT, Door, run_folders
+from outcome import TINY
 
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
@@ -43,6 +44,49 @@ def test_how_threads_wait_in_every_process_that_computes(tmp_path: Path) -> None
     image = next((ROOT / "docs").glob("*.png"))
     python(tmp_path, "-m", "training.predict", str(folder), str(image), "--out", str(tmp_path / "predicted.csv"))
     assert {*told(file)} == {("PASSIVE", "0")}
+
+
+LOOK = """
+import json, os, pathlib, sys
+class Look:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            variables = [os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")]
+            pathlib.Path(os.environ["TOLD"]).write_text(json.dumps(variables))
+            os._exit(0)
+sys.meta_path.insert(0, Look())
+"""
+
+
+def test_it_is_said_before_any_program_imports_torch(train: Door, tmp_path: Path) -> None:
+    """Each is started as people start it, and ends as it begins to import torch."""
+    assert train(*QUICK, TINY, "trainer.epochs=1", "tracking=none").code == 0
+    (folder,) = run_folders(tmp_path / "outputs")
+    image, sweep = next((ROOT / "docs").glob("*.png")), folder.parents[1]
+    commands = {
+        "sweep": ["train.py", "-m", *QUICK, "seed=0,1"],
+        "command": ["-m", "finegrid.command", "train", *QUICK],
+        "predict": ["-m", "training.predict", str(folder), str(image), "--out", str(tmp_path / "predicted.csv")],
+        "export": ["-m", "training.export", str(folder), "--to", "torch"],
+        "soup": ["-m", "training.soup", str(sweep)],
+        "screen": ["-m", "training.screen", *QUICK],
+        "lr_find": ["-m", "training.lr_find", *QUICK],
+        "notebook": ["-c", "import finegrid, torch"],
+    }
+    (tmp_path / "sitecustomize.py").write_text(LOOK)
+    environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    environment |= {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "FINEGRID_CACHE": str(tmp_path / "cache")}
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, *command], cwd=tmp_path if name == "notebook" else ROOT, stderr=subprocess.PIPE, text=True,
+            env=environment | {"TOLD": str(tmp_path / f"{name}.json")},
+        )
+        for name, command in commands.items()
+    }  # fmt: skip
+    errors = {name: process.communicate()[1] for name, process in running.items()}
+    for name in commands:
+        assert (tmp_path / f"{name}.json").exists(), f"{name} imports no torch: {errors[name]}"
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == ["PASSIVE", "0"], name
 
 
 @pytest.mark.parametrize(

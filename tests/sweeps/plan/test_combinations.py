@@ -44,6 +44,35 @@ def test_a_skipping_grid_runs_what_is_possible(train: Door, tmp_path: Path) -> N
     assert record_of(folder)["config"]["optimizer"]["_target_"] == "torch.optim.SGD"
 
 
+SEARCH = ["hydra/sweeper=optuna_async", "optimizer.lr=interval(1e-4,1e-2)"]
+
+
+@pytest.mark.parametrize("ways", [["seed=0,1"], SEARCH], ids=["grid", "search"])
+@pytest.mark.parametrize(
+    "key, condition", [("weights.path=a.pt", "weights=checkpoint"), ("data.fold=0", "data.folds=K")]
+)
+def test_a_key_that_no_run_can_use_is_a_mistake(
+    train: Door, tmp_path: Path, ways: list[str], key: str, condition: str
+) -> None:
+    result = train("-m", *SMALL, *ways, key)
+    whose = "trial of this search" if ways is SEARCH else "run of this grid"
+    name = key.partition("=")[0]
+    assert (result.code, result.err) == (2, f"error: {name} is only for {condition}, which no {whose} has\n")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_search_tells_what_some_choices_leave_out(train: Door) -> None:
+    planned = train("-m", *PLAN, *SEARCH, "data.folds=null,3", "data.fold=0", "model.drop_path=0.1")
+    assert planned.code == 0, planned.err
+    assert "data.fold doesn't apply to some of the choices, and is left out there" in planned.out
+    assert "model.drop_path doesn't apply to any trial, and is left out there" in planned.out
+
+
+def test_a_single_run_tells_what_it_leaves_out(train: Door) -> None:
+    result = train(*SMALL, "model.drop_path=0.1")
+    assert result.code == 0 and "model.drop_path doesn't apply to this run, and is left out" in result.out, result
+
+
 def test_none_and_a_checkpoint_in_one_grid(train: Door, tmp_path: Path) -> None:
     """The path is for the run with the checkpoint; the others are those of a grid without it."""
     assert train(*SMALL, "sweep.name=first").code == 0

@@ -116,6 +116,8 @@ def test_one_line_with_its_key_and_reason(train: Door, tmp_path: Path, arguments
         (["--info", "defaults"], ["Defaults List"]),
         (["--info", "plugins"], ["Installed Hydra Plugins", "GridSweeper"]),
         (["-m", "+hydra.sweeper.params.seed='0,1'", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
+        (["-m", "hydra.sweeper.params.optimizer.lr='0.1,0.2'", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
+        (["-m", "hydra.sweeper.params={optimizer.lr:'0.1,0.2'}", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
         (["-m", "sweep.plan=true"], ["plan: 1 run: 1 new"]),
         (["hydra.mode=MULTIRUN", "seed=0,1", "sweep.plan=true"], ["plan: 2 runs: 2 new"]),
     ],
@@ -145,3 +147,16 @@ def test_a_sweeps_name_is_what_was_typed(train: Door, name: str) -> None:
 def test_such_a_name_in_a_sweep(train: Door, tmp_path: Path) -> None:
     assert train("-m", *SMALL, "seed=0", "sweep.name=true", "debug.max_steps=1").code == 0
     assert [folder.parts[-3] for folder in run_folders(tmp_path)] == ["true"]
+
+
+def test_a_recipe_in_a_folder_of_the_users_own(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`finegrid init` makes one, and --config-dir is easily forgotten."""
+    recipe = tmp_path / "conf" / "sweeps" / "first.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("# @package _global_\nseed: 3\n")
+    monkeypatch.chdir(tmp_path)
+    forgotten = train("-m", *SMALL, "sweeps=first", "sweep.plan=true")
+    words = "sweeps=first: conf/sweeps/first.yaml is read with --config-dir conf"
+    assert (forgotten.code, forgotten.err) == (2, f"error: {words}\n")
+    found = train("-m", "--config-dir", "conf", *SMALL, "sweeps=first", "sweep.plan=true")
+    assert found.code == 0 and "plan: 1 run: 1 new" in found.out, found
