@@ -7,6 +7,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,17 @@ def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.
     if wrong := misfit(names, labels, logits, record):
         raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
     return names, labels, logits
+
+
+def class_counts(folder: Path, classes: Sequence[str]) -> dict[str, int]:
+    """Test images of each of the `classes` (in the order of their labels), from a run's predictions; {} where these
+    can't be had or have other labels."""
+    try:
+        _, labels, _ = read_test_predictions(folder, read(folder))
+    except ValueError:
+        return {}
+    found = np.bincount(labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, found, strict=True)) if len(found) == len(classes) else {}
 
 
 def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record) -> str:

@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.chances import CHANCES
-from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, SETTINGS
+from analysis.model.table import CHANCES, COMPARED, COMPARED_NUMBERS, MEANS, SETTINGS
 from analysis.model.wording import signed
 from training.console.table import visible
 
@@ -27,6 +26,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     shown["diff"] = difference_cells(rows)
     shown["mark"] = rows["mark"]
     order = ["seeds", "val_acc", "test_acc", "test_95", "diff", "mark"]
+    order += [name for name in shown if name == "collapsed"]
     before = [name for name in shown if name not in order and name in SETTINGS]
     after = [name for name in shown if name not in order and name not in SETTINGS]
     return pd.DataFrame(shown, index=rows.index)[[*before, *order, *after]]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_runs import COLUMNS, HEAD, report, report_here, rows_of, run_with, write_demo, write_run
 
-EYES = [*COLUMNS[:12], "test_95", "diff", "mark", *COLUMNS[12:17]]
+EYES = [*COLUMNS[:12], "test_95", "diff", "mark", "collapsed", *COLUMNS[12:17]]
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def demo(tmp_path: Path) -> Path:
 def test_csv_and_json_hold_every_column_as_plain_numbers(demo: Path, tmp_path: Path) -> None:
     result = report(demo, "--format", "csv", cwd=tmp_path)
     rows = rows_of(result)
-    assert result.stdout.splitlines()[0] == HEAD
+    assert result.stdout.splitlines()[0] == f"{HEAD},collapsed"
     assert [row["model"] for row in rows] == ["swin_t", "resnet18", "resnet50"]  # by val_acc, the unknown one last
     expected = {
         "weights": "none",
@@ -50,7 +50,7 @@ def test_csv_and_json_hold_every_column_as_plain_numbers(demo: Path, tmp_path: P
     assert "failed (out_of_memory): " in result.stderr and "finite in epoch 2" in result.stderr
 
     objects = json.loads(report(demo, "--format", "json", cwd=tmp_path).stdout)
-    assert [list(one) for one in objects] == [COLUMNS] * 3
+    assert [list(one) for one in objects] == [[*COLUMNS, "collapsed"]] * 3
     assert objects[1]["test_acc"] == 96.5617 and objects[1]["seeds"] == 2 and objects[1]["params"] == 11181642
     assert objects[2]["val_acc"] is None and objects[2]["lr"] == 3e-5
 
@@ -70,7 +70,7 @@ def test_markdown_and_latex_are_ready_to_paste(demo: Path, tmp_path: Path) -> No
         assert word in text
     assert r"a|b\&c\_d & none & none & adamw" in text
     table_rows = [line for line in lines if line.endswith(r"\\")]
-    assert len(table_rows) == 5 and {line.replace(r"\&", "").count(" & ") for line in table_rows} == {19}
+    assert len(table_rows) == 5 and {line.replace(r"\&", "").count(" & ") for line in table_rows} == {20}
 
 
 ESCAPE, TURNED, LINK = "m\x1b[31m\x07red", "photo\u202egnp.exe", "[bold]x[/] ![a](http://b.c/d) <b>"
