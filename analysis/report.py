@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.model.image_sets import by_test_set
-from analysis.model.table import COLUMNS, distinct, filter_runs
+from analysis.model.table import COLUMNS, distinct, filter_runs, row_keys
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
@@ -39,6 +39,7 @@ def report(args: argparse.Namespace) -> None:
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything[everything["status"] == "done"])} - {*row_keys(runs)})
     if args.over == "split":
         from analysis.model.splits import over_splits
 
@@ -69,7 +70,9 @@ def report_published(args: argparse.Namespace) -> None:
     check_options(args)
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
-    published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
+    everything = read_published(args.published, args.n_val, args.n_test)
+    published = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything)} - {*row_keys(published)})
     if args.folders:
         show_side_by_side(published, args)
         return
@@ -104,7 +107,9 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     if len(parts := by_test_set(runs)) > 1:
         return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, args.format == "table", Criteria(args.looks, args.matters))
+    model = build(
+        runs, args.sort, args.reference, args.format == "table", Criteria(args.looks, args.matters, args.hidden)
+    )
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -124,7 +129,12 @@ def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: 
     from analysis.statistics.comparisons import Criteria
 
     models = models_of(
-        parts, args.sort, args.reference, args.interaction, args.format == "table", Criteria(args.looks, args.matters)
+        parts,
+        args.sort,
+        args.reference,
+        args.interaction,
+        args.format == "table",
+        Criteria(args.looks, args.matters, args.hidden),
     )
     if args.html:
         from analysis.show.page.build import build_page

@@ -169,6 +169,9 @@ def work(
     """Each piece with what was counted, as they come."""
     if not missing:
         return
+    if jobs == 1:
+        yield from ((piece, timed(piece, chosen[piece[:2]])) for piece in missing)
+        return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("forkserver")) as pool:
         futures = {pool.submit(timed, piece, chosen[piece[:2]]): piece for piece in missing}
         for future in as_completed(futures):

@@ -111,8 +111,8 @@ def factor_interaction(
     order: Mapping[str, float],
 ) -> FactorInteraction | int:
     """Of two factors, for the two levels of `factor` that are matched at most levels of `by`; where fewer than two of
-    these have an effect whose error is known, at how many levels of `by` there are matched rows. `order`: where the levels
-    of `by` stand (models by their parameters), numbers stand where they are."""
+    these have an effect whose error is known, at how many levels of `by` there are matched rows. `order`: where the
+    levels of `by` stand (models by their parameters), numbers stand where they are."""
     by_levels = sorted(table[by].unique(), key=lambda one: (order.get(str(one), 0.0), *level_order(one)))
     groups = {level: match_rows(table[table[by] == level], results, factor) for level in by_levels}
     found: tuple[int, list[tuple[object, FactorEffect]]] = (0, [])

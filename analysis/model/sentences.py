@@ -128,6 +128,9 @@ def scope_of_claims(rows: ComparedRows) -> str:
         text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
     if any(row.correct is None and not row.own_images for row in rows.results.values()):
         text += "; without predictions, images count as drawn anew for each row, which is too careful"
+    if hidden := rows.comparisons.criteria.hidden:
+        total = hidden + len(rows.results)
+        text += f"; {hidden} row{plural(hidden)} hidden by --where count, as if all {total} were compared"
     return text + "."
 
 
