@@ -3,6 +3,8 @@
 import re
 
 from analysis.model.table import MEANS
+from analysis.show.cells import JUDGED
+from analysis.statistics.metric_names import CALIBRATION
 
 KEY_COLUMNS = ["#", "model"]  # what a row is recognized by where the table takes several blocks
 COLUMN_GAP = 2  # spaces
@@ -30,7 +32,7 @@ def layout(columns: dict[str, list[str]], width: int) -> tuple[list[list[str]], 
         if fits(names):
             return [names], heads
     blocks = []
-    results = ("seeds", *MEANS, "test_95", "diff", "mark", "pareto", "params", "status")
+    results = ("seeds", *MEANS, *JUDGED, "test_95", "diff", "mark", "pareto", "params", "status", *CALIBRATION)
     settings = [name for name in names if name not in (*KEY_COLUMNS, *results)]
     for part in (settings, [name for name in names if name in results]):
         block = list(KEY_COLUMNS)

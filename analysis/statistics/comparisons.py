@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from analysis.statistics import inference
 from analysis.statistics.inference import Interval
 from analysis.statistics.max_t import Simulated, simulate
@@ -21,7 +23,7 @@ from analysis.statistics.noise import (
     row_spread,
     row_variance,
 )
-from analysis.statistics.results import RowResults
+from analysis.statistics.results import MeasuredResults, RowResults
 
 Claim = Literal["configuration", "model"]
 Mark = Literal["reference", "not separated", "equivalent", "worse", "better", ""]
@@ -183,7 +185,10 @@ def _widened(found: Difference, down: float, up: float) -> Difference:
 
 def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) -> Interval:
     """95 % interval of a row's test accuracy in per cent: Wilson's, for a configuration with as many images as would
-    leave the variance that seeds and images leave together (Korn and Graubard 1998)."""
+    leave the variance that seeds and images leave together (Korn and Graubard 1998). Of a log-loss or Brier score,
+    Student's."""
+    if isinstance(row, MeasuredResults):
+        return _measured_interval(row, noise, least_quantile)
     if noise.test is None:
         low, high = inference.wilson(row.test_proportion, row.n_test)
         return 100 * low, 100 * high
@@ -191,6 +196,20 @@ def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) ->
     effective_images = binomial_variance(row) / variance
     quantile = max(inference.t_quantile(df), least_quantile)
     low, high = inference.wilson(row.test_proportion, effective_images, quantile)
+    return 100 * low, 100 * high
+
+
+def _measured_interval(row: MeasuredResults, noise: Noise, least_quantile: float) -> Interval:
+    """The same by another metric than accuracy."""
+    variance, df = binomial_variance(row) / row.n_test, row.n_test - 1.0
+    if noise.test is not None:
+        variance, df = row_variance(row, noise)
+    quantile = max(inference.t_quantile(df), least_quantile)
+    if not row.bounded:
+        half = quantile * math.sqrt(variance)
+        return 100 * (row.test_proportion - half), 100 * (row.test_proportion + half)
+    p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    low, high = inference.wilson(row.test_proportion, p * (1 - p) / variance, quantile)
     return 100 * low, 100 * high
 
 
@@ -222,7 +241,16 @@ def independent_difference(row: RowResults, noise: Noise, other: RowResults, oth
 
 
 def _model_difference(row: RowResults, other: RowResults) -> Difference:
-    """Of two trained models: McNemar on the same images, Fisher's test where only counts are known."""
+    """Of two trained models: McNemar on the same images, Fisher's test where only counts are known; by another metric
+    than accuracy a paired t over the images."""
+    if isinstance(row, MeasuredResults) and isinstance(other, MeasuredResults):
+        error = math.sqrt(float(np.var(row.proportion_correct - other.proportion_correct, ddof=1)) / row.n_test)
+        points, t = row.test_proportion - other.test_proportion, 0.0
+        if error > 0:
+            t = points / error
+        half = inference.t_quantile(row.n_test - 1) * error
+        p = inference.t_test(t, row.n_test - 1)
+        return Difference(100 * points, 100 * (points - half), 100 * (points + half), p, t)
     if row.correct is not None and other.correct is not None:
         only_row = int((row.correct[0] & ~other.correct[0]).sum())
         only_other = int((other.correct[0] & ~row.correct[0]).sum())

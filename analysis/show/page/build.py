@@ -15,6 +15,7 @@ from analysis.model.table import distinct
 from analysis.show.cells import number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.histograms import histograms, panels
+from analysis.show.page.reliability import reliability_diagram
 from training.console.table import visible
 from training.run_folder import MISTAKES, read_json
 
@@ -40,6 +41,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     for study in model.studies:
         for title, figure in figures.search(study) if study.trials else ():
             add("search", f"{study.study.study_name}: {title}", figure)
+    add("calibration", "How often guesses are right, by confidence: the reference row", reliability_diagram(model))
     shown = figures.confusion(model)
     add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
     return environment.get_template("page.html").render(
