@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.model.image_sets import by_test_set
-from analysis.model.table import COLUMNS, distinct, filter_runs
+from analysis.model.table import COLUMNS, distinct, filter_runs, row_keys
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
@@ -41,6 +41,7 @@ def report(args: argparse.Namespace) -> None:
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything[everything["status"] == "done"])} - {*row_keys(runs)})
     if args.over == "split":
         from analysis.model.splits import over_splits
 
@@ -77,7 +78,9 @@ def report_published(args: argparse.Namespace) -> None:
     check_options(args)
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
-    published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
+    everything = read_published(args.published, args.n_val, args.n_test)
+    published = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything)} - {*row_keys(published)})
     if args.folders:
         show_side_by_side(published, args)
         return
@@ -106,13 +109,12 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
-    from analysis.statistics.comparisons import Criteria
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     if len(parts := by_test_set(runs)) > 1:
         return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, Criteria(args.looks, args.matters), judging(args))
+    model = build(runs, args.sort, args.reference, judging(args))
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -129,10 +131,8 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
 def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """A table for each test set, which are judged each by itself; in CSV and JSON one, with a column `test_set`."""
     from analysis.several_test_sets import models_of, numbered
-    from analysis.statistics.comparisons import Criteria
 
-    criteria = Criteria(args.looks, args.matters)
-    models = models_of(parts, args.sort, args.reference, args.interaction, criteria, judging(args))
+    models = models_of(parts, args.sort, args.reference, args.interaction, judging(args))
     if args.html:
         from analysis.show.page.build import build_page
 
@@ -164,8 +164,12 @@ def lines_beside(model: "ReportModel") -> list[str]:
 def judging(args: argparse.Namespace) -> "Judging":
     """By what rows are judged. Raises ReportError."""
     from analysis.model.judging import Judging, parse_weights
+    from analysis.statistics.comparisons import Criteria
 
-    return Judging(METRICS[args.metric], parse_weights(args.class_weights), args.columns == "calibration")
+    metric = METRICS[args.metric]
+    matters = None if args.matters is None else args.matters * 100 / metric.scale
+    criteria = Criteria(args.looks, matters, args.hidden)
+    return Judging(metric, parse_weights(args.class_weights), args.columns == "calibration", criteria)
 
 
 def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:

@@ -13,9 +13,9 @@ from analysis.model.table import row_keys
 from analysis.read.image_sets import order_of
 from analysis.read.records import ReportError, nearest
 from analysis.read.run_folder import read, read_predictions
-from analysis.statistics.comparisons import Comparisons
+from analysis.statistics.comparisons import ONE_LOOK, Comparisons, Criteria
 from analysis.statistics.metric_names import ACCURACY, METRICS, Metric
-from analysis.statistics.metrics import RunScores, draw_images, in_units, results_by, value_of
+from analysis.statistics.metrics import RunScores, RunValues, draw_images, in_units, results_by, run_values
 from analysis.statistics.results import RowResults
 
 MONITORS = {"val_acc": "accuracy", "val_loss": "log-loss", "val_macro_f1": "macro-f1"}
@@ -31,6 +31,7 @@ class Judging:
     metric: Metric = ACCURACY
     weights: Weights | None = None
     calibration: bool = False
+    criteria: Criteria = ONE_LOOK
 
 
 def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, RowResults], list[str]]:
@@ -41,27 +42,24 @@ def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, R
     if metric is ACCURACY:
         return by_accuracy, []
     done = judged_runs(runs)
-    scores: dict[str, list[tuple[float, RunScores]]] = {}
+    seeds: dict[str, list[RunValues]] = {}
+    drawn: dict[str, np.ndarray] = {}  # by test set
     lines, classes = [], set[str]()
-    for key, folder in zip(row_keys(done), done["folder"], strict=True):
+    for key, folder in zip(map(str, row_keys(done)), done["folder"], strict=True):
         try:
             val, test, names = scores_of(Path(folder), judging.weights)
         except ValueError as error:
             lines.append(f"{folder}: {error}; not judged by {metric.title}")
             continue
         classes.update(names)
-        scores.setdefault(str(key), []).append((value_of(metric, val), test))
+        test_set = by_accuracy[key].test_set_id
+        if not metric.by_image and test_set not in drawn:
+            drawn[test_set] = draw_images(test.labels)
+        seeds.setdefault(key, []).append(run_values(metric, val, test, drawn.get(test_set)))
     for name in judging.weights or {}:
         if classes and name not in classes:
             raise ReportError(f"--class-weights {name}: no such class{nearest(name, classes)}")
-    drawn: dict[str, np.ndarray] = {}
-    found: dict[str, RowResults] = {}
-    for key, seeds in scores.items():
-        like = by_accuracy[key]
-        if not metric.by_image and like.test_set_id not in drawn:
-            drawn[like.test_set_id] = draw_images(seeds[0][1].labels)
-        found[key] = results_by(metric, seeds, drawn.get(like.test_set_id), like)
-    return found, lines
+    return {key: results_by(metric, of_row, by_accuracy[key]) for key, of_row in seeds.items()}, lines
 
 
 def scores_of(folder: Path, weights: Weights | None = None) -> tuple[RunScores, RunScores, list[str]]:

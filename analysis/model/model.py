@@ -30,7 +30,7 @@ from analysis.read.records import ReportError, nearest, objectives, sweeps_of
 from analysis.read.study import StudyResult, studies
 from analysis.statistics import inference
 from analysis.statistics.best import Chance
-from analysis.statistics.comparisons import ONE_LOOK, Comparisons, Criteria, compare_rows
+from analysis.statistics.comparisons import Comparisons, compare_rows
 from analysis.statistics.metric_names import ACCURACY
 from analysis.statistics.results import RowResults
 
@@ -65,7 +65,6 @@ def build(
     runs: pd.DataFrame,
     sort_by: str = "val_acc",
     reference: str | None = None,
-    criteria: Criteria = ONE_LOOK,
     judging: Judging | None = None,
 ) -> ReportModel:
     """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
@@ -83,12 +82,10 @@ def build(
     reference_key = None if reference is None else find_row(rows, reference, results)
     n_val = int(runs["n_val"].max()) if runs["n_val"].notna().any() else 100
     pick = one_val_set(trained, results)
-    comparisons = compare_rows(
-        results, reference_key, val_image_points=100 / max(n_val, 1), pick=pick, criteria=criteria
-    )
+    comparisons = compare_rows(results, reference_key, 100 / max(n_val, 1), pick=pick, criteria=judging.criteria)
     rows, shown = add_metric(rows, all_results, _with_soups(comparisons, all_results, n_val), judging.metric)
     rows = add_comparisons(rows, shown, results_of_rows(runs))
-    chances = row_chances(comparisons, results)
+    chances = row_chances(comparisons, results) if judging.metric is ACCURACY else {}
     rows = add_collapsed(add_chances(rows, chances, results, comparisons.reference), trained)
     if judging.calibration:
         rows, uncalibrated = add_calibration(rows, runs)
@@ -109,13 +106,13 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     compared = ComparedRows(model.results, model.comparisons, model.labels, model.n_val, gains)
     collapsed = collapse_texts(model.runs)
     names = {key: f"{name} [{collapsed[key]}]" if key in collapsed else name for key, name in model.labels.items()}
+    best = headline(model.chances, names, model.comparisons.criteria.matters)
     by_accuracy = model.judging.metric is ACCURACY
-    best = headline(model.chances, names, model.comparisons.criteria.matters) if by_accuracy else ""
     said = sentences(compared) if by_accuracy else metric_sentences(model.judging, model.comparisons, model.left_out)
     said = [*([best] if best else []), *said]
     said += [*([] if not by_accuracy else model.left_out), *found_rates(runs, model.labels)]
-    about_images = image_cautions(model.runs, model.comparisons)
     about_runs = [*collapse_lines(model.runs, model.comparisons, model.labels), *outlying_lines(runs, model.labels)]
+    about_images = image_cautions(model.runs, model.comparisons)
     warned = [*cautions(model.runs, model.comparisons), *about_runs, *about_images]
     warned += [*monitor_caution(runs, model.judging.metric), *chosen_on_val(model.soups)]
     found = studies(sweeps_of(model.runs["folder"]))

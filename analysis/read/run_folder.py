@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,17 @@ def read_predictions(folder: Path, record: Record, split: str) -> tuple[np.ndarr
     if wrong := misfit(names, labels, logits, record, split):
         raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
     return names, labels, logits
+
+
+def class_counts(folder: Path, classes: Sequence[str]) -> dict[str, int]:
+    """Test images of each of the `classes` (in the order of their labels), from a run's predictions; {} where these
+    can't be had or have other labels."""
+    try:
+        _, labels, _ = read_predictions(folder, read(folder), "test")
+    except ValueError:
+        return {}
+    found = np.bincount(labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, found, strict=True)) if len(found) == len(classes) else {}
 
 
 def epoch_gain(folder: Path, selected: int) -> float | None:

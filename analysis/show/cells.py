@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.chances import CHANCES
 from analysis.model.distinguish import group_columns, hidden_columns, short_identities
-from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
+from analysis.model.table import CHANCES, COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
 from analysis.model.wording import level_texts, signed
 from analysis.statistics.metric_names import ACCURACY, CALIBRATION, METRICS
 from training.console.table import visible
@@ -39,7 +38,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     if "identity" in rows:
         shown["id"] = short_identities(rows["identity"])
     judged = [name for name in shown if name in JUDGED]  # by another metric than accuracy
-    order = ["seeds", "val_acc", "test_acc", *judged, "test_95", "diff", "mark", "pareto"]
+    order = ["seeds", "val_acc", "test_acc", *judged, "test_95", "diff", "mark", "collapsed", "pareto"]
     asked = [name for name in shown if name in SETTINGS or "." in name or name in group_columns(rows)]
     asked += [name for name in ("precision", "memory_format", "data_fingerprint") if name in shown]
     asked = [name for name in dict.fromkeys(asked) if name not in order]

@@ -11,7 +11,7 @@ KEY_COLUMNS = ["#", "model"]  # what a row is recognized by where the table take
 COLUMN_GAP = 2  # spaces
 # What comes out, in the order in which it is wanted beside the settings; the rest follows in further blocks
 RESULTS = (
-    *(*JUDGED, "val_acc", "test_acc", "diff", "mark", "test_95", "pareto", "seeds"),
+    *(*JUDGED, "val_acc", "test_acc", "diff", "mark", "collapsed", "test_95", "pareto", "seeds"),
     *(*MEANS, *CALIBRATION, "params", "id", "status"),
 )
 BESIDE = 2  # results that settings have to share a block with

@@ -35,10 +35,11 @@ LEAST_IMAGES = 30  # test images, below which nothing is judged
 class Criteria:
     """What the reader asks for. `looks`: how often the rows were looked at while runs were added, this time included:
     marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to
-    nobody; None: not said."""
+    nobody; None: not said. `hidden`: rows that are not among those compared, but were there to choose these from."""
 
     looks: int = 1
     matters: float | None = None
+    hidden: int = 0
 
 
 ONE_LOOK = Criteria()
@@ -115,7 +116,9 @@ def compare_rows(
         by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
         if reference is not None and key != reference and _comparable(row, rows[reference]):
             differences[key] = difference(row, rows[reference], noise)
-    level = look_level(criteria.looks)
+    shown = max(len(differences), 1)
+    all_levels = [look_level(look) * shown / (shown + criteria.hidden) for look in (criteria.looks, criteria.looks + 1)]
+    level = all_levels[0]
     together = None
     critical = critical_next = inference.t_quantile(math.inf, max(len(differences), 1))
     if noise.test is None or reference is None or not differences:
@@ -123,7 +126,7 @@ def compare_rows(
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
-        critical, critical_next = together.critical(level), together.critical(look_level(criteria.looks + 1))
+        critical, critical_next = together.critical(level), together.critical(all_levels[1])
         corrected = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
         if not named:
             reach = together.reach((1 - inference.LEVEL) / 2)

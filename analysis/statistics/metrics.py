@@ -7,7 +7,7 @@ A drawn set stands in for an image there: its deviation is scaled up so that the
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -126,15 +126,26 @@ def _of_counts(metric: Metric, scores: RunScores, times: np.ndarray) -> np.ndarr
     return mean
 
 
-def results_by(
-    metric: Metric, seeds: list[tuple[float, RunScores]], drawn: np.ndarray | None, like: RowResults
-) -> MeasuredResults:
-    """The results of a row by `metric`, so that higher is better: from value on val and test scores of its `seeds`.
-    `like`: its test set and number of val images."""
-    values = metric.sign * np.stack([values_of(metric, scores, drawn) for _, scores in seeds])
-    val = 100 * metric.sign * np.array([value for value, _ in seeds])
-    test = 100 * metric.sign * np.array([value_of(metric, scores) for _, scores in seeds])
-    return MeasuredResults(val, test, like.n_test, values, like.test_set_id, like.n_val, metric.bounded)
+@dataclass(frozen=True)
+class RunValues:
+    """Of one run: the metric on val and on test, and values_of() the test images."""
+
+    val: float
+    test: float
+    values: np.ndarray
+
+
+def run_values(metric: Metric, val: RunScores, test: RunScores, drawn: np.ndarray | None) -> RunValues:
+    """Of one run. `drawn`: draw_images() of its test labels, for a metric that is no mean over images."""
+    return RunValues(value_of(metric, val), value_of(metric, test), values_of(metric, test, drawn))
+
+
+def results_by(metric: Metric, seeds: Sequence[RunValues], like: RowResults) -> MeasuredResults:
+    """The results of a row by `metric`, so that higher is better. `like`: the same by accuracy."""
+    val, test = (100 * metric.sign * np.array([getattr(seed, name) for seed in seeds]) for name in ("val", "test"))
+    values = metric.sign * np.stack([seed.values for seed in seeds])
+    same = {name: getattr(like, name) for name in ("test_set_id", "n_val", "diverged", "own_images", "overlap")}
+    return MeasuredResults(val, test, like.n_test, values, bounded=metric.bounded, **same)
 
 
 def in_units(comparisons: Comparisons, metric: Metric) -> Comparisons:

@@ -78,28 +78,25 @@ def _given(runs: Runs, variances: np.ndarray, each: int, generator: np.random.Ge
     """The posterior, `each` draws for each of the `variances` between seeds [K, R]."""
     count, rows = variances.shape
     noise = variances[:, :, None] / runs.seeds[:, None] * np.eye(rows) + runs.images  # [K, R, R]
-    total = noise[:, None] + (TAUS**2)[:, None, None] * np.eye(rows)  # [K, T, R, R]
-    inverse = np.linalg.inv(total)
-    sums = inverse.sum(-1)  # of the rows [K, T, R]
-    weight = sums.sum(-1)
-    middle = (sums * runs.percent).sum(-1) / weight
-    off = runs.percent - middle[..., None]
-    log = -0.5 * (np.linalg.slogdet(total)[1] + np.log(weight) + np.einsum("kti,ktij,ktj->kt", off, inverse, off))
+    values, vectors = np.linalg.eigh(noise)  # in whose directions all is independent, whatever tau is
+    total = np.maximum(values, 1e-12)[:, None] + (TAUS**2)[:, None]  # [K, T, R]
+    ones, seen = vectors.sum(1)[:, None], np.einsum("kri,r->ki", vectors, runs.percent)[:, None]
+    weight = (ones**2 / total).sum(-1)
+    middle = (ones * seen / total).sum(-1) / weight  # [K, T]
+    log = -0.5 * (np.log(total).sum(-1) + np.log(weight) + ((seen - middle[..., None] * ones) ** 2 / total).sum(-1))
     log += np.log(TAUS) - np.log1p((TAUS / SCALE) ** 2)  # the grid is even in log(tau)
     p = np.exp(log - log.max(1, keepdims=True))
     cumulated = (p / p.sum(1, keepdims=True)).cumsum(1)
     chosen = (generator.random((count, each, 1)) > cumulated[:, None]).sum(-1).clip(0, len(TAUS) - 1)  # [K, each]
     k = np.arange(count)[:, None]
-    tau, mean = (
-        TAUS[chosen][..., None],
-        middle[k, chosen] + generator.standard_normal((count, each)) / np.sqrt(weight[k, chosen]),
-    )
+    tau, around = TAUS[chosen][..., None], 1 / np.sqrt(weight[k, chosen])
+    mean = middle[k, chosen] + around * generator.standard_normal((count, each))
     # draws of everything before the runs were seen, put right by what they differ from what was seen (Matheron's rule)
     apart = tau * generator.standard_normal((count, each, rows))
     by_images = generator.standard_normal((count, each, rows)) @ runs.image_factor.T
     by_seeds = np.sqrt(variances / runs.seeds)[:, None] * generator.standard_normal((count, each, rows))
     rest = runs.percent - mean[..., None] - apart - by_images - by_seeds
-    put_right = np.einsum("keij,kej->kei", inverse[k, chosen], rest)
+    put_right = ((rest @ vectors) / total[k, chosen]) @ vectors.transpose(0, 2, 1)
     theta = mean[..., None] + apart + tau**2 * put_right
     here = theta + by_images + put_right @ runs.images
     flat = (count * each, rows)

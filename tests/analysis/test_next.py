@@ -15,6 +15,7 @@ from conftest import QUICK, Door
 from outcome import TINY
 from report_runs import report_here, rows_of, run_with
 
+from analysis import load
 from analysis.next import main
 
 
@@ -49,7 +50,7 @@ def test_the_commands_make_further_seeds_of_the_same_rows(
         record = json.loads(file.read_text())
         record["time"]["minutes"] = 1.0
         file.write_text(json.dumps(record))
-    before = {row["lr"] + row["weight_decay"] + row["model"]: int(row["seeds"]) for row in rows_of(csv_of_mine())}
+    before = load("outputs/mine").groupby("identity").size()
     folders = {folder.name for folder in Path("outputs/mine").glob("*-*/")}
     out = next_here("outputs/mine", "--budget", "3min")[1]
     commands = [line for line in out.splitlines() if line.startswith("python train.py -m ")]
@@ -58,13 +59,11 @@ def test_the_commands_make_further_seeds_of_the_same_rows(
         made = train(*shlex.split(line)[2:])
         assert made.code == 0, made.err
         assert "done" not in re.findall(r"plan: .*", made.out)[0], "the seeds are new ones"
-    after = {row["lr"] + row["weight_decay"] + row["model"]: int(row["seeds"]) for row in rows_of(csv_of_mine())}
-    assert after.keys() == before.keys() and {folder.name for folder in Path("outputs/mine").glob("*-*/")} == folders
-    assert sum(after.values()) == sum(before.values()) + 3
-
-
-def csv_of_mine():  # type: ignore[no-untyped-def]
-    return report_here("outputs/mine", "--format", "csv")
+    after = load("outputs/mine").groupby("identity").size()
+    assert set(after.index) == set(before.index) and after.sum() == before.sum() + 3
+    assert {folder.name for folder in Path("outputs/mine").glob("*-*/")} == folders
+    rows = rows_of(report_here("outputs/mine", "--format", "csv"))
+    assert sorted(int(row["seeds"]) for row in rows) == sorted(after.tolist()), "the report has gained these seeds"
 
 
 def sweep_of(tmp_path: Path, right: dict[str, float], seeds: int, sd: float, n: int = 400) -> Path:
