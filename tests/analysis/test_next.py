@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from unittest import mock
 
+import in_process
 import numpy as np
 import pytest
 from conftest import QUICK, Door
@@ -35,15 +36,16 @@ def proposal(*arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     "given",
     [
-        ["model=resnet18", "optimizer.lr=1e-3,2e-3", "seed=0,1"],
-        pytest.param(["sweeps=smoke"], marks=pytest.mark.slow),
-        pytest.param(["sweeps=tpe_resnet", "hydra.sweeper.n_trials=2", "hydra/launcher=local"], marks=pytest.mark.slow),
+        pytest.param(["hydra/launcher=in_process", "optimizer.lr=1e-3,2e-3", "seed=0,1"], marks=pytest.mark.slow),
+        ["hydra/launcher=in_process", "sweeps=smoke"],
+        pytest.param(["sweeps=tpe_resnet", "hydra.sweeper.n_trials=2"], marks=pytest.mark.slow),
     ],
 )
 def test_the_commands_make_further_seeds_of_the_same_rows(
     train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    in_process.register()
     done = train("-m", *given, *QUICK, TINY, "tracking=none", "sweep.name=mine")
     assert done.code == 0, done.err
     for file in tmp_path.glob("outputs/mine/*/*/record.json"):
