@@ -151,9 +151,7 @@ def print_commands(advice: "Advice") -> None:
     for folder in dict.fromkeys(one.made_in for one in asked if one.command and one.made_in):
         sys.stdout.write(visible(f"(from the folder {folder}, where these runs were started)\n"))
     for one in asked:
-        lost = (
-            f"{one.label}: its run folder has no .hydra/ that tells how it was made: the sweep's command, new seeds\n"
-        )
+        lost = f"{one.label}: its run folder doesn't tell how it was made; give the sweep's command with new seeds\n"
         sys.stdout.write(f"{one.command}\n" if one.command else visible(lost))
 
 

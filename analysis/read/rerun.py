@@ -10,11 +10,11 @@ import yaml
 
 from analysis.read.records import flat
 from training.console.program import called
-from training.console.table import printable
 from training.record import read_record
 
 PLACE = ("seed", "sweep.root", "sweep.name", "sweep.plan", "sweeps")  # keys that the command has its own values for
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+OVERRIDE = re.compile(r"(\+{0,2}|~)[A-Za-z_][\w./@:]*(=.*)?", re.DOTALL)
 LAUNCHER = ("hydra.launcher", "hydra/launcher")
 
 
@@ -26,7 +26,9 @@ def command_for(folder: Path, seeds: Sequence[int]) -> str | None:
     lines = _read(folder / ".hydra" / "overrides.yaml")
     if not isinstance(lines, list) or not isinstance(told, dict):
         return None
-    overrides = [line for line in lines if isinstance(line, str)]
+    overrides = list(map(str, lines))
+    if not all(OVERRIDE.fullmatch(line) for line in overrides):
+        return None  # nothing that Hydra would take for an option: the folder may come from anywhere
     kept = [line for line in overrides if key_of(line) not in PLACE]
     recipe = next((line.partition("=")[2] for line in overrides if key_of(line) == "sweeps"), "null")
     if recipe.strip("'\"") != "null":
@@ -42,7 +44,8 @@ def command_for(folder: Path, seeds: Sequence[int]) -> str | None:
         place.insert(0, f"sweep.root={sweep.parent}")
     launcher = [line for line in _strings(told, "overrides", "hydra") if line.startswith(LAUNCHER)]
     words = [*kept, *launcher, *place, f"seed={','.join(map(str, seeds))}"]
-    return printable(f"{called('train')} -m {shlex.join(words)}")
+    command = f"{called('train')} -m {shlex.join(words)}"
+    return command if command.isprintable() else None
 
 
 def made_in(folder: Path) -> Path | None:

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 from unittest import mock
 
+import in_process
 import numpy as np
 import pytest
 from conftest import QUICK, Door
@@ -35,15 +36,16 @@ def proposal(*arguments: str | Path) -> str:
 @pytest.mark.parametrize(
     "given",
     [
-        ["model=resnet18", "optimizer.lr=1e-3,2e-3", "seed=0,1"],
-        pytest.param(["sweeps=smoke"], marks=pytest.mark.slow),
-        pytest.param(["sweeps=tpe_resnet", "hydra.sweeper.n_trials=2", "hydra/launcher=local"], marks=pytest.mark.slow),
+        pytest.param(["hydra/launcher=in_process", "optimizer.lr=1e-3,2e-3", "seed=0,1"], marks=pytest.mark.slow),
+        ["hydra/launcher=in_process", "sweeps=smoke"],
+        pytest.param(["sweeps=tpe_resnet", "hydra.sweeper.n_trials=2"], marks=pytest.mark.slow),
     ],
 )
 def test_the_commands_make_further_seeds_of_the_same_rows(
     train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    in_process.register()
     done = train("-m", *given, *QUICK, TINY, "tracking=none", "sweep.name=mine")
     assert done.code == 0, done.err
     for file in tmp_path.glob("outputs/mine/*/*/record.json"):
@@ -81,11 +83,28 @@ def sweep_of(tmp_path: Path, right: dict[str, float], seeds: int, sd: float, n: 
 def test_runs_go_to_those_that_can_be_the_best(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, {"resnet18": 90.0, "resnet34": 89.5, "resnet50": 70.0}, 3, 1.0)
     text = proposal(sweep, "--budget", "10min")  # of 1.25 minutes each
-    assert "8 more runs (about 10 min)" in text and "no .hydra/ that tells" in text
+    assert "8 more runs (about 10 min)" in text and "its run folder doesn't tell how it was made" in text
     cells = {line.split()[0]: line.split() for line in next_here(sweep, "--budget", "10min")[1].splitlines() if line}
     assert "resnet50" not in cells, "it is out of the question"
     now, after = map(int, re.findall(r"probability of (\d+) %.* (\d+) % on average\.", text)[0])
     assert 50 <= now <= after <= 100
+
+
+def test_a_command_is_of_overrides_alone(tmp_path: Path) -> None:
+    """A run folder may come from anywhere: what is in it is quoted, and no option."""
+    folder = sweep_of(tmp_path, {"resnet18": 90.0, "resnet34": 90.0}, 2, 1.0) / "resnet18-0aaaaaaaaa" / "seed=0"
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {}, overrides: {hydra: [--config-dir=x]}}\n")
+
+    def commands(*overrides: str) -> list[list[str]]:
+        (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(overrides))
+        out = next_here(tmp_path / "s", "--budget", "3min")[1]
+        return [shlex.split(line) for line in out.splitlines() if line.startswith("python train.py")]
+
+    (words,) = commands("model=resnet18", "data.root=my  photos; rm x", "seed=5", "sweep.name=other")
+    assert words[2:5] == ["-m", "model=resnet18", "data.root=my  photos; rm x"]
+    assert words[5:7] == [f"sweep.root={tmp_path}", "sweep.name=s"] and words[7].startswith("seed=2")
+    assert commands("--config-dir=x", "model=resnet18") == commands("model=a\nb") == []
 
 
 def test_what_is_settled_needs_no_runs(tmp_path: Path) -> None:
