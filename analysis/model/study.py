@@ -59,7 +59,7 @@ def importance(found: StudyResult) -> dict[str, Importance]:
     parts = _ped_anova(trials, found.sign)
     generator = np.random.default_rng(0)
     draws = [generator.integers(0, len(trials), len(trials)) for _ in range(RESAMPLED)]
-    drawn = [part for draw in draws if (part := _ped_anova([trials[place] for place in draw], found.sign))]
+    drawn = [one for one in (_ped_anova([trials[place] for place in draw], found.sign) for draw in draws) if one]
     if not parts or len(drawn) < RESAMPLED / 2:
         return {}
     result = {}
@@ -87,7 +87,7 @@ def _ped_anova(trials: Sequence[Any], sign: int) -> dict[str, float]:
     study = optuna.create_study(direction="maximize" if sign > 0 else "minimize")
     study.add_trials(trials)
     try:
-        found = optuna.importance.get_param_importances(
+        found: dict[str, float] = optuna.importance.get_param_importances(
             study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
         )
     except (ValueError, RuntimeError):  # trials that are all alike, a space that changed from trial to trial

@@ -9,7 +9,7 @@ MOST_ROWS = 60  # that anybody reads
 PIXELS_A_ROW = 38
 KINDS = {  # of rows: name in the legend, colour, symbol
     "reference": ("reference", "#009E73", "diamond"),
-    "open": ("not separated from the reference", "#0072B2", "circle"),
+    "open": ("can still be the best (not separated from the reference)", "#0072B2", "circle"),
     "worse": ("worse", "#767676", "x"),
     "": ("not compared", "#B07D00", "square"),
 }

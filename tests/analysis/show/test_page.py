@@ -34,8 +34,10 @@ def history(folder: Path, epochs: int) -> None:
 def sweep(train: Door, tmp_path: Path) -> Path:
     """A real sweep on images of which one class has a name that is HTML, and a search on digits beside it."""
     pictures = tree(tmp_path / "pictures", {EVIL: 20, "plain": 20, "third": 20})
-    command = ["-m", *QUICK, TINY, "data=folder", f'data.root="{pictures}"', "seed=0,1", "optimizer.lr=1e-2,1e-3"]
-    assert train(*command, "trainer.epochs=4", "sweep.name=pictures").code == 0
+    command = ["-m", *QUICK, TINY, "data=folder", f'data.root="{pictures}"', "optimizer.lr=1e-2,1e-3"]
+    command += ["trainer.epochs=4", "sweep.name=pictures"]
+    assert train(*command, "trainer.label_smoothing=0,0.1,0.2").code == 0  # three pairs of learning rates
+    assert train(*command, "seed=1").code == 0
     search = [*small(tmp_path, 2), "hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "sweep.name=search"]
     search += ["optimizer.lr=tag(log,interval(1e-4,1e-1))", "optimizer.weight_decay=interval(0,1)"]
     assert train(*search, "hydra.sweeper.n_trials=8").code == 0
@@ -60,8 +62,14 @@ def test_names_are_escaped_and_nothing_is_fetched(sweep: Path, tmp_path: Path) -
     assert EVIL not in text and "onerror=alert(1)>" not in text
     assert html.escape(EVIL) in text, "among the mistakes, as text"
     assert not re.search(r"""(src|href)=["']?(https?:|//)""", text) and "url(" not in text
-    for heading in ("What it means", "Table", "Val and test", "Curves", "Mistakes"):
+    headings = ["What it means", "Table", "All rows", "What matters", "Val and test", "Curves", "Settings", "Mistakes"]
+    for heading in [*headings, "Where this comes from"]:
         assert f"<h2>{heading}</h2>" in text
+    assert re.search(r"<li>lr: 0.01 against 0.001 \S+ \[.*\(3 matched pairs\)", text)
+    assert len(re.findall("data-config=", text)) == 6, "one legend entry a configuration, whatever its seeds"
+    provenance = text.partition("Where this comes from")[2]
+    assert "42 train (drawn), 9 val (drawn), 9 test (drawn)" in provenance and "python train.py -m " in provenance
+    assert provenance.count("data:image/jpeg;base64,") == 9, "the val images: three a class"
     assert "Weights and gradients over the epochs" in text and "data:image/jpeg;base64," in text
 
 
@@ -133,7 +141,8 @@ def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
     opened, errors = visit(browser, file)
     assert opened.locator("[data-plot] .main-svg").count() >= 10
     cells = opened.locator("tbody tr")
-    assert cells.count() == 10 and len(folders) == 12  # four runs of two seeds are two rows
+    assert cells.count() == 14 and len(folders) == 16  # two of the rows have two seeds
+    assert opened.locator("h2", has_text="What matters").count() == 1
 
     column = opened.locator("th", has_text="lr").first
     place = opened.locator("th").all_inner_texts().index("lr")
@@ -147,8 +156,22 @@ def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
     wanted = max(shown, key=len)  # many digits: no other column has them by chance
     opened.fill("#filter", wanted)
     visible = [row for row in cells.all() if row.is_visible()]
-    assert 0 < len(visible) < 10 and all(wanted in row.inner_text() for row in visible)
-    assert opened.inner_text("#count") == f"{len(visible)} of 10 rows"
+    assert 0 < len(visible) < 14 and all(wanted in row.inner_text() for row in visible)
+    assert opened.inner_text("#count") == f"{len(visible)} of 14 rows"
+    opened.fill("#filter", "")
+
+    def drawn() -> list[int]:  # curves, of all panels
+        return [panel.locator(".scatterlayer .trace").count() for panel in opened.locator(".panels .plot").all()]
+
+    before_all = drawn()
+    opened.locator("[data-config='0']").uncheck()
+    assert len(before_all) == 3 and all(now < before for now, before in zip(drawn(), before_all, strict=True))
+    opened.locator("[data-all='0']").click()
+    assert drawn() == [0, 0, 0], "one legend for all curves"
+    assert opened.locator(".modebar-container:hover").count() == 0
+    left = opened.locator("td").first.bounding_box()["x"]
+    opened.locator(".scroll").evaluate("frame => frame.scrollLeft = 300")
+    assert opened.locator("td").first.bounding_box()["x"] == left, "the first column stays"
 
     before = opened.locator("#left-plot .main-svg").first.inner_html()
     opened.select_option("#layer", index=1)
