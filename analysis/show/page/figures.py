@@ -122,6 +122,7 @@ def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
 def _of_optuna(figure: go.Figure, min_width: int) -> go.Figure:
     """A picture of Optuna's under our own title, its legend below; the page scrolls where it is wider."""
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+    figure.for_each_xaxis(lambda axis: axis.update(dtick=1, exponentformat="e") if axis.type == "log" else None)
     figure.update_layout(title=None, margin={"l": 60, "r": 10, "t": 20, "b": 60}, legend=legend)
     return figure.update_layout(meta={"min_width": min_width}) if min_width else figure
 

@@ -6,7 +6,7 @@ from analysis.model.model import ReportModel
 from analysis.show.page.figures import plain, titled
 
 MOST_ROWS = 60  # that anybody reads
-PIXELS_A_ROW = 38
+PIXELS_A_ROW, PIXELS_A_LETTER = 38, 6.2
 KINDS = {  # of rows: name in the legend, colour, symbol
     "reference": ("reference", "#009E73", "diamond"),
     "open": ("can still be the best (not separated from the reference)", "#0072B2", "circle"),
@@ -57,9 +57,9 @@ def forest(model: ReportModel) -> go.Figure | None:
         figure.add_vline(x=float(best.iloc[0]), line={"dash": "dot", "width": 1, "color": KINDS["reference"][1]})
     titled(figure, "test accuracy, per cent (95 % interval)", "")
     figure.update_yaxes(visible=False, range=[0.4, len(rows) + 0.9])
-    return figure.update_layout(
-        margin={"l": 10, "r": 10, "t": 10, "b": 50}, meta={"height": 120 + PIXELS_A_ROW * len(rows)}
-    )
+    longest = max(len(model.labels[str(key)]) for key in rows.index)
+    size = {"height": 120 + PIXELS_A_ROW * len(rows), "min_width": min(PIXELS_A_LETTER * longest + 40, 1100)}
+    return figure.update_layout(margin={"l": 10, "r": 10, "t": 10, "b": 50}, meta=size)
 
 
 def kind_of(mark: str) -> str:
