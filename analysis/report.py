@@ -11,9 +11,11 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.model.image_sets import by_test_set
 from analysis.model.table import COLUMNS, distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.csv import raw_csv_text
@@ -21,6 +23,9 @@ from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
 from training.console.program import called, run_program
 from training.console.table import printable
+
+if TYPE_CHECKING:
+    from analysis.model.model import ReportModel
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +39,10 @@ def report(args: argparse.Namespace) -> None:
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
+    if args.over == "split":
+        from analysis.model.splits import over_splits
+
+        runs = over_splits(runs)
     for run in everything[everything["status"] == "unreadable"].itertuples():
         say(f"warning: {run.folder}: {run.message}")
     if runs.empty:
@@ -89,11 +98,13 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
-    from analysis.model.row_results import unused_predictions
+    from analysis.statistics.comparisons import Criteria
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
-    model = build(runs, args.sort, args.reference)
+    if len(parts := by_test_set(runs)) > 1:
+        return show_each(parts, args, heading, notes)
+    model = build(runs, args.sort, args.reference, Criteria(args.looks, args.matters))
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -102,9 +113,41 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         save(args.html, build_page(model, heading, notes))
     if args.format == "table":
         return write(report_text(model, heading, notes, failures(runs)))
-    for line in [*unused_predictions(model.runs), *failures(runs)]:
+    for line in lines_beside(model):
         say(line)
     return write(formatted(args, model.rows))
+
+
+def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: str, notes: list[str]) -> None:
+    """A table for each test set, which are judged each by itself; in CSV and JSON one, with a column `test_set`."""
+    from analysis.several_test_sets import models_of, numbered
+    from analysis.statistics.comparisons import Criteria
+
+    models = models_of(parts, args.sort, args.reference, args.interaction, Criteria(args.looks, args.matters))
+    if args.html:
+        from analysis.show.page.build import build_page
+
+        for number, one in enumerate(models, 1):
+            save(numbered(args.html, number), build_page(one.model, f"{heading}; {one.title}", [*notes, *one.notes]))
+    if args.format == "table":
+        texts = [
+            report_text(one.model, f"{heading}; {one.title}", [*notes, *one.notes], failures(part))
+            for one, part in zip(models, parts, strict=True)
+        ]
+        return write("\n\n".join(texts))
+    for one in models:
+        for line in [*(f"{one.title}: {note}" for note in one.notes), *lines_beside(one.model)]:
+            say(line)
+    if args.format in ("csv", "json"):
+        return write(formatted(args, pd.concat([one.rows_with_number for one in models])))
+    return write("\n".join(formatted(args, one.model.rows) for one in models))
+
+
+def lines_beside(model: "ReportModel") -> list[str]:
+    """What is said on stderr beside a table for programs."""
+    from analysis.model.row_results import image_cautions
+
+    return [*image_cautions(model.runs, model.comparisons), *failures(model.runs)]
 
 
 def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
@@ -139,6 +182,11 @@ def arguments() -> argparse.ArgumentParser:
         "the row that all are compared with: its identity, or a query as for --where; default: the best by val accuracy"
     )
     add("--reference", metavar="ROW", help=reference)
+    matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`"
+    add("--matters", type=points, metavar="POINTS", help=matters)
+    looks = "how often these rows were looked at while runs were added, this time included: marks allow for it"
+    add("--looks", type=positive, default=1, metavar="N", help=looks)
+    add("--over", choices=["split"], help="rows that differ in data.split_seed alone are replicates of one row")
     between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
@@ -161,8 +209,15 @@ def named(text: str) -> Path:
     return Path(text)
 
 
+def points(text: str) -> float:
+    """Points of accuracy."""
+    if not 0 < (number := float(text)) < 100:
+        raise ValueError(text)
+    return number
+
+
 def positive(text: str) -> int:
-    """A count of images."""
+    """A count."""
     if (number := int(text)) < 1:
         raise ValueError(text)
     return number

@@ -4,8 +4,7 @@ Whether a run puts an image in its class is a probit of the image's difficulty, 
 image, the run's luck and chance.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri
@@ -22,10 +21,11 @@ class Setting:
     logarithm 0.5), or quarter (half of the rows at four times the spread). `shared_luck`: whether val has the run's
     luck of test, or its own. `collapses`: proportion of runs that come to nothing, which the report leaves out.
     `cousins`: how many rows share a view of the images. `gaps`: points below the best, for as many rows.
-    `advised`: whether the best two by val get one more seed, as the report advises where nothing was run twice."""
+    `advised`: whether the best two by val get one more seed, as the report advises where nothing was run twice.
+    `looks`: how often the report is read while each row gets one more seed."""
 
     name: str
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     n_val: int = 350
     n_test: int = 350
     accuracy: float = 89.2
@@ -35,8 +35,9 @@ class Setting:
     shared_luck: bool = True
     collapses: float = 0.0
     cousins: int = 1
-    gaps: Sequence[float] = field(default=())
+    gaps: tuple[float, ...] = ()
     advised: bool = False
+    looks: int = 1
 
     @property
     def rows(self) -> int:
@@ -87,6 +88,7 @@ class World:
     def runs(self, row: int, count: int) -> RowResults:
         """New runs of a configuration."""
         setting, generator = self.setting, self.generator
+        asked = count
         if setting.collapses:  # at least one is left, else the row isn't in the report
             count = max(1, int((generator.random(count) > setting.collapses).sum()))
         luck = generator.normal(0, np.sqrt(self.luck[row]), (count, 1))
@@ -97,7 +99,7 @@ class World:
             chance = generator.normal(0, np.sqrt(CHANCE), (count, n)).astype(np.float32)
             right[split] = level(accuracy, self.luck[row]) + self.images[split][row] + lucks + chance > 0
         val, test = (100 * right[split].mean(1) for split in ("val", "test"))
-        return RowResults(val, test, setting.n_test, right["test"], n_val=setting.n_val)
+        return RowResults(val, test, setting.n_test, right["test"], "", setting.n_val, asked - count)
 
 
 def more(first: RowResults, second: RowResults) -> RowResults:
@@ -109,4 +111,5 @@ def more(first: RowResults, second: RowResults) -> RowResults:
         first.n_test,
         np.concatenate([first.correct, second.correct]),
         n_val=first.n_val,
+        diverged=first.diverged + second.diverged,
     )

@@ -15,6 +15,7 @@ from analysis.read.records import FIELDS
 from training.config import RunConfig
 
 RESOLVED = ("precision", "memory_format", "data_fingerprint")  # what `auto` stood for, and which images
+NO_SETTINGS = ("tracking.", "sweep.")  # config that changes no result
 FOLD = "data.fold"  # as the seed, it tells replicates of one row apart
 # Keys that a column of the table says already
 SAID = {
@@ -34,7 +35,7 @@ def extra_columns(runs: pd.DataFrame, keys: "pd.Series[str]", settings: Iterable
     firsts = runs.groupby(keys, sort=False).first()
     groups = [name for name in group_columns(runs) if not set(firsts[name].dropna()) <= PLAIN_CHOICES]
     config = [str(name) for name in runs.columns if "." in str(name) and str(name) not in not_settings()]
-    config = [name for name in config if not name.startswith(("tracking.", "sweep."))]
+    config = [name for name in config if not name.startswith(NO_SETTINGS)]
     alike = firsts.groupby([name for name in settings if name != "weights"], dropna=False, sort=False)
     # a key that one of them doesn't have (kwargs) is a difference, a fact that is not known yet is none
     varies = pd.concat([alike[list(RESOLVED)].nunique(), alike[config].nunique(dropna=False)], axis=1).gt(1).any()

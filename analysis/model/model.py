@@ -7,7 +7,10 @@ import pandas as pd
 
 from analysis.model import factors
 from analysis.model.cautions import cautions
-from analysis.model.row_results import results_of_rows, unused_predictions
+from analysis.model.chances import add_chances, headline, row_chances
+from analysis.model.collapses import add_collapsed, collapse_lines, collapse_texts, outlying_lines
+from analysis.model.image_sets import one_val_set
+from analysis.model.row_results import image_cautions, results_of_rows
 from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
@@ -24,7 +27,8 @@ from analysis.read.query import QueryError, matching
 from analysis.read.records import ReportError, nearest, objectives, sweeps_of
 from analysis.read.study import StudyResult, studies
 from analysis.statistics import inference
-from analysis.statistics.comparisons import Comparisons, compare_rows
+from analysis.statistics.best import Chance
+from analysis.statistics.comparisons import ONE_LOOK, Comparisons, Criteria, compare_rows
 from analysis.statistics.results import RowResults
 
 MOST_EFFECTS = 15  # lines; more would not be read
@@ -44,6 +48,7 @@ class ReportModel:
     labels: Mapping[str, str]
     n_val: int  # val images
     soups: pd.DataFrame  # of `rows`
+    chances: Mapping[str, Chance]  # of being the best; none where nothing was run twice
     studies: Sequence[StudyResult] = ()
     sentences: Sequence[str] = ()
     effects: Sequence[str] = ()
@@ -51,11 +56,13 @@ class ReportModel:
     commands: Sequence[str] = ()  # to go on with: lines that must not be broken, so that they can be copied
 
 
-def build(runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None) -> ReportModel:
+def build(
+    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, criteria: Criteria = ONE_LOOK
+) -> ReportModel:
     """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
     is true for one row; None: the best by val. Raises ReportError."""
-    rows = merge_replicates(runs, extra := distinguishing_columns(runs))
     trained = without_soups(runs)
+    rows = merge_replicates(runs, extra := distinguishing_columns(trained if len(trained) else runs))
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
     settings = factors.settings(rows.drop(index=soup_keys), factors.default_weights(runs), extra)
     if len(wanted := objectives(runs)) > 1:
@@ -63,12 +70,17 @@ def build(runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = 
     all_results, results = results_of_rows(runs), results_of_rows(trained)
     reference_key = None if reference is None else find_row(rows, reference, results)
     n_val = int(runs["n_val"].max()) if runs["n_val"].notna().any() else 100
-    comparisons = compare_rows(results, reference_key, val_image_points=100 / max(n_val, 1))
+    pick = one_val_set(trained, results)
+    comparisons = compare_rows(
+        results, reference_key, val_image_points=100 / max(n_val, 1), pick=pick, criteria=criteria
+    )
     rows = add_comparisons(rows, _with_soups(comparisons, all_results, n_val), all_results)
+    chances = row_chances(comparisons, results)
+    rows = add_collapsed(add_chances(rows, chances, results, comparisons.reference), trained)
     rows = sort_rows(rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
-    return ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups)
+    return ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)
 
 
 def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> ReportModel:
@@ -78,8 +90,13 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     done = runs[runs["status"] == "done"]
     gains = done["_epoch_gain"].dropna().tolist() if "_epoch_gain" in done else []
     compared = ComparedRows(model.results, model.comparisons, model.labels, model.n_val, gains)
-    said = [*sentences(compared), *found_rates(runs, model.labels)]
-    warned = [*cautions(model.runs, model.comparisons), *unused_predictions(model.runs), *chosen_on_val(model.soups)]
+    collapsed = collapse_texts(model.runs)
+    names = {key: f"{name} [{collapsed[key]}]" if key in collapsed else name for key, name in model.labels.items()}
+    best = headline(model.chances, names, model.comparisons.criteria.matters)
+    said = [*([best] if best else []), *sentences(compared), *found_rates(runs, model.labels)]
+    about_images = image_cautions(model.runs, model.comparisons)
+    about_runs = [*collapse_lines(model.runs, model.comparisons, model.labels), *outlying_lines(runs, model.labels)]
+    warned = [*cautions(model.runs, model.comparisons), *about_runs, *about_images, *chosen_on_val(model.soups)]
     found = studies(sweeps_of(model.runs["folder"]))
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]
@@ -87,7 +104,9 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     effects = effect_lines(model)
     if interaction:
         effects += interaction_lines(model, *interaction)
-    return replace(model, studies=found, sentences=said, effects=effects, cautions=warned, commands=best_run(done))
+    return replace(
+        model, studies=found, sentences=said, effects=effects, cautions=warned, commands=best_run(done, collapsed)
+    )
 
 
 def effect_lines(model: ReportModel) -> list[str]:
@@ -136,7 +155,13 @@ def _with_soups(comparisons: Comparisons, all_results: Mapping[str, RowResults],
     if comparisons.by_row.keys() == all_results.keys() or comparisons.reference is None:
         return comparisons
     points = 100 / max(n_val, 1)
-    more = compare_rows(all_results, comparisons.reference, val_image_points=points, named=comparisons.named)
+    more = compare_rows(
+        all_results,
+        comparisons.reference,
+        val_image_points=points,
+        named=comparisons.named,
+        criteria=comparisons.criteria,
+    )
     return replace(comparisons, by_row={**more.by_row, **comparisons.by_row})
 
 

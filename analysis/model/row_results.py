@@ -1,50 +1,71 @@
 """From runs to what statistics needs: the accuracies of each identity's seeds, which test images they got right."""
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.model.image_sets import test_sets, val_caution
+from analysis.model.splits import SPLIT, in_parts, of_parts
 from analysis.model.table import distinct, row_keys
+from analysis.statistics.comparisons import Comparisons
 from analysis.statistics.results import RowResults
 
 PREDICTIONS = ("_images", "_correct")  # columns of read.records.load_all()
-SPLIT = ["data.val_fraction", "data.test_fraction", "data.split_seed"]  # with the fingerprint: which images are tested
+NEEDED = ("val_acc", "test_acc", "n_test")
+OTHERS = ("n_val", "n_train", "fold", "folds", SPLIT)
 
 
 def results_of_rows(runs: pd.DataFrame) -> dict[str, RowResults]:
-    """The results of each identity that has done runs with a test accuracy."""
+    """The results of each identity that has done runs with a test accuracy; without those that unused_predictions()
+    names."""
+    done = judged_runs(runs)
+    has_predictions = set(PREDICTIONS) <= set(done.columns)
+    wanted = [*NEEDED, *(name for name in OTHERS if name in done), *(PREDICTIONS if has_predictions else ())]
+    columns = [*(done[name].tolist() for name in wanted), test_sets(runs).loc[done.index].tolist()]
+    groups: dict[str, list[dict[str, Any]]] = {}  # pandas' own groups take ten times as long over thousands of rows
+    for key, *values in zip(row_keys(done), *columns, strict=True):
+        groups.setdefault(str(key), []).append(dict(zip([*wanted, "test_set"], values, strict=True)))
+    diverged = Counter(row_keys(single := distinct(runs))[single["status"] == "diverged"].astype("str"))
+    return {key: replace(_results(seeds), diverged=diverged[key]) for key, seeds in groups.items()}
+
+
+def judged_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of `runs`, each once, those that are done, have both accuracies, and whose predictions can be used if their row
+    has any."""
+    done = _tested(runs)
+    return done[_reasons(done).isna()]
+
+
+def _tested(runs: pd.DataFrame) -> pd.DataFrame:
     done = distinct(runs)
     done = done[(done["status"] == "done") & done["test_acc"].notna() & done["val_acc"].notna()]
-    done = done[done["n_test"].fillna(0) > 0]
-    has_predictions = set(PREDICTIONS) <= set(done.columns)
-    test_set = ["data_fingerprint", *(name for name in SPLIT if name in done)]
-    wanted = [
-        "val_acc",
-        "test_acc",
-        "n_test",
-        *(["n_val"] if "n_val" in done else []),
-        *(PREDICTIONS if has_predictions else ()),
-        *test_set,
-    ]
-    groups: dict[str, list[dict[str, Any]]] = {}  # pandas' own groups take ten times as long over thousands of rows
-    for key, *values in zip(row_keys(done), *(done[name].tolist() for name in wanted), strict=True):
-        groups.setdefault(str(key), []).append(dict(zip(wanted, values, strict=True)))
-    return {key: _results(seeds, test_set) for key, seeds in groups.items()}
+    return done[done["n_test"].fillna(0) > 0]
 
 
-def _results(seeds: list[dict[str, Any]], test_set: list[str]) -> RowResults:
-    """Of one identity, from the values of its seeds. Where all have predictions of the same images, those are the test
-    set's id; else the data set and how it was split."""
+def _reasons(done: pd.DataFrame) -> "pd.Series[Any]":
+    """Why each of these runs can't be compared image by image with the others, though they can; None where it can."""
+    reasons = pd.Series(None, done.index, dtype="str")
+    if not {*PREDICTIONS, "_misfit"} <= set(done.columns):
+        return reasons
+    known = done["_images"].notna()
+    some = known.groupby(row_keys(done)).transform("any")
+    reasons[~known & some] = "no predictions_test.npz, which other seeds of its row have"
+    return done["_misfit"].astype("str").where(done["_misfit"].notna(), reasons)
+
+
+def _results(seeds: list[dict[str, Any]]) -> RowResults:
+    """Of one identity, from the values of its seeds, as far as they are on the same test images as the first."""
+    seeds = in_parts([seed for seed in seeds if seed["test_set"] == seeds[0]["test_set"]])
     val, test = (np.array([seed[name] for seed in seeds], dtype=float) for name in ("val_acc", "test_acc"))
     n_test = int(seeds[0]["n_test"])
     n_val = 0 if pd.isna(seeds[0].get("n_val")) else int(seeds[0]["n_val"])
-    images, correct = ([seed.get(name) for seed in seeds] for name in PREDICTIONS)
-    known = [bits for bits in correct if isinstance(bits, str)]
-    if len(set(images)) == 1 and len(known) == len(seeds):
-        matrix = np.stack([_unpack(bits, n_test) for bits in known])
-        return RowResults(val, test, n_test, matrix, str(images[0]), n_val)
-    return RowResults(val, test, n_test, None, "/".join(str(seeds[0][name]) for name in test_set), n_val)
+    known = [bits for seed in seeds if isinstance(bits := seed.get("_correct"), str)]
+    matrix = np.stack([_unpack(bits, n_test) for bits in known]) if len(known) == len(seeds) else None
+    row = RowResults(val, test, n_test, matrix, str(seeds[0]["test_set"]), n_val)
+    return of_parts(row, seeds)
 
 
 def _unpack(hex_bits: str, count: int) -> np.ndarray:
@@ -52,11 +73,17 @@ def _unpack(hex_bits: str, count: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(bytes.fromhex(hex_bits), dtype=np.uint8))[:count].astype(bool)
 
 
+def image_cautions(runs: pd.DataFrame, comparisons: Comparisons) -> list[str]:
+    """What is to be said of the images behind comparisons: val sets that differ, predictions that can't be used."""
+    return [*val_caution(runs, comparisons.by_row, comparisons.reference), *unused_predictions(runs)]
+
+
 def unused_predictions(runs: pd.DataFrame) -> list[str]:
-    """A line for each run whose predictions are there and are left out of the comparisons."""
-    if "_misfit" not in runs:
-        return []
-    found = distinct(runs)
-    found = found[found["_misfit"].notna()]
-    pairs = zip(found["folder"], found["_misfit"], strict=True)
+    """A line for each run that is left out of the comparisons since its predictions can't be used."""
+    done = _tested(runs)
+    if "_misfit" in runs:  # those of runs without a result too
+        others = distinct(runs)
+        done = pd.concat([done, others[others["_misfit"].notna() & ~others.index.isin(done.index)]]).sort_index()
+    reasons = _reasons(done).dropna()
+    pairs = zip(done["folder"].loc[reasons.index], reasons, strict=True)
     return [f"{folder}: {reason}; left out of the comparisons of images" for folder, reason in pairs]

@@ -14,9 +14,15 @@ import pandas as pd
 
 from analysis.model.wording import level_texts, plural
 from analysis.statistics import inference
-from analysis.statistics.comparisons import Comparisons, difference
+from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, difference, look_level
 from analysis.statistics.noise import sampling_sd_points
-from analysis.statistics.planning import detectable_points, images_needed, reference_image_variance, seeds_needed
+from analysis.statistics.planning import (
+    detectable_by_simulation,
+    detectable_points,
+    images_needed,
+    reference_image_variance,
+    seeds_needed,
+)
 from analysis.statistics.results import RowResults
 from analysis.statistics.selection import selection_bias_points
 from training.console.program import called
@@ -45,7 +51,7 @@ def sentences(rows: ComparedRows) -> list[str]:
     """All that can be said."""
     if not rows.results:
         return []
-    every = [scope_of_claims, noise_floor, detectable_difference, val_and_test]
+    every = [too_few_images, scope_of_claims, noise_floor, detectable_difference, val_and_test]
     every += [selection_bias_of_epoch, selection_bias_of_row, how_to_resolve_a_tie]
     return [text for text in (one(rows) for one in every) if text]
 
@@ -74,12 +80,24 @@ def found_rates(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
     return [f"lr=auto found {', '.join(parts)}."] if parts else []
 
 
-def best_run(runs: pd.DataFrame) -> list[str]:
-    """What to call with the best run by val. `runs`: each once; nothing for one run, and for a published table."""
+def best_run(runs: pd.DataFrame, collapsed: Mapping[str, str]) -> list[str]:
+    """What to call with the best run by val. `runs`: each once; nothing for one run, and for a published table.
+    `collapsed`: rows of which some runs came to nothing, and how many."""
     done = runs[runs["status"] == "done"].sort_values("val_acc", ascending=False, kind="stable")
     if len(done) < 2 or not Path(folder := str(done["folder"].iloc[0])).is_dir():
         return []
-    return [f"Classify new images with the best run by val: {called('training.predict')} {shlex.quote(folder)} IMAGES"]
+    said = collapsed.get(str(done["identity"].iloc[0]))
+    but = f" (of its configuration, {said})" if said else ""
+    return [
+        f"Classify new images with the best run by val{but}: {called('training.predict')} {shlex.quote(folder)} IMAGES"
+    ]
+
+
+def too_few_images(rows: ComparedRows) -> str:
+    """That nothing is judged."""
+    if rows.n_test >= LEAST_IMAGES or len(rows.results) < 2:
+        return ""
+    return f"{rows.n_test} test images are too few to tell rows apart: nothing is marked below {LEAST_IMAGES}."
 
 
 def scope_of_claims(rows: ComparedRows) -> str:
@@ -94,14 +112,19 @@ def scope_of_claims(rows: ComparedRows) -> str:
             f"any difference around. One more seed each of the best two by val ({which}) would show by how much."
         )
     borrowed = sum(row.seeds == 1 for row in rows.results.values())
+    draws = "folds or splits" if any(row.overlap for row in rows.results.values()) else "seeds"
     text = (
-        "About configurations: seeds and test images both count as draws; marks are corrected over all comparisons "
-        "with the reference (Holm)"
+        f"About configurations: {draws} and test images both count as draws; marks are corrected "
+        "over all comparisons with the reference"
     )
+    if not rows.comparisons.named:
+        text += " and for its having been picked by val"
+    if (look := rows.comparisons.criteria.looks) > 1:
+        text += f"; this is look {look}, so they are judged at {100 * look_level(look):.2g} % instead of 5 %"
     if borrowed:
         verb = "borrows" if borrowed == 1 else "borrow"
         text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
-    if any(row.correct is None for row in rows.results.values()):
+    if any(row.correct is None and not row.own_images for row in rows.results.values()):
         text += "; without predictions, images count as drawn anew for each row, which is too careful"
     return text + "."
 
@@ -138,7 +161,7 @@ def detectable_difference(rows: ComparedRows) -> str:
         )
     parts = []
     for seeds in sorted({round(float(np.median([row.seeds for row in rows.results.values()]))), 5}):
-        points = detectable_points(image_variance, comparisons.critical, spread.variance_points2, seeds)
+        points = detectable_by_simulation(rows.results, comparisons, seeds)
         parts.append(f"{points:.1f} with {seeds} seed{plural(seeds)} each")
     if limit >= VISIBLE_POINTS:
         parts.append(f"{limit:.1f} with any number of seeds (the limit of these test images)")
@@ -175,7 +198,7 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
     results = list(rows.results.values())
     if len(results) < 3:
         return ""
-    bias = selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val)
+    bias = max(0.0, selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val))
     return (
         f"Selecting the best of {len(results)} rows on {rows.n_val} val images biases its val accuracy upwards by "
         f"about {bias:.2f} points."
@@ -183,25 +206,26 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
 
 
 def how_to_resolve_a_tie(rows: ComparedRows) -> str:
-    """What it would take to tell the reference from the best row that is tied with it."""
+    """What it would take to tell the reference from the best row that is not separated from it."""
     comparisons, noise = rows.comparisons, rows.comparisons.noise
-    tied = [key for key, one in comparisons.by_row.items() if one.mark == "tied"]
-    if comparisons.reference is None or noise.test is None or not tied:
+    near = [key for key, one in comparisons.by_row.items() if one.mark == "not separated"]
+    if comparisons.reference is None or noise.test is None or not near:
         return ""
-    other = max(tied, key=lambda key: rows.results[key].mean_val_percent)
+    other = max(near, key=lambda key: rows.results[key].mean_val_percent)
     first, second = rows.results[comparisons.reference], rows.results[other]
     found = difference(first, second, noise)
     names = f"{rows.labels[comparisons.reference]} and {rows.labels[other]}"
     half = (found.high - found.low) / 2
     start = f"To sharpen the answer: {names} differ by {abs(found.points):.1f} ± {half:.1f} points"
-    seeds = seeds_needed(first, second, noise, comparisons.critical)
+    seeds = seeds_needed(first, second, noise, comparisons.critical_next)
     if seeds is not None:
         more = [(count, rows.labels[key]) for count, key in zip(seeds, (comparisons.reference, other), strict=True)]
         wanted = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in more if count)
         if not wanted:
             return f"{start}: that is near the limit of what this table can tell."
-        return f"{start}; {wanted} would tell four times out of five if that is the true difference."
+        again = f"--looks {comparisons.criteria.looks + 1}"
+        return f"{start}; {wanted} would tell four times out of five if that is the true difference (then say {again})."
     images = images_needed(first, second, noise)
-    if images is None:
+    if not images:
         return f"{start}: no number of seeds or images would tell so small a difference."
     return f"{start}: seeds alone can't tell that; about {images} test images would be needed, with many seeds."

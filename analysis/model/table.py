@@ -66,8 +66,9 @@ def distinct(runs: pd.DataFrame) -> pd.DataFrame:
     order = pd.DataFrame({"done": runs["status"] == "done", "finished": runs["finished"], "key": row_keys(runs)})
     order["seed"] = runs["seed"].astype("str").where(runs["seed"].notna(), runs["folder"])
     order["fold"] = runs["fold"]
+    order["split"] = runs.get("_split")
     order = order.sort_values(["done", "finished"], ascending=False, kind="stable", na_position="last")
-    return runs.loc[order.drop_duplicates(["key", "seed", "fold"]).index.sort_values()]
+    return runs.loc[order.drop_duplicates(["key", "seed", "fold", "split"]).index.sort_values()]
 
 
 def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.choices import choices_of, groups_of
+from analysis.read.image_sets import split_key
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
 from training.config import RunConfig
@@ -102,8 +103,8 @@ def load(*folders: str | Path) -> pd.DataFrame:
 
 def load_all(*folders: str | Path) -> pd.DataFrame:
     """The same with what only the report needs: `_images` (what the test images are known by), `_correct` (which of
-    them were put in their class, as bits in hex), `_misfit` (why the predictions are not used) and `_epoch_gain` (see
-    epoch_gain)."""
+    them were put in their class, as bits in hex), `_misfit` (why the predictions are not used), `_val_split` and
+    `_test_split` (image_sets.split_key) and `_epoch_gain` (see epoch_gain)."""
     parts = []
     found: set[Path] = set()
     for folder in [Path(name) for name in folders] or [newest_sweep()]:
@@ -141,6 +142,8 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     looks = [looked_up(run, record) for run, record in zip(folders, records, strict=True)]
     for number, name in enumerate(("_images", "_correct", "_misfit")):
         columns[name] = pd.Series([look[number] for look in looks], dtype="str")
+    for split in ("val", "test"):
+        columns[f"_{split}_split"] = pd.Series([split_key(record, split) for record in records], dtype="str")
     selected: list[Any] = columns["best_epoch"].tolist()
     gains = [
         None if pd.isna(epoch) else epoch_gain(run / HISTORY, int(epoch))

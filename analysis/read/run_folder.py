@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.read.image_sets import image_set, order_of
 from training.record import SCHEMA, Failure, Record
 from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file
 
@@ -94,17 +94,17 @@ def progress(path: Path) -> tuple[int, float | None, float | None]:
 
 
 def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str | None]:
-    """The test predictions of a run: a hash of the images and their labels, and whether each was put in its class, as
-    bits in hex; and why they are not used, where they are there and don't fit the record."""
+    """The test predictions of a run: a hash of the images and their classes, and whether each was put in its class, in
+    the order of their names, as bits in hex; and why they are not used, where they are there and don't fit the record.
+    """
     if not (folder / predictions_file("test")).exists():
         return None, None, None
     try:
         names, labels, logits = read_test_predictions(folder, record)
     except ValueError as error:
         return None, None, str(error)
-    correct = logits.argmax(1) == labels
-    digest = hashlib.sha256(names.tobytes() + labels.astype("int64").tobytes())
-    return digest.hexdigest()[:16], np.packbits(correct).tobytes().hex(), None
+    correct = (logits.argmax(1) == labels)[order_of(names)]
+    return image_set(names, labels, record.data.classes), np.packbits(correct).tobytes().hex(), None
 
 
 def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

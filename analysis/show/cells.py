@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.model.chances import CHANCES
 from analysis.model.distinguish import group_columns, hidden_columns, short_identities
 from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
 from analysis.model.wording import level_texts, signed
@@ -23,7 +24,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     are."""
     if COMPARED[0] not in rows:
         return rows
-    hidden = {*COMPARED, *PLACE, *hidden_columns(rows)}
+    hidden = {*COMPARED, *PLACE, *CHANCES, *hidden_columns(rows)}
     shown: dict[str, Any] = {name: rows[name] for name in rows.columns if name not in hidden}
     for split in ("val", "test"):
         shown[f"{split}_acc"] = accuracy_cells(rows, split)

@@ -11,6 +11,7 @@ case of the pick: where some are plainly worse, it chooses among fewer.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from analysis.statistics.noise import (
     image_covariance,
     row_spread,
     shared_luck,
+    smoothed_proportion,
     val_images,
     val_spread,
 )
@@ -28,13 +30,15 @@ from analysis.statistics.results import RowResults
 from analysis.statistics.spread import draw_variances
 
 DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
+STEPS = 8  # of a fixed point, after which it stands still
 SEED = 20240501  # the same table has the same report
 
 
 @dataclass(frozen=True)
 class Simulated:
     """Tables of equal rows, drawn once [draws, rows]: the rows' accuracies on test and val (0: the true one), and the
-    standard errors that their differences [draws, rows, rows] would be given: sqrt(seeds_i + seeds_j + images_ij)."""
+    standard errors that their differences [draws, rows, rows] would be given: sqrt(seeds_i + seeds_j + images_ij), less
+    what folds that both rows share have in common."""
 
     keys: tuple[str, ...]
     test: np.ndarray
@@ -43,6 +47,9 @@ class Simulated:
     images: np.ndarray  # [rows, rows]
     images_of_rows: np.ndarray  # [rows]
     named: str | None  # the reference, if it was named beforehand
+    accuracy: np.ndarray  # [rows], a proportion
+    n_test: int
+    pairing: float  # correlation of rows on the same fold or split
 
     def picked(self, among: Sequence[int]) -> np.ndarray:
         """The reference of each table, if only these rows are as good as the best: an index into all rows [draws]."""
@@ -52,27 +59,47 @@ class Simulated:
         found: np.ndarray = columns[np.argmax(self.val[:, columns], axis=1)]
         return found
 
+    @cached_property
+    def t_of_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """t() of all rows."""
+        return self.t(range(len(self.keys)))
+
+    @cached_property
+    def largest(self) -> np.ndarray:
+        """The largest |t| of all rows, in order [draws]."""
+        found: np.ndarray = np.sort(np.abs(self.t_of_all[0]).max(axis=1))
+        return found
+
     def t(self, among: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(row - reference) / standard error for these rows [draws, among], 0 for the reference; and the references."""
         picked, columns, draws = self.picked(among), np.asarray(among), np.arange(len(self.test))
         difference = self.test[:, columns] - self.test[draws, picked][:, None]
-        variance = self.seeds[columns] + self.seeds[picked][:, None] + self.images[picked][:, columns]
+        from_seeds = self._from_seeds(self.seeds[columns], picked)
+        variance = from_seeds + self.images[picked][:, columns]
         t = difference / np.sqrt(np.maximum(variance, 1e-18))
         t[columns == picked[:, None]] = 0.0
         return t, picked
 
-    def p_values(self, observed: Mapping[str, float], reference: str) -> dict[str, float]:
+    def _from_seeds(self, of_rows: np.ndarray, picked: np.ndarray) -> np.ndarray:
+        """What seeds leave in differences of rows from the references [draws, rows]; `of_rows`: in the rows [rows]."""
+        base = self.seeds[picked][:, None]
+        found: np.ndarray = of_rows + base - 2 * self.pairing * np.sqrt(of_rows * base)
+        return found
+
+    def p_values(self, observed: Mapping[str, float], reference: str, level: float = 1 - LEVEL) -> dict[str, float]:
         """For each row's `observed` t: the probability that a table of equal rows holds one so large. Rows that are set
-        apart leave the table, and the rest is looked at again without them, as in Holm's procedure."""
+        apart (p at most `level`) leave the table, and the rest is looked at again without them, as in Holm's
+        procedure."""
         left = dict(observed)
         found: dict[str, float] = {}
         least = 0.0
         while left:
             among = [index for index, key in enumerate(self.keys) if key in left or key == reference]
-            largest = np.sort(np.abs(self.t(among)[0]).max(axis=1))
+            all_rows = len(among) == len(self.keys)
+            largest = self.largest if all_rows else np.sort(np.abs(self.t(among)[0]).max(axis=1))
             above = {key: len(largest) - int(np.searchsorted(largest, abs(t), side="left")) for key, t in left.items()}
             now = {key: max((count + 1) / (len(largest) + 1), least) for key, count in above.items()}
-            apart = {key: p for key, p in now.items() if p <= 1 - LEVEL}
+            apart = {key: p for key, p in now.items() if p <= level}
             if not apart:
                 return found | now
             found |= apart
@@ -80,14 +107,33 @@ class Simulated:
             left = {key: t for key, t in left.items() if key not in apart}
         return found
 
-    def critical(self) -> float:
+    def critical(self, level: float = 1 - LEVEL) -> float:
         """The |t| from which on a row is marked while none is set apart yet."""
-        return float(np.quantile(np.abs(self.t(range(len(self.keys)))[0]).max(axis=1), LEVEL))
+        return float(np.quantile(self.largest, 1 - level))
+
+    def gap_seen(self, critical: float, power: float) -> float:
+        """The true distance (a proportion) below the reference at which a row's t passes `critical` with this
+        probability, on average over the rows."""
+        t, picked = self.t_of_all
+        others = picked[:, None] != np.arange(len(self.keys))
+        gap = 0.0
+        for _ in range(STEPS):
+            error = np.sqrt(self._variance_below(gap, picked))
+            gap = float(np.quantile(((critical + t) * error)[others], power))
+        return gap
+
+    def _variance_below(self, gap: float, picked: np.ndarray) -> np.ndarray:
+        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]. A row that is wrong
+        more often has more of it: its seeds' grows as p(1-p), and no fewer images than the gap tell the two apart."""
+        below = np.clip(self.accuracy - gap, 0.0, 1.0)
+        growth = np.maximum(below * (1 - below) / (self.accuracy * (1 - self.accuracy)), 1.0)
+        images = (np.sqrt((self.images * self.n_test) ** 2 + gap**2) - gap**2) / self.n_test
+        found: np.ndarray = self._from_seeds(self.seeds * growth, picked) + np.maximum(images, 0.0)[picked]
+        return found
 
     def reach(self, tail: float) -> "Reach":
         """How far single comparisons and the reference's own accuracy stray."""
-        everything = range(len(self.keys))
-        t, picked = self.t(everything)
+        t, picked = self.t_of_all
         draws = np.arange(len(t))
         own = self.test[draws, picked] / np.sqrt(np.maximum(self.seeds[picked] + self.images_of_rows[picked], 1e-18))
         low, high = _quantiles(t, picked, tail)
@@ -108,22 +154,30 @@ class Reach:
     own: float
 
 
-def simulate(rows: Mapping[str, RowResults], noise: Noise, named: str | None) -> Simulated:
+def simulate(
+    rows: Mapping[str, RowResults], noise: Noise, named: str | None, with_seeds: int | None = None
+) -> Simulated:
     """Draw tables of equal rows like `rows`, all on the same test images. `named`: the reference, if it was named
-    beforehand; None: the best by val is picked in each table anew."""
+    beforehand; None: the best by val is picked in each table anew. `with_seeds`: as if each row had so many."""
     assert noise.test is not None
     draws = DRAWS if len(rows) <= MANY_ROWS else DRAWS_OF_MANY
     generator = np.random.default_rng(SEED)
     found = list(rows.values())
     count = len(found)
     spreads = [row_spread(row, noise.test) for row in found]
-    seeds = np.array([row.seeds for row in found])
+    seen = np.array([row.seeds for row in found])
+    seeds = np.array([row.effective_seeds for row in found]) if with_seeds is None else np.full(count, with_seeds)
     from_seeds = np.array([spread.variance_points2 / POINTS2 for spread in spreads]) / seeds
     images = image_covariance(found, noise)
+    if with_seeds is not None:
+        images = images.with_chance(images.chance * seen / seeds)
     luck = generator.standard_normal((draws, count))
+    if noise.pairing:
+        shared = generator.standard_normal((draws, 1))
+        luck = np.sqrt(noise.pairing) * shared + np.sqrt(1 - noise.pairing) * luck
     variances = np.array([row.seed_variance_points2 for row in found])
     points = 100 / min(row.n_test for row in found)
-    true = draw_variances(variances, seeds - 1, points, draws, generator) / POINTS2 / seeds
+    true = draw_variances(variances, seen - 1, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
     test = _correlated(generator, images.raw, draws) + np.sqrt(besides) * luck
     val = np.zeros((draws, count))
@@ -132,7 +186,18 @@ def simulate(rows: Mapping[str, RowResults], noise: Noise, named: str | None) ->
         own = share * luck + np.sqrt(1 - share**2) * generator.standard_normal((draws, count))
         val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
         val = np.sqrt(val_seeds) * own + _correlated(generator, val_images(found, noise, images), draws)
-    return Simulated(tuple(rows), test, val, from_seeds, images.of_differences, images.of_rows, named)
+    return Simulated(
+        tuple(rows),
+        test,
+        val,
+        from_seeds,
+        images.of_differences,
+        images.of_rows,
+        named,
+        np.array([smoothed_proportion(row) for row in found]),
+        min(row.n_test for row in found),
+        noise.pairing,
+    )
 
 
 def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ proportions (0.01 squared is a point squared), but where a name ends in points2.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,11 +22,14 @@ Pair = tuple[RowResults, RowResults]
 @dataclass(frozen=True)
 class Noise:
     """Of a whole table. `test`, `val`: the pooled spread between replicates, None where there are none.
-    `seed_variance_per_image`: variance of an image's outcome between seeds; nan where no predictions tell it."""
+    `seed_variance_per_image`: variance of an image's outcome between seeds; nan where no predictions tell it.
+    `pairing`: correlation of rows on the same fold or split of the data; 0 for seeds. `rows_paired`: of how many."""
 
     test: PooledSpread | None
     val: PooledSpread | None
     seed_variance_per_image: float
+    pairing: float = 0.0
+    rows_paired: int = 0
 
 
 def estimate_noise(rows: Mapping[str, RowResults], val_image_points: float = 0.0) -> Noise:
@@ -35,6 +39,7 @@ def estimate_noise(rows: Mapping[str, RowResults], val_image_points: float = 0.0
         pool({key: row.test_percent for key, row in rows.items()}, test_image_points),
         pool({key: row.val_percent for key, row in rows.items()}, val_image_points),
         _pooled_seed_variance_per_image(rows),
+        *_pairing(list(rows.values())),
     )
 
 
@@ -43,9 +48,14 @@ def row_spread(row: RowResults, pooled: PooledSpread) -> Spread:
     return shrunken_spread(row.seed_variance_points2, row.seeds, pooled, 100 / row.n_test)
 
 
+def smoothed_proportion(row: RowResults) -> float:
+    """A row's test accuracy after two right and two wrong images were added (Agresti and Coull 1998)."""
+    return (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+
+
 def binomial_variance(row: RowResults) -> float:
-    """p(1-p) of a row, after two right and two wrong images were added, so that a perfect row has some too."""
-    p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    """p(1-p) of a row, smoothed, so that a perfect row has some too."""
+    p = smoothed_proportion(row)
     return p * (1 - p)
 
 
@@ -53,7 +63,7 @@ def row_variance(row: RowResults, noise: Noise) -> tuple[float, float]:
     """Variance of a configuration's mean test accuracy, and its degrees of freedom."""
     assert noise.test is not None
     spread = row_spread(row, noise.test)
-    from_seeds = spread.variance_points2 / POINTS2 / row.seeds
+    from_seeds = spread.variance_points2 / POINTS2 / row.effective_seeds
     from_images = _row_image_variance(row, noise.seed_variance_per_image)
     return from_seeds + from_images, _satterthwaite_df(from_seeds, spread.df, from_images, row.n_test)
 
@@ -62,9 +72,14 @@ def difference_variance(row: RowResults, other: RowResults, noise: Noise) -> tup
     """Variance of the difference of two configurations, and its degrees of freedom."""
     assert noise.test is not None
     spreads = [row_spread(one, noise.test) for one in (row, other)]
-    from_seeds = sum(s.variance_points2 / POINTS2 / one.seeds for s, one in zip(spreads, (row, other), strict=True))
+    first, second = (
+        s.variance_points2 / POINTS2 / one.effective_seeds for s, one in zip(spreads, (row, other), strict=True)
+    )
+    from_seeds = first + second - 2 * noise.pairing * math.sqrt(first * second)
     from_images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    df = _satterthwaite_df(from_seeds, min(s.df for s in spreads), from_images, min(row.n_test, other.n_test))
+    known = noise.test.df * (1 - 1 / noise.rows_paired) if noise.pairing else math.inf
+    seeds_df = min(known, *(s.df for s in spreads))
+    df = _satterthwaite_df(from_seeds, seeds_df, from_images, min(row.n_test, other.n_test))
     return from_seeds + from_images, df
 
 
@@ -74,6 +89,8 @@ def paired_image_variance(pairs: Sequence[Pair], seed_variance_per_image: float)
     """
     rows, count = [row for pair in pairs for row in pair], len(pairs)
     n = min(row.n_test for row in rows)
+    if all(row.own_images for row in rows):
+        return 0.0
     if any(row.correct is None for row in rows) or math.isnan(seed_variance_per_image):
         return sum(binomial_variance(row) / row.n_test for row in rows) / count**2
     difference = sum(first.proportion_correct - second.proportion_correct for first, second in pairs) / count
@@ -92,12 +109,19 @@ class ImageCovariance:
     of_rows: np.ndarray
     of_differences: np.ndarray
 
+    def with_chance(self, chance: np.ndarray) -> "ImageCovariance":
+        """The same of rows with other numbers of seeds, which leave this chance [R]."""
+        return replace(self, raw=self.raw + np.diag(chance - self.chance), chance=chance)
+
 
 def image_covariance(rows: Sequence[RowResults], noise: Noise) -> ImageCovariance:
     """Of rows on the same test images. Rows without predictions count as if images were drawn anew for each."""
     n = min(row.n_test for row in rows)
     per_image = noise.seed_variance_per_image
     of_rows = np.array([_row_image_variance(row, per_image) for row in rows])
+    if all(row.own_images for row in rows):
+        nothing = np.zeros((len(rows), len(rows)))
+        return ImageCovariance(nothing, np.zeros(len(rows)), of_rows, nothing)
     if any(row.correct is None for row in rows) or math.isnan(per_image):
         raw = np.diag([binomial_variance(row) / row.n_test for row in rows])
         return ImageCovariance(raw, np.zeros(len(rows)), of_rows, np.add.outer(np.diag(raw), np.diag(raw)))
@@ -149,6 +173,23 @@ def sampling_sd_points(rows: Sequence[RowResults]) -> float:
     return 100 * math.sqrt(p * (1 - p) / max(row.n_test for row in rows))
 
 
+def _pairing(rows: Sequence[RowResults]) -> tuple[float, int]:
+    """Correlation of rows on the same fold or split, and how many rows tell it: from the mean squares of parts and of
+    what is left, over the rows that have the parts that most rows have (intraclass correlation; Shrout and Fleiss 1979,
+    Psychological Bulletin 86). None below 0, and at most 0.99, since few parts tell it."""
+    parts = Counter(row.parts for row in rows if len(row.parts) > 1)
+    if not parts or (most := parts.most_common(1)[0])[1] < 2:
+        return 0.0, 0
+    percent = np.stack([row.test_percent for row in rows if row.parts == most[0]])
+    count, k = percent.shape
+    centred = percent - percent.mean(1, keepdims=True)
+    of_parts = float((centred.mean(0) ** 2).sum()) * count / (k - 1)
+    left = float(((centred - centred.mean(0)) ** 2).sum()) / ((count - 1) * (k - 1))
+    if of_parts + left == 0:
+        return 0.0, count
+    return min(max((of_parts - left) / (of_parts + (count - 1) * left), 0.0), 0.99), count
+
+
 def _pooled_seed_variance_per_image(rows: Mapping[str, RowResults]) -> float:
     """Variance of one image's outcome between the seeds of a row, averaged over images and replicated rows."""
     known = [row for row in rows.values() if row.correct is not None and row.seeds > 1]
@@ -165,6 +206,8 @@ def _seed_variance_per_image(row: RowResults, borrowed: float) -> float:
 
 def _row_image_variance(row: RowResults, seed_variance_per_image: float) -> float:
     """What the choice of test images adds to the variance of a row's accuracy, beyond what shows between its seeds."""
+    if row.own_images:
+        return 0.0
     if row.correct is None or math.isnan(seed_variance_per_image):
         return binomial_variance(row) / row.n_test
     if row.seeds == 1:

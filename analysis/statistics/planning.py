@@ -6,7 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.special import ndtri
 
+from analysis.statistics.comparisons import Comparisons, look_level
 from analysis.statistics.inference import t_quantile
+from analysis.statistics.max_t import simulate
 from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
 
@@ -26,6 +28,20 @@ def detectable_points(
     return standard_errors * math.sqrt(2 * seed_variance_points2 / seeds + POINTS2 * image_variance)
 
 
+def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Comparisons, seeds: int) -> float:
+    """The same between the reference and another row of a table of configurations, on average over the rows, each with
+    so many `seeds`: from drawn tables (max_t.py), so that it counts what the test counts: a reference that is picked,
+    and spreads that differ and are known badly."""
+    reference = comparisons.reference
+    assert reference is not None
+    base = rows[reference]
+    others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
+    alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
+    together = simulate(alike, comparisons.noise, reference if comparisons.named else None, seeds)
+    level = look_level(comparisons.criteria.looks)
+    return 100 * together.gap_seen(together.critical(level), POWER)
+
+
 def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noise: Noise) -> float:
     """Variance that the test images leave in a difference, averaged over the rows against the reference row."""
     base = rows[reference]
@@ -34,12 +50,16 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
     return float(np.mean([paired_image_variance([(row, base)], per_image) for row in others[:MOST_ROWS]]))
 
 
-def seeds_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> tuple[int, int] | None:
-    """How many more seeds of each, as few as can be, have their difference as it stands marked with a probability of
-    POWER; None where more than MOST_SEEDS, or images rather than seeds are what is missing."""
+def seeds_needed(
+    row: RowResults, other: RowResults, noise: Noise, critical: float, points: float | None = None
+) -> tuple[int, int] | None:
+    """How many more seeds of each, as few as can be, have a true difference of so many `points` (None: the one that was
+    seen) marked with a probability of POWER; None where more than MOST_SEEDS, or images rather than seeds are what is
+    missing. `critical`: the standard errors from which on the next look marks a difference."""
     assert noise.test is not None
     images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    wanted = ((row.test_proportion - other.test_proportion) / (critical + float(ndtri(POWER)))) ** 2 - images
+    true = row.test_proportion - other.test_proportion if points is None else points / 100
+    wanted = (true / (critical + float(ndtri(POWER)))) ** 2 - images
     one_seed = [row_spread(one, noise.test).variance_points2 / POINTS2 for one in (row, other)]
     seeds = [row.seeds, other.seeds]
     while sum(variance / count for variance, count in zip(one_seed, seeds, strict=True)) > wanted:

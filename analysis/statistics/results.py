@@ -21,6 +21,10 @@ class RowResults:
     correct: np.ndarray | None = None
     test_set_id: str = ""
     n_val: int = 0  # 0: not known
+    diverged: int = 0  # runs beside these that came to nothing
+    parts: tuple[int, ...] = ()  # of replicates that are folds or splits of the data: which each one is
+    own_images: bool = False  # each of them was tested on images of its own
+    overlap: float = 0.0  # of such: test by train images, see effective_seeds
 
     @cached_property
     def test_proportion(self) -> float:
@@ -36,6 +40,12 @@ class RowResults:
     def seeds(self) -> int:
         """How many runs."""
         return len(self.test_percent)
+
+    @property
+    def effective_seeds(self) -> float:
+        """How many independent runs would leave as much variance in the mean. Folds and splits share training images:
+        their mean has S^2 (1 / k + n_test / n_train) (Nadeau and Bengio 2003, Machine Learning 52)."""
+        return 1 / (1 / self.seeds + self.overlap)
 
     @cached_property
     def seed_variance_points2(self) -> float:

@@ -6,18 +6,19 @@ Biol. 3, the moderated t of the R package limma). A row with one seed has the co
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, digamma, gammaln, polygamma
+from scipy.special import chdtri, digamma, gammaln, polygamma, stdtr
 
 from analysis.statistics.inference import LEVEL, Interval
 
 HETEROGENEITY = 0.7  # sd of the logarithm of the rows' variances that is plausible beforehand
+OUTLYING_POINTS = 1.0  # from the other seeds, below which no seed is named
 ENOUGH_ROWS = 3  # with replicates, from which on it can be said how far their variances agree
 
 
@@ -85,6 +86,25 @@ def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, i
     df = row_df + pooled.prior_df
     shrunken = (variance * row_df + pooled.prior_variance_points2 * pooled.prior_df) / df
     return Spread(shrunken, min(df, pooled.df), "own")
+
+
+def outlying(percent: Sequence[np.ndarray]) -> list[list[int]]:
+    """For each row of accuracies ([seeds] each, per cent), which of them stand further from the mean of the others in
+    the row than seeds do in this table: externally studentized residuals (Cook and Weisberg 1982), 1 % over all runs
+    (Bonferroni), and OUTLYING_POINTS at least. Rows with two seeds can't tell which of them it is."""
+    df = sum(len(values) - 1 for values in percent)
+    total = sum(float(((values - values.mean()) ** 2).sum()) for values in percent)
+    count = sum(len(values) for values in percent if len(values) > 2)
+    found: list[list[int]] = []
+    for values in percent:
+        n = len(values)
+        residual = values - values.mean()
+        left = np.maximum(total - residual**2 * n / max(n - 1, 1), 1e-12) / max(df - 1, 1)
+        t = residual / np.sqrt(left * max(n - 1, 1) / n)
+        far = np.abs(residual) * n / max(n - 1, 1) >= OUTLYING_POINTS
+        p = 2 * stdtr(max(df - 1, 1), -np.abs(t)) * count
+        found.append(np.flatnonzero(far & (p < 0.01)).tolist() if n > 2 and df > 2 else [])
+    return found
 
 
 def draw_variances(

@@ -4,13 +4,14 @@ import plotly.graph_objects as go
 
 from analysis.model.model import ReportModel
 from analysis.show.page.figures import plain, titled
+from analysis.statistics.best import still_best
 
 MOST_ROWS = 60  # that anybody reads
 PIXELS_A_ROW, PIXELS_A_LETTER = 38, 6.2
 KINDS = {  # of rows: name in the legend, colour, symbol
     "reference": ("reference", "#009E73", "diamond"),
-    "open": ("can still be the best (not separated from the reference)", "#0072B2", "circle"),
-    "worse": ("worse", "#767676", "x"),
+    "open": ("can still be the best", "#0072B2", "circle"),
+    "out": ("not the best", "#767676", "x"),
     "": ("not compared", "#B07D00", "square"),
 }
 
@@ -23,7 +24,9 @@ def forest(model: ReportModel) -> go.Figure | None:
         return None
     figure = go.Figure()
     places = dict(zip(rows.index, range(len(rows), 0, -1), strict=True))
-    kinds = {key: kind_of(mark) for key, mark in zip(rows.index, rows["mark"].fillna(""), strict=True)}
+    kept = {str(key) for key in still_best(model.chances)} if model.chances else None
+    marks = zip(rows.index, rows["mark"].fillna(""), strict=True)
+    kinds = {key: kind_of(mark, None if kept is None else str(key) in kept) for key, mark in marks}
     for kind, (name, colour, symbol) in KINDS.items():
         group = rows[[kinds[key] == kind for key in rows.index]]
         if group.empty:
@@ -62,8 +65,11 @@ def forest(model: ReportModel) -> go.Figure | None:
     return figure.update_layout(margin={"l": 10, "r": 10, "t": 10, "b": 50}, meta=size)
 
 
-def kind_of(mark: str) -> str:
-    """The key of KINDS for a row's mark."""
-    if mark in ("reference", "worse", ""):
+def kind_of(mark: str, can_be_best: bool | None) -> str:
+    """The key of KINDS for a row: by whether it can still be the best where that was worked out (None: it was not),
+    else by its mark: what nobody has shown to be worse than the reference can be the best."""
+    if mark in ("reference", ""):
         return mark
-    return "open"  # tied, better: nobody has shown that it is not the best
+    if can_be_best is None:
+        can_be_best = mark != "worse"
+    return "open" if can_be_best else "out"

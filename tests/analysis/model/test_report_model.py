@@ -44,7 +44,7 @@ def test_configurations_on_the_same_images(tmp_path: Path) -> None:
     other = np.ones(50, dtype=bool)
     run_with(tmp_path / "sweep", "cccccccccc", 0, 90.0, other, model="swin_t")
     rows = rows_of(report_here(tmp_path / "sweep", "--format", "csv"))
-    assert (rows[2]["model"], rows[2]["mark"], rows[2]["diff"]) == ("swin_t", "", "")
+    assert (rows[2]["model"], rows[2]["test_set"], rows[2]["mark"], rows[2]["diff"]) == ("swin_t", "2", "reference", "")
 
 
 def test_the_reference_is_the_best_by_val_or_the_one_that_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from analysis.statistics.max_t import simulate
 from analysis.statistics.noise import estimate_noise
 from analysis.statistics.results import RowResults
 from benchmarks.simulated_sweeps import Setting, World
-from benchmarks.truth import count
+from benchmarks.truth_units import count
 
 
 def rows_of(accuracies: list[float], seeds: int, sd: float = 1.0) -> dict[str, RowResults]:

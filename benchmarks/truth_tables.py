@@ -1,0 +1,133 @@
+"""The tables of benchmarks.truth, and whether each figure passes its bar."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import show
+from benchmarks.truth_units import GAPS
+
+COVERED, MARKED, PRINTED, POWER = 0.935, 0.06, 0.8, 0.9  # the bars
+PRINTED_REACH = 0.1
+LEAST_POWER = 0.05  # of the other method, below which a ratio says nothing
+Counts = Mapping[str, Any]
+
+
+class Bars:
+    """Collects what fails."""
+
+    def __init__(self) -> None:
+        self.checked, self.failed = 0, list[str]()
+
+    def check(self, passes: bool, what: str) -> str:
+        """A mark for the cell."""
+        self.checked += 1
+        if not passes:
+            self.failed.append(what)
+        return "" if passes else " FAIL"
+
+    def share(self, counts: Counts, part: str, whole: str, bar: tuple[float, float], name: str) -> str:
+        """A proportion in per cent with three standard errors, as far as sweeps are independent; `bar`: least, most."""
+        if not counts.get(whole):
+            return "-"
+        p = counts.get(part, 0) / counts[whole]
+        error = 3 * math.sqrt(max(p * (1 - p), 1e-4) / counts["sweeps"])
+        failed = self.check(bar[0] - error <= p <= bar[1] + error, f"{name}: {part} {100 * p:.1f} %")
+        return f"{100 * p:.1f} ± {100 * error:.1f}{failed}"
+
+
+def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
+    """All tables, and at last a line for each bar that was missed."""
+    bars = Bars()
+    names = list(dict.fromkeys(name for kind, name in totals if kind in ("equal", "worse", "printed")))
+    if names:
+        headings = ["setting", "sweeps", "rows %", "chosen row %", "differences %", "any mark %"]
+        headings += [f"power at {gap:g} (plain)" for gap in GAPS] + ["80 % printed at: true %"]
+        show(
+            "95 % intervals that cover; sweeps with any mark; power, beside one t a comparison at the same error rate",
+            headings,
+            [
+                setting_line(name, *(totals.get((kind, name), {}) for kind in ("equal", "worse", "printed")), bars)
+                for name in names
+            ],
+        )
+    others = {kind: [(name, found) for (one, name), found in totals.items() if one == kind] for kind, _ in totals}
+    if looks := others.get("looks"):
+        headings = ["equal rows, looked at again", "sweeps", "any look marks %", "if not told of looks %"]
+        show("Looks", headings, [looks_line(name, found, bars) for name, found in looks])
+    if advice := others.get("advice"):
+        headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "marked then % (said: 80)"]
+        show("'N more seeds'", headings, [advice_line(name, found, bars) for name, found in advice])
+    if best := others.get("best"):
+        headings = ["one best row, the next 0.5 to 4.5 points below", "sweeps", "can still be the best: it is there %"]
+        headings += ["rows there", "the likeliest is it % (said)", "points lost (said)"]
+        show("What choosing costs", headings, [best_line(name, found, bars) for name, found in best])
+    if effects := others.get("effects"):
+        rows = [
+            [name, str(found["sweeps"]), bars.share(found, "covered", "sweeps", (COVERED, 1), f"effects {name}")]
+            for name, found in effects
+        ]
+        show("Effects of a setting, truth 0", ["matched pairs", "sweeps", "intervals cover %"], rows)
+    seconds = sum(found.get("seconds", 0) for found in totals.values())
+    versions = sorted({one for found in totals.values() for one in found.get("method", [])})
+    print(f"{seconds / 3600:.2f} core hours; analysis/statistics {', '.join(versions)}")
+    print("\n".join(f"FAIL {line}" for line in bars.failed) or "PASS")
+    print(f"{bars.checked - len(bars.failed)} of {bars.checked} figures pass their bars")
+
+
+def setting_line(name: str, equal: Counts, worse: Counts, printed: Counts, bars: Bars) -> list[str]:
+    """Of one setting."""
+    cells = [name, str(equal.get("sweeps", "-"))]
+    for kind in ("rows", "chosen", "differences"):
+        cells.append(bars.share(equal, f"{kind} covered", kind, (COVERED, 1), name))
+    cells.append(bars.share(equal, "sweeps marked", "sweeps", (0, MARKED), name))
+    false = equal.get("sweeps marked", 0) / equal.get("sweeps", 1)
+    level = float(np.quantile(equal["least plain"], false)) if false and "least plain" in equal else 0.0
+    cells += [power_cell(name, gap, worse, level, bars) if equal and worse else "-" for gap in GAPS]
+    return [*cells, printed_cell(name, printed, bars)]
+
+
+def power_cell(name: str, gap: float, worse: Counts, level: float, bars: Bars) -> str:
+    """Rows marked in per cent, and those that one t a comparison marks at `level`."""
+    total = worse.get(f"all {gap:g}", 0)
+    if not total:
+        return "-"
+    power = worse[f"marked {gap:g}"] / total
+    other = float(np.mean(np.array(worse[f"plain {gap:g}"]) <= level))
+    error = 3 * math.sqrt(max(power * (1 - power), other * (1 - other), 1e-4) / worse["sweeps"])
+    passes = other < LEAST_POWER or power >= POWER * other - error
+    return f"{100 * power:.0f} ({100 * other:.0f})" + bars.check(passes, f"{name}: power at {gap:g}")
+
+
+def printed_cell(name: str, printed: Counts, bars: Bars) -> str:
+    """The printed difference, and how many rows that are worse by it are marked."""
+    if not printed.get("all"):
+        return "-"
+    gap = printed["gap"] / printed["pieces"]
+    bar = (PRINTED - PRINTED_REACH, PRINTED + PRINTED_REACH)
+    return f"{gap:.1f}: {bars.share(printed, 'marked', 'all', bar, f'{name}, printed {gap:.1f}')}"
+
+
+def looks_line(name: str, found: Counts, bars: Bars) -> list[str]:
+    """Of a setting that is looked at again and again."""
+    told = bars.share(found, "any look", "sweeps", (0, MARKED), name)
+    return [name, str(found["sweeps"]), told, f"{100 * found.get('any look, untold', 0) / found['sweeps']:.1f}"]
+
+
+def advice_line(name: str, found: Counts, bars: Bars) -> list[str]:
+    """Of a setting in which the report's advice was followed."""
+    asked = found.get("more seeds", 0) / max(found.get("all", 0), 1)
+    bar = (PRINTED - PRINTED_REACH, 1.0)
+    said = bars.share(found, "marked", "all", bar, f"advice, {name}")
+    return [name, f"{found.get('all', 0)} of {found['sweeps']}", f"{asked:.1f}", said]
+
+
+def best_line(name: str, found: Counts, bars: Bars) -> list[str]:
+    """Of a setting with one best row."""
+    n = found["sweeps"]
+    kept = bars.share(found, "kept", "sweeps", (COVERED, 1), f"best, {name}")
+    likeliest = f"{100 * found['likeliest'] / n:.0f} ({100 * found['likeliest said'] / n:.0f})"
+    lost = f"{found['lost'] / n:.2f} ({found['lost said'] / n:.2f})"
+    return [name, str(n), kept, f"{found['rows kept'] / n:.1f}", likeliest, lost]

@@ -1,0 +1,219 @@
+"""What benchmarks.truth measures, in pieces that are done one by one: so many sweeps of one setting, counted.
+
+Each piece has a seed of its own, so that it comes out the same whatever was done before it and beside it.
+"""
+
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from analysis.statistics import inference
+from analysis.statistics.best import chances, still_best
+from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows, difference
+from analysis.statistics.effects import paired_effect
+from analysis.statistics.noise import estimate_noise
+from analysis.statistics.planning import detectable_by_simulation, seeds_needed
+from analysis.statistics.results import RowResults
+from benchmarks.simulated_sweeps import Setting, World, more
+
+GAPS = (2.0, 4.0, 8.0)
+PILOT = 20  # sweeps that say what the report prints in a setting
+MOST_MORE = 60  # seeds that advice is followed to
+Counts = dict[str, Any]
+
+
+def measure(kind: str, setting: Setting, chunk: int, sweeps: int) -> Counts:
+    """One piece: counts by name, and lists of numbers."""
+    warnings.simplefilter("ignore", RuntimeWarning)
+    generator = np.random.default_rng([zlib.crc32(f"{kind} {setting.name}".encode()), chunk])
+    return KINDS[kind](setting, generator, sweeps)
+
+
+def simulate(setting: Setting, generator: np.random.Generator) -> tuple[World, dict[str, RowResults], Comparisons]:
+    """One sweep, compared."""
+    world = World(setting, generator)
+    rows = {str(row): world.runs(row, count) for row, count in enumerate(setting.seeds)}
+    if setting.advised:
+        for key in sorted(rows, key=lambda key: -rows[key].mean_val_percent)[:2]:
+            rows[key] = more(rows[key], world.runs(int(key), 1))
+    return world, rows, compared(rows, setting)
+
+
+def compared(rows: Mapping[str, RowResults], setting: Setting, looks: int = 1) -> Comparisons:
+    """As the report compares them."""
+    return compare_rows(rows, val_image_points=100 / setting.n_val, criteria=Criteria(looks))
+
+
+def equal_rows(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """All rows equally good: intervals that cover, sweeps in which a row is marked, and the lowest p of each sweep by
+    a t for each comparison."""
+    counts: Counter[str] = Counter()
+    least_plain = []
+    for _ in range(sweeps):
+        world, rows, found = simulate(setting, generator)
+        count(world.truth, found, counts)
+        least_plain.append(round(min(plain(rows, found).values(), default=1.0), 6))
+    return dict(counts) | {"least plain": least_plain}
+
+
+def looked_at_again(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """All rows equally good, and one more seed of each after each look: sweeps in which any look marks a row, once as
+    the report does it when it is told how many looks there were, and once when it isn't."""
+    counts: Counter[str] = Counter()
+    for _ in range(sweeps):
+        world = World(setting, generator)
+        rows = {str(row): world.runs(row, number) for row, number in enumerate(setting.seeds)}
+        told = untold = False
+        for look in range(1, setting.looks + 1):
+            found = compared(rows, setting, look)
+            told |= marks_any(found)
+            untold |= marks_any(compared(rows, setting)) if look > 1 else told
+            if look < setting.looks:
+                rows = {key: more(row, world.runs(int(key), 1)) for key, row in rows.items()}
+        count(world.truth, found, counts)
+        counts.update({"any look": told, "any look, untold": untold})
+    return dict(counts)
+
+
+def worse_rows(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """Rows that are worse by GAPS: how many are marked; and the p of a t for each comparison of them."""
+    few = setting.rows < 2 * len(GAPS)
+    gaps = GAPS[1:2] if few else tuple(gap for gap in GAPS for _ in range(setting.rows // 6))
+    gaps = tuple(gap for gap in gaps if gap < setting.accuracy)
+    setting = replace(setting, gaps=gaps)
+    counts: Counter[str] = Counter(sweeps=sweeps)
+    p_plain: dict[str, list[float]] = {f"plain {gap:g}": [] for gap in GAPS}
+    for _ in range(sweeps):
+        world, rows, found = simulate(setting, generator)
+        p = plain(rows, found)
+        best = world.truth[int(found.reference or 0)]
+        for key, row in found.by_row.items():
+            gap = round(float(best - world.truth[int(key)]), 6)
+            if key != found.reference and gap in GAPS:
+                counts.update({f"all {gap:g}": 1, f"marked {gap:g}": row.mark == "worse"})
+                p_plain[f"plain {gap:g}"].append(round(p[key] if row.diff < 0 else 1.0, 6))
+    return dict(counts) | p_plain
+
+
+def printed_power(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """A third of the rows worse by what the report prints as 'seen four times out of five': how many are marked."""
+    setting, gap = _as_printed(setting)
+    if not 0 < gap < setting.accuracy - 1:
+        return {"sweeps": sweeps, "gap": gap}
+    setting = replace(setting, gaps=(gap,) * max(setting.rows // 3, 1))
+    counts: Counter[str] = Counter()
+    for _ in range(sweeps):
+        world, _, found = simulate(setting, generator)
+        best = world.truth[int(found.reference or 0)]
+        for key, row in found.by_row.items():
+            if best - world.truth[int(key)] > gap / 2:
+                counts.update({"all": 1, "marked": row.mark == "worse"})
+    return dict(counts) | {"sweeps": sweeps, "gap": gap}
+
+
+@cache
+def _as_printed(setting: Setting) -> tuple[Setting, float]:
+    """The setting with equally many seeds in each row, and what the report on `setting` prints for these on average."""
+    generator = np.random.default_rng(0)
+    seeds = max(int(np.median(setting.seeds)), 2)
+    gaps = []
+    for _ in range(PILOT):
+        _, rows, found = simulate(setting, generator)
+        if found.noise.test is not None:
+            gaps.append(detectable_by_simulation(rows, found, seeds))
+    return replace(setting, seeds=(seeds,) * setting.rows, advised=False), float(np.mean(gaps)) if gaps else 0.0
+
+
+def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """The best row by val and one that is worse by 3 points, with as many more seeds of either as the report asks for
+    if that is the true difference: how often the second look marks it."""
+    gap = 3.0
+    setting = replace(setting, gaps=(gap,))
+    counts: Counter[str] = Counter(sweeps=sweeps)
+    for _ in range(sweeps):
+        world, rows, found = simulate(setting, generator)
+        bad = str(int(np.argmin(world.truth)))
+        if found.reference in (None, bad) or found.noise.test is None:
+            continue
+        pair = (found.reference or "", bad)
+        wanted = seeds_needed(rows[pair[0]], rows[bad], found.noise, found.critical_next, gap)
+        if wanted is None or max(wanted) > MOST_MORE:
+            counts["out of reach"] += 1
+            continue
+        for key, number in zip(pair, wanted, strict=True):
+            rows[key] = more(rows[key], world.runs(int(key), number)) if number else rows[key]
+        again = compared(rows, setting, looks=2)
+        counts.update({"all": 1, "more seeds": int(sum(wanted)), "marked": again.by_row[bad].mark == "worse"})
+    return dict(counts)
+
+
+def best_row(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """Rows of which one is the best: whether it is among those that 'can still be the best'; whether the likeliest is
+    it, and how likely that was said to be; what taking the likeliest costs, and was said to cost."""
+    counts: Counter[str] = Counter()
+    for _ in range(sweeps):
+        world, rows, found = simulate(setting, generator)
+        assert found.simulated is not None
+        said = chances(rows, found.simulated)
+        kept, best = still_best(said), str(int(np.argmax(world.truth)))
+        counts.update({"sweeps": 1, "kept": best in kept, "rows kept": len(kept), "likeliest": kept[0] == best})
+        counts["likeliest said"] += said[kept[0]].best  # type: ignore[assignment]
+        counts["lost"] += world.truth.max() - world.truth[int(kept[0])]
+        counts["lost said"] += said[kept[0]].regret_points  # type: ignore[assignment]
+    return dict(counts)
+
+
+def effects(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """How often the interval of an effect over pairs of neighbouring rows covers the truth, 0."""
+    covered = 0
+    for _ in range(sweeps):
+        world = World(setting, generator)
+        rows = [world.runs(row, number) for row, number in enumerate(setting.seeds)]
+        noise = estimate_noise({str(number): row for number, row in enumerate(rows)}, 100 / setting.n_val)
+        found = paired_effect(list(zip(rows[::2], rows[1::2], strict=True)), noise)
+        covered += found is not None and found.low <= 0 <= found.high
+    return {"sweeps": sweeps, "covered": covered}
+
+
+def count(truth: np.ndarray, found: Comparisons, counts: Counter[str]) -> None:
+    """Add a sweep of equal rows."""
+    counts.update({"sweeps": 1, "sweeps marked": marks_any(found)})
+    reference = truth[int(found.reference or 0)]
+    for key, row in found.by_row.items():
+        true = truth[int(key)]
+        kind = "chosen" if key == found.reference else "differences"
+        covers = row.test_low - 1e-9 <= true <= row.test_high + 1e-9
+        counts.update({"rows": 1, "rows covered": covers, kind: 1})
+        between = covers if kind == "chosen" else row.diff_low - 1e-9 <= true - reference <= row.diff_high + 1e-9
+        counts[f"{kind} covered"] += between
+
+
+def marks_any(found: Comparisons) -> bool:
+    """Whether any row is said to differ from the reference."""
+    return any(row.mark in ("worse", "better") for row in found.by_row.values())
+
+
+def plain(rows: Mapping[str, RowResults], found: Comparisons) -> dict[str, float]:
+    """p values of the differences from the reference, by a t for each comparison and Holm."""
+    base = rows[found.reference or ""]
+    others = [key for key in rows if key != found.reference]
+    return dict(
+        zip(others, inference.holm([difference(rows[key], base, found.noise).p for key in others]), strict=True)
+    )
+
+
+KINDS: dict[str, Callable[[Setting, np.random.Generator, int], Counts]] = {
+    "equal": equal_rows,
+    "worse": worse_rows,
+    "printed": printed_power,
+    "looks": looked_at_again,
+    "advice": followed_advice,
+    "best": best_row,
+    "effects": effects,
+}

@@ -1,0 +1,109 @@
+"""What the reader asks for: points that matter, looks, replicates over splits; and what choosing costs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_runs import near, report_here, rows_of, write_run
+
+from analysis.statistics.best import interquartile_mean
+
+MODELS = {"resnet18": 97.0, "resnet50": 96.8, "swin_t": 90.0}
+LUCK = (0.0, 0.3, -0.3, 0.2, -0.2)
+MANY = {"fingerprint": "f00d", "n": {"train": 9000, "val": 10000, "test": 100000}}
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seeds each of two models that are alike and one that is worse, on many images."""
+    sweep = tmp_path_factory.mktemp("criteria") / "sweep"
+    for number, (model, test) in enumerate(MODELS.items()):
+        for seed, luck in enumerate(LUCK):
+            identity = f"{number}aaaaaaaaa"
+            write_run(sweep, identity, seed, model=model, val=test + luck, test=test - luck, data=MANY)
+    return sweep
+
+
+def marks(sweep: Path, *arguments: str) -> dict[str, str]:
+    return {row["model"]: row["mark"] for row in rows_of(report_here(sweep, "--format", "csv", *arguments))}
+
+
+def test_points_that_matter(sweep: Path) -> None:
+    assert marks(sweep) == {"resnet18": "reference", "resnet50": "not separated", "swin_t": "worse"}
+    assert marks(sweep, "--matters", "2")["resnet50"] == "equivalent"
+    assert marks(sweep, "--matters", "0.2")["resnet50"] == "not separated", "the interval is wider than that"
+    assert marks(sweep, "--matters", "20") == {
+        "resnet18": "reference",
+        "resnet50": "equivalent",
+        "swin_t": "equivalent",
+    }
+    assert report_here(sweep, "--matters", "2").stdout.count("2 rows are within 2 points of the best with 95 %") == 1
+    assert report_here(sweep, "--matters", "-1").returncode == 2
+
+
+def test_later_looks_are_judged_at_lower_levels(sweep: Path) -> None:
+    def p(*arguments: str) -> float:
+        rows = rows_of(report_here(sweep, "--format", "csv", *arguments))
+        return float(next(row["p"] for row in rows if row["model"] == "resnet50"))
+
+    assert p("--looks", "2", "--reference", "0aaa") == near(min(1.0, p("--reference", "0aaa") * 2**1.5), 0.01)
+    text = " ".join(report_here(sweep, "--looks", "4").stdout.split())
+    assert re.search(r"this is look 4, so they are judged at 0.6\d % instead of 5 %", text)
+
+
+def test_what_choosing_costs(sweep: Path) -> None:
+    rows = {row["model"]: row for row in rows_of(report_here(sweep, "--format", "csv", "--matters", "1"))}
+    best = {model: float(row["p_best"]) for model, row in rows.items()}
+    assert sum(best.values()) == near(1.0, 1e-3) and best["resnet18"] > best["resnet50"] > 0.05 > best["swin_t"]
+    assert float(rows["swin_t"]["regret"]) == near(7.0, 0.5) and float(rows["resnet18"]["regret"]) < 0.2
+    assert float(rows["resnet18"]["p_near"]) > 0.95 and float(rows["swin_t"]["p_near"]) == 0.0
+    assert float(rows["resnet50"]["iqm"]) == near(interquartile_mean(96.8 - np.array(LUCK)), 1e-3)
+    assert float(rows["swin_t"]["p_improvement"]) == 0.0 and 0.1 < float(rows["resnet50"]["p_improvement"]) < 0.5
+    text = " ".join(report_here(sweep).stdout.split())
+    assert (
+        "2 of 3 rows can still be the best: resnet18 (" in text and "Choosing resnet18 is expected to cost 0." in text
+    )
+
+
+def test_too_few_images_are_not_judged(tmp_path: Path) -> None:
+    few = {"fingerprint": "f00d", "n": {"train": 90, "val": 20, "test": 10}}
+    for identity, test in (("aaaaaaaaaa", 100.0), ("bbbbbbbbbb", 0.0)):
+        for seed in range(2):
+            write_run(tmp_path / "sweep", identity, seed, val=test, test=test, data=few, lr=test + 1)
+    assert [row["mark"] for row in rows_of(report_here(tmp_path / "sweep", "--format", "csv"))] == ["reference", ""]
+    assert "10 test images are too few to tell rows apart" in report_here(tmp_path / "sweep").stdout
+
+
+def split_runs(sweep: Path) -> None:
+    """Two models on the same three splits, which differ by more than the models do."""
+    for split, luck in enumerate((0.0, 5.0, -4.0)):
+        for number, (model, test) in enumerate({"resnet18": 90.0, "resnet50": 88.0}.items()):
+            folder = write_run(
+                sweep,
+                f"{number}{split}aaaaaaaa",
+                0,
+                model=model,
+                val=test + luck,
+                test=test + luck + 0.1 * split * number,
+            )
+            for name in ("config.json", "record.json"):
+                text = (folder / name).read_text()
+                (folder / name).write_text(text.replace('"size": 32', f'"size": 32, "split_seed": {split}'))
+
+
+def test_splits_are_replicates_where_asked(tmp_path: Path) -> None:
+    split_runs(tmp_path / "sweep")
+    arguments = ("--format", "csv", "--over", "split", "--reference", "model == 'resnet18'")
+    rows = rows_of(report_here(tmp_path / "sweep", *arguments))
+    assert [(row["model"], row["seeds"]) for row in rows] == [("resnet18", "3"), ("resnet50", "3")]
+    low, high = float(rows[1]["diff_low"]), float(rows[1]["diff_high"])
+    assert float(rows[1]["diff"]) == near(-1.9, 1e-3)
+    assert high - low < 5, "the luck of a split is in both rows"
+    assert float(rows[1]["test_high"]) - float(rows[1]["test_low"]) > 8, "and in each"
+    assert "folds or splits" in report_here(tmp_path / "sweep", "--over", "split").stdout
+
+
+def test_one_split_is_no_replicate(sweep: Path) -> None:
+    result = report_here(sweep, "--over", "split")
+    assert result.returncode == 2 and "--over split: these runs have one split" in result.stderr
