@@ -119,7 +119,8 @@ def thumbnail(root: Path, name: str) -> str:
         if not file.is_relative_to(root.resolve()) or not file.is_file():
             return ""
         with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
+            deep = image.mode[0] in "IF"  # 16 bits and more: without the run's range of values it would look wrong
+            if deep or image.width * image.height > MOST_PIXELS:
                 return ""
             image.draft("RGB", (2 * PIXELS, 2 * PIXELS))
             small = ImageOps.exif_transpose(image).convert("RGB")
