@@ -1,6 +1,7 @@
 """The report as a page: what is in it, and how it behaves in a real browser (marker `browser`)."""
 
 import html
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from conftest import QUICK, Door, run_folders
 from outcome import TINY
 from pictures import tree
+from PIL import Image
 from report_runs import LAB, report_here, write_run
 from sweeping import small
 
@@ -97,6 +99,25 @@ def test_a_hundred_runs_in_six_megabytes(tmp_path: Path) -> None:
 def test_published_numbers_have_a_page_too(tmp_path: Path) -> None:
     text = own(page(*LAB, file=tmp_path / "page.html"))
     assert "1.96 points" in text and "Curves" not in text and len(re.findall("<tr class", text)) == 11
+
+
+def test_what_is_said_of_the_data(tmp_path: Path) -> None:
+    """Counts, what was left out, files under two labels; thumbnails of images below data.root, and of no others."""
+    seen = {"fingerprint": "f00d", "n": {"train": 12, "val": 3, "test": 4}, "drawn": ["val"], "classes": ["a", EVIL]}
+    seen |= {"skipped": ["x.png"], "two_labels": {"train": 2}, "two_labels_first": ["a/1.png (a), b/1.png (b)"]}
+    folder = write_run(tmp_path / "sweep", "aaaaaaaaaa", data=seen)
+    record = json.loads((folder / "record.json").read_text())
+    record["config"]["data"]["root"] = str(tmp_path / "root")
+    (folder / "record.json").write_text(json.dumps(record))
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    for file in ("root/a/1.png", "secret.png"):
+        Image.new("RGB", (20, 20)).save(tmp_path / file)
+    names = np.array(["a/1.png", "../secret.png", "a/missing.png"])
+    np.savez(folder / "predictions_val.npz", id=names, label=np.array([0, 1, 1]), logits=np.eye(3, 2, dtype=np.float32))
+    text = own(page(tmp_path / "sweep", file=tmp_path / "page.html")).partition("Where this comes from")[2]
+    assert text.count("data:image/jpeg;base64,") == 1 and "<figcaption>a</figcaption>" in text
+    assert "12 train, 3 val (drawn), 4 test" in text and "1 unreadable (x.png)" in text and EVIL not in text
+    assert "<dt>files under two labels</dt><dd>2 train, such as a/1.png (a), b/1.png (b)</dd>" in text
 
 
 def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
