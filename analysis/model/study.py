@@ -1,6 +1,7 @@
 """What an Optuna study says beyond its runs: which settings matter, what more trials bring, edges of its space."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -89,12 +90,14 @@ def _ped_anova(trials: Sequence[Any], sign: int) -> dict[str, float]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if sign > 0 else "minimize")
     study.add_trials(trials)
-    try:
-        found: dict[str, float] = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
-    except (ValueError, RuntimeError):  # trials that are all alike, a space that changed from trial to trial
-        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="Target and region quantiles select the same")
+        try:
+            found: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (ValueError, RuntimeError, UserWarning):  # trials that are all alike, a space that changed on the way
+            return {}
     return found if all(map(math.isfinite, found.values())) else {}
 
 
