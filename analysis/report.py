@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.model.image_sets import by_test_set
-from analysis.model.table import COLUMNS, distinct, filter_runs
+from analysis.model.table import COLUMNS, distinct, filter_runs, row_keys
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
+from analysis.statistics.metric_names import METRICS
 from training.console.program import called, run_program
 from training.console.table import printable
 
 if TYPE_CHECKING:
+    from analysis.model.judging import Judging
     from analysis.model.model import ReportModel
 
 
@@ -39,6 +41,7 @@ def report(args: argparse.Namespace) -> None:
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     runs = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything[everything["status"] == "done"])} - {*row_keys(runs)})
     if args.over == "split":
         from analysis.model.splits import over_splits
 
@@ -57,6 +60,12 @@ def check_options(args: argparse.Namespace) -> None:
         raise ReportError("--raw is for --format csv: the other formats have no cells that act")
     if not args.published and (args.n_val or args.n_test):
         raise ReportError("--n-val and --n-test are for --published CSV; runs know their numbers of images")
+    if args.class_weights is not None and args.metric != "weighted-accuracy":
+        raise ReportError("--class-weights is for --metric weighted-accuracy")
+    if args.interaction and args.metric != "accuracy":
+        raise ReportError("--interaction is about accuracy: it goes without --metric")
+    if args.published and (args.metric != "accuracy" or args.columns):
+        raise ReportError("--metric and --columns need the predictions of runs: of --published only accuracies exist")
     if args.interaction and args.interaction[0] == args.interaction[1]:
         raise ReportError(f"--interaction {' '.join(args.interaction)}: expected two settings")
 
@@ -69,7 +78,9 @@ def report_published(args: argparse.Namespace) -> None:
     check_options(args)
     if args.n_val is None or args.n_test is None:
         raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
-    published = filter_runs(read_published(args.published, args.n_val, args.n_test), args.where)
+    everything = read_published(args.published, args.n_val, args.n_test)
+    published = filter_runs(everything, args.where)
+    args.hidden = len({*row_keys(everything)} - {*row_keys(published)})
     if args.folders:
         show_side_by_side(published, args)
         return
@@ -98,13 +109,12 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
 def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it."""
     from analysis.model.model import build, with_texts
-    from analysis.statistics.comparisons import Criteria
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     if len(parts := by_test_set(runs)) > 1:
         return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, Criteria(args.looks, args.matters))
+    model = build(runs, args.sort, args.reference, judging(args))
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -121,9 +131,9 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
 def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: str, notes: list[str]) -> None:
     """A table for each test set, which are judged each by itself; in CSV and JSON one, with a column `test_set`."""
     from analysis.several_test_sets import models_of, numbered
-    from analysis.statistics.comparisons import Criteria
 
-    models = models_of(parts, args.sort, args.reference, args.interaction, Criteria(args.looks, args.matters))
+    by = judging(args)
+    models = models_of(parts, args.sort, args.reference, args.interaction, by)
     if args.html:
         from analysis.show.page.build import build_page
 
@@ -145,9 +155,22 @@ def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: 
 
 def lines_beside(model: "ReportModel") -> list[str]:
     """What is said on stderr beside a table for programs."""
+    from analysis.model.judging import monitor_caution
     from analysis.model.row_results import image_cautions
 
-    return [*image_cautions(model.runs, model.comparisons), *failures(model.runs)]
+    about_images = image_cautions(model.runs, model.comparisons)
+    return [*about_images, *model.left_out, *monitor_caution(model.runs, model.judging.metric), *failures(model.runs)]
+
+
+def judging(args: argparse.Namespace) -> "Judging":
+    """By what rows are judged. Raises ReportError."""
+    from analysis.model.judging import Judging, parse_weights
+    from analysis.statistics.comparisons import Criteria
+
+    metric = METRICS[args.metric]
+    matters = None if args.matters is None else args.matters * 100 / metric.scale
+    criteria = Criteria(args.looks, matters, args.hidden)
+    return Judging(metric, parse_weights(args.class_weights), args.columns == "calibration", criteria)
 
 
 def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
@@ -189,6 +212,12 @@ def arguments() -> argparse.ArgumentParser:
     add("--over", choices=["split"], help="rows that differ in data.split_seed alone are replicates of one row")
     between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
     add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
+    metric = "what rows are judged by: test_95, diff, mark and the reference; default: accuracy"
+    add("--metric", choices=list(METRICS), default="accuracy", metavar="METRIC", help=f"{metric}; {', '.join(METRICS)}")
+    weights = "of --metric weighted-accuracy, e.g. cat=5,dog=1 (others 1); default: all classes count the same"
+    add("--class-weights", metavar="CLASS=WEIGHT,...", help=weights)
+    columns = "more columns; calibration: expected calibration error, beside what chance gives, temperature, Brier"
+    add("--columns", choices=["calibration"], metavar="NAME", help=columns)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
     add("--html", type=named, metavar="FILE", help=page)
     add(

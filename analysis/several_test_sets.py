@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.model.image_sets import describe
+from analysis.model.judging import Judging
 from analysis.model.model import ReportModel, build, with_texts
 from analysis.read.records import ReportError
-from analysis.statistics.comparisons import ONE_LOOK, Criteria
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def models_of(
     sort_by: str,
     reference: str | None,
     interaction: Sequence[str] | None,
-    criteria: Criteria = ONE_LOOK,
+    judging: Judging,
 ) -> list[OfOneTestSet]:
     """A report on the runs of each test set, with its texts. A reference or an interaction needs to be found in one of
     them; raises ReportError where it is in none."""
@@ -42,12 +42,12 @@ def models_of(
         title = f"test set {number} of {len(parts)} ({describe(runs)}), judged by itself"
         notes = []
         try:
-            plain = build(runs, sort_by, reference, criteria)
+            plain = build(runs, sort_by, reference, judging)
         except ReportError as error:
             if reference is None:
                 raise
             wrong["reference"].append(error)
-            plain = build(runs, sort_by, None, criteria)
+            plain = build(runs, sort_by, None, judging)
             notes.append(f"{error}; here the reference was picked by val")
         try:
             model = with_texts(plain, interaction)

@@ -38,6 +38,7 @@ PARTS = {
     "advice": 0.5,
     "best": 1.0,
     "effects": 1.0,
+    "floor": 1.0,
 }  # of --sweeps
 MIXED = (2,) * 8 + (1,) * 11
 SETTINGS = (
@@ -75,7 +76,7 @@ SETTINGS = (
 LOOKED_AT = (
     Setting("5 rows x 2 to 10, nine looks", (2,) * 5, looks=9),
     Setting("19 rows x 2 to 10, nine looks", (2,) * 19, 2000, 2000, looks=9),
-    Setting("5 rows x 1 to 10, ten looks", (1,) * 5, 2000, 2000, looks=10),
+    Setting("3 rows x 2 to 10, nine looks, 10000 images", (2,) * 3, 10000, 10000, looks=9),
 )
 ADVISED = (
     Setting("2 rows x 3, 2000 images", (3,) * 2, 2000, 2000),
@@ -97,6 +98,11 @@ EFFECTS = tuple(
 )
 
 
+FLOORS = tuple(
+    Setting(f"{rows} rows x {seeds}, {spreads} spreads", (seeds,) * rows, 10000, 10000, spreads=spreads)
+    for rows, seeds in ((19, 3), (8, 2), (12, 5))
+    for spreads in ("equal", "lognormal", "quarter")
+)
 BY_KIND = {
     "equal": SETTINGS,
     "worse": SETTINGS,
@@ -105,6 +111,7 @@ BY_KIND = {
     "advice": ADVISED,
     "best": ONE_BEST,
     "effects": EFFECTS,
+    "floor": FLOORS,
 }
 
 
@@ -161,6 +168,9 @@ def work(
 ) -> Iterator[tuple[Piece, dict[str, Any]]]:
     """Each piece with what was counted, as they come."""
     if not missing:
+        return
+    if jobs == 1:
+        yield from ((piece, timed(piece, chosen[piece[:2]])) for piece in missing)
         return
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("forkserver")) as pool:
         futures = {pool.submit(timed, piece, chosen[piece[:2]]): piece for piece in missing}

@@ -70,6 +70,17 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
             for name, found in effects
         ]
         show("Effects of a setting, truth 0", ["matched pairs", "sweeps", "intervals cover %"], rows)
+    if floor := others.get("floor"):
+        rows = [
+            [
+                name,
+                str(found["sweeps"]),
+                bars.share(found, "covered", "sweeps", (COVERED, 1), f"noise floor {name}"),
+                f"{100 * found['chi-squared'] / found['sweeps']:.1f}",
+            ]
+            for name, found in floor
+        ]
+        show("Noise floor", ["setting", "sweeps", "intervals cover %", "chi-squared's %"], rows)
     seconds = sum(found.get("seconds", 0) for found in totals.values())
     versions = sorted({one for found in totals.values() for one in found.get("method", [])})
     print(f"{seconds / 3600:.2f} core hours; analysis/statistics {', '.join(versions)}")

@@ -20,6 +20,7 @@ from analysis.statistics.effects import paired_effect
 from analysis.statistics.noise import estimate_noise
 from analysis.statistics.planning import detectable_by_simulation, seeds_needed
 from analysis.statistics.results import RowResults
+from analysis.statistics.spread import pool, rms_interval_points
 from benchmarks.simulated_sweeps import Setting, World, more
 
 GAPS = (2.0, 4.0, 8.0)
@@ -208,6 +209,25 @@ def plain(rows: Mapping[str, RowResults], found: Comparisons) -> dict[str, float
     )
 
 
+def noise_floor(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """How often the interval of the noise floor covers the root mean square of the rows' true spreads; seeds alone."""
+    counts: Counter[str] = Counter()
+    for _ in range(sweeps):
+        sds = np.full(setting.rows, setting.seed_sd)
+        if setting.spreads == "lognormal":
+            sds *= np.exp(generator.normal(0, 0.5, setting.rows))
+        elif setting.spreads == "quarter":
+            sds[: setting.rows // 2] *= 4
+        percent = [generator.normal(90, sd, seeds) for sd, seeds in zip(sds, setting.seeds, strict=True)]
+        true = float(np.sqrt((sds**2).mean()))
+        low, high = rms_interval_points(percent, 100 / setting.n_test)
+        pooled = pool({str(row): values for row, values in enumerate(percent)}, 100 / setting.n_test)
+        assert pooled is not None
+        chi_low, chi_high = pooled.sd_interval_points()
+        counts.update({"sweeps": 1, "covered": low <= true <= high, "chi-squared": chi_low <= true <= chi_high})
+    return dict(counts)
+
+
 KINDS: dict[str, Callable[[Setting, np.random.Generator, int], Counts]] = {
     "equal": equal_rows,
     "worse": worse_rows,
@@ -216,4 +236,5 @@ KINDS: dict[str, Callable[[Setting, np.random.Generator, int], Counts]] = {
     "advice": followed_advice,
     "best": best_row,
     "effects": effects,
+    "floor": noise_floor,
 }

@@ -17,6 +17,7 @@ PROGRAMS = {
     "train": ("train", "one run, or with -m a sweep of runs"),
     "status": ("sweeps.status", "what a sweep is doing, and a way to stop its runs"),
     "report": ("analysis.report", "the comparison table of finished runs"),
+    "next": ("analysis.next", "which further runs would settle which configuration is best"),
     "predict": ("training.predict", "classes of images without labels, as a CSV"),
     "export": ("training.export", "a run's network as ONNX, TorchScript or an exported program"),
     "ensemble": ("training.ensemble", "average the predictions of several runs"),

@@ -1,11 +1,13 @@
 """What may be wrong with a comparison: a line for each thing that its reader should know. Reads runs, no files."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 
 from analysis.model.factors import FACTORS
 from analysis.model.table import distinct, row_keys
+from analysis.read.run_folder import class_counts
 from analysis.statistics.comparisons import Comparisons
 from training.code_version import first_alike
 
@@ -117,21 +119,36 @@ def edges(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
 
 
 def carried(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
-    """A class that carries the average of the reference row: without it, accuracy would be much lower."""
+    """A class that carries the accuracy of the reference row: without its images accuracy would be much lower. Where it
+    is not known how many these are, large classes together."""
     best = done[row_keys(done) == comparisons.reference]
-    for text in best["test_per_class"].dropna():
-        try:
-            percent = {str(name): float(value) for name, value in json.loads(text).items()}
-        except (ValueError, AttributeError, TypeError):
-            continue
+    for text, folder in zip(best["test_per_class"], best["folder"], strict=True):
+        percent = _by_class(text)
         if len(percent) < 3:
             continue
-        top, worst = max(percent, key=percent.__getitem__), min(percent, key=percent.__getitem__)
-        rest = sum(value for name, value in percent.items() if name != top) / (len(percent) - 1)
-        accuracy = float(best["test_acc"].iloc[0])
-        if accuracy - rest > CARRIED_POINTS:
-            return [
-                f"class {top} carries the average of the reference: {accuracy:.1f} % of its test images are right, but "
-                f"{rest:.1f} % on average over the other classes (worst: {worst}, {percent[worst]:.1f} %)"
-            ]
+        accuracy, worst = float(best["test_acc"].iloc[0]), min(percent, key=percent.__getitem__)
+        start = f"{accuracy:.1f} % of the reference's test images are right, but"
+        end = f"(worst: {worst}, {percent[worst]:.1f} %)"
+        if counts := class_counts(Path(str(folder)), list(percent)):
+            n = sum(counts.values())
+            right = {name: counts[name] * percent[name] for name in percent}
+            without = {
+                name: (sum(right.values()) - right[name]) / (n - counts[name]) for name in percent if counts[name] < n
+            }
+            top = min(without, key=without.__getitem__)
+            if accuracy - without[top] > CARRIED_POINTS:
+                share = 100 * counts[top] / n
+                return [
+                    f"class {top} carries the average: {start} {without[top]:.1f} % without its {share:.0f} % {end}"
+                ]
+        elif accuracy - (mean := sum(percent.values()) / len(percent)) > CARRIED_POINTS:
+            return [f"large classes carry the average: {start} {mean:.1f} % on average over the classes {end}"]
     return []
+
+
+def _by_class(text: object) -> dict[str, float]:
+    """Accuracies by class from a record, in per cent; none where they can't be read."""
+    try:
+        return {str(name): float(value) for name, value in json.loads(str(text)).items() if value is not None}
+    except (ValueError, AttributeError, TypeError):
+        return {}

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from analysis.model.table import CHANCES
 from analysis.model.wording import plural
 from analysis.statistics.best import Chance, chances, interquartile_mean, probability_of_improvement, still_best
 from analysis.statistics.comparisons import Comparisons
 from analysis.statistics.results import RowResults
 
-CHANCES = ("p_best", "p_near", "regret", "iqm", "p_improvement")  # for csv and json: too many for a terminal
 MOST_NAMES = 5
 
 

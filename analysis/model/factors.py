@@ -7,6 +7,7 @@ Rows that agree in all settings but one make a matched pair. Weights count as as
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
@@ -112,27 +113,38 @@ def factor_interaction(
     factor: str,
     by: str,
     order: Mapping[str, float],
-) -> FactorInteraction | None:
-    """Of two factors; None where the design does not allow it: `factor` has two levels at two levels of `by` at least.
-    `order`: where the levels of `by` stand (models by their parameters), numbers stand where they are."""
-    levels = table[factor].value_counts().index[:2]
-    if len(levels) < 2:
-        return None
-    low, high = sorted(levels, key=level_order)
-    found: list[tuple[object, FactorEffect]] = []
-    for level in sorted(table[by].unique(), key=lambda one: (order.get(str(one), 0.0), *level_order(one))):
-        groups = match_rows(table[table[by] == level], results, factor)
-        if effect := _matched_effect(groups, factor, low, high, noise, least_pairs=1):
-            found.append((level, effect))
-    if len(found) < 2:
-        return None
-    return FactorInteraction(found, interaction([one.effect for _, one in found]))
+) -> FactorInteraction | int:
+    """Of two factors, for the two levels of `factor` that are matched at most levels of `by`; where fewer than two of
+    these have an effect whose error is known, at how many levels of `by` there are matched rows. `order`: where the
+    levels of `by` stand (models by their parameters), numbers stand where they are."""
+    by_levels = sorted(table[by].unique(), key=lambda one: (order.get(str(one), 0.0), *level_order(one)))
+    groups = {level: match_rows(table[table[by] == level], results, factor) for level in by_levels}
+    found: tuple[int, list[tuple[object, FactorEffect]]] = (0, [])
+    for low, high in combinations(sorted(table[factor].unique(), key=level_order), 2):
+        matched = sum(any(low in group and high in group for group in groups[level]) for level in by_levels)
+        effects = [
+            (level, effect)
+            for level in by_levels
+            if (effect := _matched_effect(groups[level], factor, low, high, noise, least_pairs=1))
+        ]
+        score = (len(effects), matched, sum(effect.effect.pairs for _, effect in effects))
+        if score > (len(found[1]), found[0], sum(effect.effect.pairs for _, effect in found[1])):
+            found = (matched, effects)
+    matched, effects = found
+    if len(effects) < 2:
+        return matched
+    return FactorInteraction(effects, interaction([one.effect for _, one in effects]))
 
 
-def interaction_lines(found: FactorInteraction | None, factor: str, by: str, negligible_points: float) -> list[str]:
+def interaction_lines(found: FactorInteraction | int, factor: str, by: str, negligible_points: float) -> list[str]:
     """Yes, no, or can't tell. `negligible_points`: what is too small to matter."""
-    if found is None:
-        return [f"{factor} x {by}: can't tell, no two levels of {by} have {factor} with all else matched"]
+    if isinstance(found, int):
+        why = f"no two levels of {by} have two of {factor} with all else matched"
+        if found > 1:
+            why = (
+                f"{found} levels of {by} have matched rows, but too few to know their noise: run some with another seed"
+            )
+        return [f"{factor} x {by}: can't tell, {why}"]
     lines = [f"{factor} x {by}: {by}={level_text(level)}: {effect}" for level, effect in found.by_level]
     trend = found.interaction
     if trend.p_trend < 1 - inference.LEVEL:

@@ -1,15 +1,17 @@
 """Runs -> the report model: everything that a report says about them, before it has a format."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from analysis.model import factors
+from analysis.model.calibration import add_calibration
 from analysis.model.cautions import cautions
 from analysis.model.chances import add_chances, headline, row_chances
 from analysis.model.collapses import add_collapsed, collapse_lines, collapse_texts, outlying_lines
 from analysis.model.image_sets import one_val_set
+from analysis.model.judging import Judging, add_metric, metric_sentences, monitor_caution, results_by_metric
 from analysis.model.row_results import image_cautions, results_of_rows
 from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
@@ -28,7 +30,8 @@ from analysis.read.records import ReportError, nearest, objectives, sweeps_of
 from analysis.read.study import StudyResult, studies
 from analysis.statistics import inference
 from analysis.statistics.best import Chance
-from analysis.statistics.comparisons import ONE_LOOK, Comparisons, Criteria, compare_rows
+from analysis.statistics.comparisons import Comparisons, compare_rows
+from analysis.statistics.metric_names import ACCURACY
 from analysis.statistics.results import RowResults
 
 MOST_EFFECTS = 15  # lines; more would not be read
@@ -53,34 +56,42 @@ class ReportModel:
     sentences: Sequence[str] = ()
     effects: Sequence[str] = ()
     cautions: Sequence[str] = ()
+    judging: Judging = field(default_factory=Judging)  # `results` and `comparisons` are by its metric, in points
+    left_out: Sequence[str] = ()  # runs that can't be judged by it
     commands: Sequence[str] = ()  # to go on with: lines that must not be broken, so that they can be copied
 
 
 def build(
-    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, criteria: Criteria = ONE_LOOK
+    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, judging: Judging | None = None
 ) -> ReportModel:
     """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
-    is true for one row; None: the best by val. Raises ReportError."""
+    is true for one row; None: the best by val. `judging`: by what rows are compared; None: accuracy. Raises
+    ReportError."""
+    judging = judging or Judging()
     trained = without_soups(runs)
     rows = merge_replicates(runs, extra := distinguishing_columns(trained if len(trained) else runs))
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
     settings = factors.settings(rows.drop(index=soup_keys), factors.default_weights(runs), extra)
     if len(wanted := objectives(runs)) > 1:
         rows = mark_pareto(rows, distinct(trained), wanted)
-    all_results, results = results_of_rows(runs), results_of_rows(trained)
+    all_results, left_out = results_by_metric(runs, judging)
+    results = {key: row for key, row in all_results.items() if key not in set(soup_keys)}
     reference_key = None if reference is None else find_row(rows, reference, results)
     n_val = int(runs["n_val"].max()) if runs["n_val"].notna().any() else 100
     pick = one_val_set(trained, results)
-    comparisons = compare_rows(
-        results, reference_key, val_image_points=100 / max(n_val, 1), pick=pick, criteria=criteria
-    )
-    rows = add_comparisons(rows, _with_soups(comparisons, all_results, n_val), all_results)
-    chances = row_chances(comparisons, results)
+    comparisons = compare_rows(results, reference_key, 100 / max(n_val, 1), pick=pick, criteria=judging.criteria)
+    rows, shown = add_metric(rows, all_results, _with_soups(comparisons, all_results, n_val), judging.metric)
+    rows = add_comparisons(rows, shown, results_of_rows(runs))
+    chances = row_chances(comparisons, results) if judging.metric is ACCURACY else {}
     rows = add_collapsed(add_chances(rows, chances, results, comparisons.reference), trained)
+    if judging.calibration:
+        rows, uncalibrated = add_calibration(rows, runs)
+        left_out = list(dict.fromkeys([*left_out, *uncalibrated]))
     rows = sort_rows(rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
-    return ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)
+    model = ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)
+    return replace(model, judging=judging, left_out=left_out)
 
 
 def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> ReportModel:
@@ -93,15 +104,19 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     collapsed = collapse_texts(model.runs)
     names = {key: f"{name} [{collapsed[key]}]" if key in collapsed else name for key, name in model.labels.items()}
     best = headline(model.chances, names, model.comparisons.criteria.matters)
-    said = [*([best] if best else []), *sentences(compared), *found_rates(runs, model.labels)]
-    about_images = image_cautions(model.runs, model.comparisons)
+    by_accuracy = model.judging.metric is ACCURACY
+    said = sentences(compared) if by_accuracy else metric_sentences(model.judging, model.comparisons, model.left_out)
+    said = [*([best] if best else []), *said]
+    said += [*([] if not by_accuracy else model.left_out), *found_rates(runs, model.labels)]
     about_runs = [*collapse_lines(model.runs, model.comparisons, model.labels), *outlying_lines(runs, model.labels)]
-    warned = [*cautions(model.runs, model.comparisons), *about_runs, *about_images, *chosen_on_val(model.soups)]
+    about_images = image_cautions(model.runs, model.comparisons)
+    warned = [*cautions(model.runs, model.comparisons), *about_runs, *about_images]
+    warned += [*monitor_caution(runs, model.judging.metric), *chosen_on_val(model.soups)]
     found = studies(sweeps_of(model.runs["folder"]))
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]
         warned += edges(study)
-    effects = effect_lines(model)
+    effects = effect_lines(model) if by_accuracy else []
     if interaction:
         effects += interaction_lines(model, *interaction)
     return replace(

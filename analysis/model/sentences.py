@@ -25,6 +25,7 @@ from analysis.statistics.planning import (
 )
 from analysis.statistics.results import RowResults
 from analysis.statistics.selection import selection_bias_points
+from analysis.statistics.spread import largest_share, rms_interval_points
 from training.console.program import called
 
 UNNAMED = ("model", "optimizer", "scheduler")  # settings of which the value alone says what it is
@@ -126,6 +127,9 @@ def scope_of_claims(rows: ComparedRows) -> str:
         text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
     if any(row.correct is None and not row.own_images for row in rows.results.values()):
         text += "; without predictions, images count as drawn anew for each row, which is too careful"
+    if hidden := rows.comparisons.criteria.hidden:
+        total = hidden + len(rows.results)
+        text += f"; {hidden} row{plural(hidden)} hidden by --where count, as if all {total} were compared"
     return text + "."
 
 
@@ -135,7 +139,8 @@ def noise_floor(rows: ComparedRows) -> str:
     spread, val = rows.comparisons.noise.test, rows.comparisons.noise.val
     if spread is None:
         return f"{rows.n_test} test images alone leave a standard deviation of {sampling:.2f} points in each accuracy."
-    low, high = spread.sd_interval_points()
+    replicated = {key: row.test_percent for key, row in rows.results.items() if row.seeds > 1}
+    low, high = rms_interval_points(list(replicated.values()), 100 / rows.n_test)
     text = (
         f"Noise floor: runs of one configuration have a standard deviation of {spread.sd_points:.2f} points of test "
         f"accuracy ({low:.2f} to {high:.2f}; {spread.rows} configuration{plural(spread.rows)} with "
@@ -143,6 +148,9 @@ def noise_floor(rows: ComparedRows) -> str:
     )
     if val is not None:
         text += f" and {val.sd_points:.2f} of val accuracy"
+    most, share = largest_share(list(replicated.values()))
+    if len(replicated) > 2 and share > 0.5:
+        text += f"; {100 * share:.0f} % of its square comes from one of them, {rows.labels[list(replicated)[most]]}"
     return f"{text}; drawing other {rows.n_test} test images would alone give {sampling:.2f}."
 
 

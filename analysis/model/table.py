@@ -45,6 +45,7 @@ COLUMNS = {
 COMPARED_NUMBERS = ("val_sd", "test_sd", "test_low", "test_high", "diff", "diff_low", "diff_high", "p")
 COMPARED_TEXT = ("mark", "claim", "spread")
 COMPARED = (*COMPARED_NUMBERS, *COMPARED_TEXT)
+CHANCES = ("p_best", "p_near", "regret", "iqm", "p_improvement")  # analysis/model/chances.py; for csv and json
 SETTINGS = tuple(COLUMNS)[: tuple(COLUMNS).index("seeds")]  # what was asked for; the rest is what came out
 MEANS = tuple(column for column, how in COLUMNS.items() if how in ("mean", "cost"))
 OPTIONAL = ("latency_ms",)  # columns that are shown only where some run has a value

@@ -27,7 +27,7 @@ def split_key(record: Record, split: str) -> str:
     chosen = {name: config.get(name) for name in names}
     if folded:
         chosen["fold"] = record.fold if record.fold is not None else config.get("fold")
-    return json.dumps([record.data.fingerprint, getattr(record.data.n, split), chosen], default=str)
+    return json.dumps([record.data.fingerprint, chosen], default=str)
 
 
 def order_of(names: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import math
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,20 +109,36 @@ def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str
 
 
 def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Names [N] str, labels [N] int and logits [N, classes] float of the test images of a run. Raises ValueError with
-    the reason where they can't be read, or don't fit the record."""
-    file = folder / predictions_file("test")
+    """read_predictions() of the test images."""
+    return read_predictions(folder, record, "test")
+
+
+def read_predictions(folder: Path, record: Record, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Names [N] str, labels [N] int and logits [N, classes] float of the val or test images of a run. Raises ValueError
+    with the reason where they can't be read, or don't fit the record."""
+    file = folder / predictions_file(split)
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"], content["label"], content["logits"]
     except (OSError, ValueError, KeyError, IndexError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
-    if wrong := misfit(names, labels, logits, record):
+    if wrong := misfit(names, labels, logits, record, split):
         raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
     return names, labels, logits
 
 
-def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record) -> str:
+def class_counts(folder: Path, classes: Sequence[str]) -> dict[str, int]:
+    """Test images of each of the `classes` (in the order of their labels), from a run's predictions; {} where these
+    can't be had or have other labels."""
+    try:
+        _, labels, _ = read_predictions(folder, read(folder), "test")
+    except ValueError:
+        return {}
+    found = np.bincount(labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, found, strict=True)) if len(found) == len(classes) else {}
+
+
+def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Record, split: str) -> str:
     """What is wrong with predictions, in the light of the record of their run; nothing where they fit."""
     kinds = names.dtype.kind == "U", labels.dtype.kind in "iu", logits.dtype.kind == "f"
     if not all(kinds) or (names.ndim, labels.ndim, logits.ndim) != (1, 1, 2):
@@ -129,15 +146,16 @@ def misfit(names: np.ndarray, labels: np.ndarray, logits: np.ndarray, record: Re
     count, classes = logits.shape
     if not len(names) == len(labels) == count:
         return f"{len(names)} names, {len(labels)} labels and {count} rows of scores"
-    if record.data.n.test not in (None, count):
-        return f"{count} images, expected {record.data.n.test}"
+    if (expected := getattr(record.data.n, split)) not in (None, count):
+        return f"{count} images, expected {expected}"
     if not count or not classes or labels.min() < 0 or labels.max() >= classes:
         return f"labels outside of its {classes} classes" if count and classes else "it is empty"
     if record.data.classes is not None and len(record.data.classes) != classes:
         return f"{classes} classes, expected {len(record.data.classes)}"
     accuracy = 100 * float((logits.argmax(1) == labels).mean())
-    if record.test.acc is not None and abs(accuracy - record.test.acc) > ROUNDING_POINTS:
-        return f"{accuracy:.2f} % of its images are right, expected {record.test.acc:.2f} %"
+    recorded = (record.val if split == "val" else record.test).acc
+    if recorded is not None and abs(accuracy - recorded) > ROUNDING_POINTS:
+        return f"{accuracy:.2f} % of its images are right, expected {recorded:.2f} %"
     return ""
 
 

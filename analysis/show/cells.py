@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.chances import CHANCES
 from analysis.model.distinguish import group_columns, hidden_columns, short_identities
-from analysis.model.table import COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
+from analysis.model.table import CHANCES, COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
 from analysis.model.wording import level_texts, signed
+from analysis.statistics.metric_names import ACCURACY, CALIBRATION, METRICS
 from training.console.table import visible
 
-MEASURED = (*MEANS, *COMPARED_NUMBERS)
+# columns of metrics other than accuracy, with their metric
+JUDGED = {f"{split}_{one.column}": one for one in METRICS.values() if one is not ACCURACY for split in ("val", "test")}
+MEASURED = (*MEANS, *COMPARED_NUMBERS, *JUDGED, *CALIBRATION)
 KEPT = ("model", "val_acc", "test_acc", "status")  # columns that are there though all their cells are empty
 COSTS = ("images_per_s", "minutes", "latency_ms")  # that nobody needs to three digits
 
@@ -29,12 +31,14 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     for split in ("val", "test"):
         shown[f"{split}_acc"] = accuracy_cells(rows, split)
     low, high = (rows[name].tolist() for name in ("test_low", "test_high"))
-    shown["test_95"] = [None if pd.isna(b) else f"{b:.1f} to {c:.1f}" for b, c in zip(low, high, strict=True)]
+    form = f".{decimals(rows)}f"
+    shown["test_95"] = [None if pd.isna(b) else f"{b:{form}} to {c:{form}}" for b, c in zip(low, high, strict=True)]
     shown["diff"] = difference_cells(rows)
     shown["mark"] = rows["mark"]
     if "identity" in rows:
         shown["id"] = short_identities(rows["identity"])
-    order = ["seeds", "val_acc", "test_acc", "test_95", "diff", "mark", "pareto"]
+    judged = [name for name in shown if name in JUDGED]  # by another metric than accuracy
+    order = ["seeds", "val_acc", "test_acc", *judged, "test_95", "diff", "mark", "collapsed", "pareto"]
     asked = [name for name in shown if name in SETTINGS or "." in name or name in group_columns(rows)]
     asked += [name for name in ("precision", "memory_format", "data_fingerprint") if name in shown]
     asked = [name for name in dict.fromkeys(asked) if name not in order]
@@ -65,10 +69,16 @@ def accuracy_digits(rows: pd.DataFrame) -> int:
 def difference_cells(rows: pd.DataFrame) -> list[str | None]:
     """A difference in points and its interval, from three columns: +1.4 [-1.8, 4.7]."""
     diff, low, high = (rows[name].tolist() for name in ("diff", "diff_low", "diff_high"))
+    form = f".{decimals(rows)}f"
     return [
-        _number("" if pd.isna(a) else signed(a, "+.1f"), f" [{b:.1f}, {c:.1f}]", b)
+        _number("" if pd.isna(a) else signed(a, f"+{form}"), f" [{b:{form}}, {c:{form}}]", b)
         for a, b, c in zip(diff, low, high, strict=True)
     ]
+
+
+def decimals(rows: pd.DataFrame) -> int:
+    """Of the intervals and differences of a comparison: what its metric deserves."""
+    return max([metric.decimals for name, metric in JUDGED.items() if name in rows], default=1)
 
 
 def shared_columns(columns: dict[str, list[str]], eyes: pd.DataFrame) -> list[str]:
@@ -121,9 +131,11 @@ def column_texts(name: str, values: Sequence[Any], missing: str) -> list[str]:
         setting = next(settings)
         if name in COSTS:
             return three_digits(value)
-        if name == "best_epoch":
+        if name in ("best_epoch", "collapsed"):
             return f"{value:.1f}"
-        return f"{value:.2f}" if name in (*MEANS, "published", "own") else setting
+        if name in CALIBRATION or (name in JUDGED and JUDGED[name].decimals > 1):
+            return f"{value:.3f}"
+        return f"{value:.2f}" if name in (*MEANS, *JUDGED, "published", "own") else setting
 
     return [text(value) for value in values]
 
@@ -144,7 +156,7 @@ def short_count(count: int) -> str:
 def number_columns(rows: pd.DataFrame) -> set[str]:
     """The columns that hold numbers."""
     numeric = {str(name) for name, column in rows.items() if pd.api.types.is_numeric_dtype(column.dtype)}
-    return numeric | {"lr", "val_acc", "test_acc", "test_95", "diff"}
+    return numeric | {*JUDGED, *CALIBRATION, "lr", "val_acc", "test_acc", "test_95", "diff"}
 
 
 def _number(value: str, addition: str, known: float) -> str | None:

@@ -4,11 +4,26 @@ import re
 from collections.abc import Callable
 
 from analysis.model.table import MEANS
+from analysis.show.cells import JUDGED
 
 KEY_COLUMNS = ["#", "model"]  # what a row is recognized by where the table takes several blocks
 COLUMN_GAP = 2  # spaces
 # What comes out, in the order in which it is wanted beside the settings; the rest follows in further blocks
-RESULTS = ("val_acc", "test_acc", "diff", "mark", "test_95", "id", "pareto", "seeds", *MEANS[2:], "params", "status")
+RESULTS = (
+    "val_acc",
+    "test_acc",
+    *JUDGED,
+    "diff",
+    "mark",
+    "test_95",
+    "id",
+    "collapsed",
+    "pareto",
+    "seeds",
+    *MEANS[2:],
+    "params",
+    "status",
+)
 FIRST_RESULTS = ("seeds", "val_acc", "published")  # columns before them are settings
 BESIDE = 2  # results that settings have to share a block with
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from analysis.statistics import inference
 from analysis.statistics.inference import Interval
 from analysis.statistics.max_t import Simulated, simulate
@@ -21,7 +23,7 @@ from analysis.statistics.noise import (
     row_spread,
     row_variance,
 )
-from analysis.statistics.results import RowResults
+from analysis.statistics.results import MeasuredResults, RowResults
 
 Claim = Literal["configuration", "model"]
 Mark = Literal["reference", "not separated", "equivalent", "worse", "better", ""]
@@ -33,10 +35,11 @@ LEAST_IMAGES = 30  # test images, below which nothing is judged
 class Criteria:
     """What the reader asks for. `looks`: how often the rows were looked at while runs were added, this time included:
     marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to
-    nobody; None: not said."""
+    nobody; None: not said. `hidden`: rows that are not among those compared, but were there to choose these from."""
 
     looks: int = 1
     matters: float | None = None
+    hidden: int = 0
 
 
 ONE_LOOK = Criteria()
@@ -113,7 +116,9 @@ def compare_rows(
         by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
         if reference is not None and key != reference and _comparable(row, rows[reference]):
             differences[key] = difference(row, rows[reference], noise)
-    level = look_level(criteria.looks)
+    shown = max(len(differences), 1)
+    all_levels = [look_level(look) * shown / (shown + criteria.hidden) for look in (criteria.looks, criteria.looks + 1)]
+    level = all_levels[0]
     together = None
     critical = critical_next = inference.t_quantile(math.inf, max(len(differences), 1))
     if noise.test is None or reference is None or not differences:
@@ -121,7 +126,7 @@ def compare_rows(
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
-        critical, critical_next = together.critical(level), together.critical(look_level(criteria.looks + 1))
+        critical, critical_next = together.critical(level), together.critical(all_levels[1])
         corrected = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
         if not named:
             reach = together.reach((1 - inference.LEVEL) / 2)
@@ -180,7 +185,10 @@ def _widened(found: Difference, down: float, up: float) -> Difference:
 
 def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) -> Interval:
     """95 % interval of a row's test accuracy in per cent: Wilson's, for a configuration with as many images as would
-    leave the variance that seeds and images leave together (Korn and Graubard 1998)."""
+    leave the variance that seeds and images leave together (Korn and Graubard 1998). Of a log-loss or Brier score,
+    Student's."""
+    if isinstance(row, MeasuredResults):
+        return _measured_interval(row, noise, least_quantile)
     if noise.test is None:
         low, high = inference.wilson(row.test_proportion, row.n_test)
         return 100 * low, 100 * high
@@ -188,6 +196,20 @@ def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) ->
     effective_images = binomial_variance(row) / variance
     quantile = max(inference.t_quantile(df), least_quantile)
     low, high = inference.wilson(row.test_proportion, effective_images, quantile)
+    return 100 * low, 100 * high
+
+
+def _measured_interval(row: MeasuredResults, noise: Noise, least_quantile: float) -> Interval:
+    """The same by another metric than accuracy."""
+    variance, df = binomial_variance(row) / row.n_test, row.n_test - 1.0
+    if noise.test is not None:
+        variance, df = row_variance(row, noise)
+    quantile = max(inference.t_quantile(df), least_quantile)
+    if not row.bounded:
+        half = quantile * math.sqrt(variance)
+        return 100 * (row.test_proportion - half), 100 * (row.test_proportion + half)
+    p = (row.test_proportion * row.n_test + 2) / (row.n_test + 4)
+    low, high = inference.wilson(row.test_proportion, p * (1 - p) / variance, quantile)
     return 100 * low, 100 * high
 
 
@@ -219,7 +241,16 @@ def independent_difference(row: RowResults, noise: Noise, other: RowResults, oth
 
 
 def _model_difference(row: RowResults, other: RowResults) -> Difference:
-    """Of two trained models: McNemar on the same images, Fisher's test where only counts are known."""
+    """Of two trained models: McNemar on the same images, Fisher's test where only counts are known; by another metric
+    than accuracy a paired t over the images."""
+    if isinstance(row, MeasuredResults) and isinstance(other, MeasuredResults):
+        error = math.sqrt(float(np.var(row.proportion_correct - other.proportion_correct, ddof=1)) / row.n_test)
+        points, t = row.test_proportion - other.test_proportion, 0.0
+        if error > 0:
+            t = points / error
+        half = inference.t_quantile(row.n_test - 1) * error
+        p = inference.t_test(t, row.n_test - 1)
+        return Difference(100 * points, 100 * (points - half), 100 * (points + half), p, t)
     if row.correct is not None and other.correct is not None:
         only_row = int((row.correct[0] & ~other.correct[0]).sum())
         only_other = int((other.correct[0] & ~row.correct[0]).sum())

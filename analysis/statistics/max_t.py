@@ -27,7 +27,7 @@ from analysis.statistics.noise import (
     val_spread,
 )
 from analysis.statistics.results import RowResults
-from analysis.statistics.spread import draw_variances
+from analysis.statistics.spread import Spread, draw_variances
 
 DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
 STEPS = 8  # of a fixed point, after which it stands still
@@ -118,18 +118,21 @@ class Simulated:
         others = picked[:, None] != np.arange(len(self.keys))
         gap = 0.0
         for _ in range(STEPS):
-            error = np.sqrt(self._variance_below(gap, picked))
-            gap = float(np.quantile(((critical + t) * error)[others], power))
+            said, true = (np.sqrt(variance) for variance in self._variances_below(gap, picked))
+            gap = float(np.quantile((critical * said + t * true)[others], power))
         return gap
 
-    def _variance_below(self, gap: float, picked: np.ndarray) -> np.ndarray:
-        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]. A row that is wrong
-        more often has more of it: its seeds' grows as p(1-p), and no fewer images than the gap tell the two apart."""
+    def _variances_below(self, gap: float, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]: as the test takes it,
+        with a spread of seeds that is mostly other rows', and as it is. A row that is wrong more often has more of it:
+        its seeds' grows as p(1-p); and at most as many images as the gap tell the two apart, where all seeds agree on
+        them: half of what that would leave is counted."""
         below = np.clip(self.accuracy - gap, 0.0, 1.0)
         growth = np.maximum(below * (1 - below) / (self.accuracy * (1 - self.accuracy)), 1.0)
-        images = (np.sqrt((self.images * self.n_test) ** 2 + gap**2) - gap**2) / self.n_test
-        found: np.ndarray = self._from_seeds(self.seeds * growth, picked) + np.maximum(images, 0.0)[picked]
-        return found
+        images = np.hypot(self.images, (gap - gap**2) / 2 / self.n_test)[picked]
+        return self._from_seeds(self.seeds * growth, picked) + images, self._from_seeds(
+            self.seeds * growth, picked
+        ) + images
 
     def reach(self, tail: float) -> "Reach":
         """How far single comparisons and the reference's own accuracy stray."""
@@ -176,8 +179,14 @@ def simulate(
         shared = generator.standard_normal((draws, 1))
         luck = np.sqrt(noise.pairing) * shared + np.sqrt(1 - noise.pairing) * luck
     variances = np.array([row.seed_variance_points2 for row in found])
+    known = seen - 1
+    if with_seeds is not None:  # what the spreads will be known by then
+        known = np.maximum(known, with_seeds - 1)
+        borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
+        drawn = generator.chisquare(known) / known * np.where(np.isfinite(borrowed), borrowed, 0.0)
+        variances = np.where(seen > 1, variances, drawn)
     points = 100 / min(row.n_test for row in found)
-    true = draw_variances(variances, seen - 1, points, draws, generator) / POINTS2 / seeds
+    true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
     test = _correlated(generator, images.raw, draws) + np.sqrt(besides) * luck
     val = np.zeros((draws, count))
@@ -198,6 +207,16 @@ def simulate(
         min(row.n_test for row in found),
         noise.pairing,
     )
+
+
+def _known_by_then(
+    variances: np.ndarray, df: np.ndarray, spreads: Sequence[Spread], seeds: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """What spreads may be seen once each row has so many seeds, and their degrees of freedom: a row's own where it has
+    one (variances [rows] with df [rows]), else a draw from the one that it borrows."""
+    known = np.maximum(df, seeds - 1)
+    borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
+    return np.where(df > 0, variances, generator.chisquare(known) / known * borrowed), known
 
 
 def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.statistics.results import RowResults
+from analysis.statistics.results import MeasuredResults, RowResults
 from analysis.statistics.spread import PooledSpread, Spread, pool, shrunken_spread
 
 POINTS2 = 1e4  # points squared in 1
@@ -54,8 +54,11 @@ def smoothed_proportion(row: RowResults) -> float:
 
 
 def binomial_variance(row: RowResults) -> float:
-    """p(1-p) of a row, smoothed, so that a perfect row has some too."""
+    """p(1-p) of a row, smoothed, so that a perfect row has some too. By another metric than accuracy, the variance of
+    its values, for one between 0 and 1 no less than that."""
     p = smoothed_proportion(row)
+    if isinstance(row, MeasuredResults):
+        return max(row.variance_per_image, p * (1 - p) if row.bounded else 1e-12)
     return p * (1 - p)
 
 
@@ -140,6 +143,8 @@ def val_images(rows: Sequence[RowResults], noise: Noise, test: ImageCovariance) 
         return np.zeros_like(test.raw)
     p = np.array([min(max(row.mean_val_percent / 100, 0.5 / row.n_val), 1 - 0.5 / row.n_val) for row in rows])
     ratio = np.sqrt(p * (1 - p) / np.array([binomial_variance(row) for row in rows]))
+    if any(isinstance(row, MeasuredResults) for row in rows):
+        ratio = np.ones(len(rows))
     n = np.array([row.n_test / row.n_val for row in rows])
     scale = np.minimum(ratio, 1.0) * np.sqrt(n)
     found: np.ndarray = (test.raw - np.diag(test.chance)) * np.outer(scale, scale)

@@ -70,3 +70,33 @@ class RowResults:
         seeds or more."""
         p = self.proportion_correct
         return float((p * (1 - p)).mean()) * self.seeds / (self.seeds - 1)
+
+
+@dataclass(frozen=True)
+class MeasuredResults(RowResults):
+    """What came out of one identity by another metric than accuracy, times 100 and so that higher is better.
+
+    `correct` holds numbers: a value an image [seeds, n_test], or whatever stands in for images (metrics.py), with a
+    variance that divided by n_test is that of the mean. `bounded`: whether the metric lies between 0 and 100.
+    """
+
+    bounded: bool = True
+
+    @cached_property
+    def proportion_correct(self) -> np.ndarray:
+        """The mean over the seeds of each value."""
+        assert self.correct is not None
+        mean: np.ndarray = self.correct.mean(0)
+        return mean
+
+    @cached_property
+    def seed_variance_per_image(self) -> float:
+        """Variance of one image's value between the seeds, mean over the images; needs two seeds or more."""
+        assert self.correct is not None
+        return float(self.correct.var(0, ddof=1).mean())
+
+    @cached_property
+    def variance_per_image(self) -> float:
+        """Variance of one run's values over the images, mean over the runs."""
+        assert self.correct is not None
+        return float(self.correct.var(1, ddof=1).mean())

@@ -107,6 +107,25 @@ def outlying(percent: Sequence[np.ndarray]) -> list[list[int]]:
     return found
 
 
+def rms_interval_points(percent: Sequence[np.ndarray], image_points: float) -> Interval:
+    """95 % interval of the standard deviation between runs of one configuration, in points: root of the mean of the
+    rows' variances as they may be (draw_variances), which unlike chi-squared allows for rows whose spreads differ."""
+    rows = [values for values in percent if len(values) > 1]
+    df = np.array([len(values) - 1 for values in rows])
+    variances = np.array([values.var(ddof=1) for values in rows])
+    drawn = draw_variances(variances, df, image_points, 4000, np.random.default_rng(0))
+    tail = (1 - LEVEL) / 2
+    low, high = np.sqrt(np.quantile((drawn * df).sum(1) / df.sum(), [tail, 1 - tail]))
+    return float(low), float(high)
+
+
+def largest_share(percent: Sequence[np.ndarray]) -> tuple[int, float]:
+    """Which row's replicates make up the largest part of the pooled variance, and what part."""
+    squares = np.array([((values - values.mean()) ** 2).sum() for values in percent])
+    most = int(squares.argmax())
+    return most, float(squares[most] / squares.sum()) if squares.sum() else 0.0
+
+
 def draw_variances(
     variances: np.ndarray, df: np.ndarray, image_points: float, draws: int, generator: np.random.Generator
 ) -> np.ndarray:

@@ -34,7 +34,8 @@ def test_where_and_sort(demo: Path) -> None:
 def test_it_says_how_to_use_the_best_run(demo: Path) -> None:
     last = report_here(demo).stdout.splitlines()[-1]
     said, _, command = last.partition(": ")
-    assert said == "Classify new images with the best run by val" and command.startswith("python -m training.predict ")
+    assert said == "Classify new images with the best run by val (of its configuration, 1 of 3 runs failed)"
+    assert command.startswith("python -m training.predict ")
     best = command.split()[3]
     rows = rows_of(report_here(demo, "--format", "csv", "--where", "val_acc > 98.9"))
     assert len(rows) == 1 and Path(best).is_dir() and rows[0]["model"] in best

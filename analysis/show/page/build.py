@@ -19,6 +19,7 @@ from analysis.show.page.forest import forest
 from analysis.show.page.hints import HINTS
 from analysis.show.page.histograms import histograms, panels
 from analysis.show.page.provenance import provenance
+from analysis.show.page.reliability import reliability_diagram
 from training.console.table import visible
 from training.run_folder import MISTAKES, read_json
 
@@ -46,6 +47,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     for study in model.studies:
         for title, figure in figures.search(study) if study.trials else ():
             add("search", f"{study.study.study_name}: {title}", figure)
+    add("calibration", "How often guesses are right, by confidence: the reference row", reliability_diagram(model))
     shown = figures.confusion(model)
     add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
     return environment.get_template("page.html").render(

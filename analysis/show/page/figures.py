@@ -33,15 +33,17 @@ def plain(text: object) -> str:
 
 
 def val_against_test(model: ReportModel) -> go.Figure | None:
-    """Val against test accuracy of every row, with the intervals of the table."""
-    rows = model.rows[model.rows["test_acc"].notna() & model.rows["val_acc"].notna()]
+    """Val against test accuracy (or what else rows are judged by) of every row, with the intervals of the table."""
+    metric = model.judging.metric
+    val, test = f"val_{metric.column}", f"test_{metric.column}"
+    rows = model.rows[model.rows[test].notna() & model.rows[val].notna()]
     if rows.empty:
         return None
     figure = go.Figure()
     for number, (name, group) in enumerate(rows.groupby("model", sort=False, dropna=False)):
         figure.add_scatter(
-            x=group["val_acc"].round(3),
-            y=group["test_acc"].round(3),
+            x=group[val].round(3),
+            y=group[test].round(3),
             mode="markers",
             name=plain(name),
             text=[plain(model.labels[str(key)]) for key in group.index],
@@ -50,13 +52,14 @@ def val_against_test(model: ReportModel) -> go.Figure | None:
             error_y={
                 "type": "data",
                 "symmetric": False,
-                "array": (group["test_high"] - group["test_acc"]).round(3),
-                "arrayminus": (group["test_acc"] - group["test_low"]).round(3),
+                "array": (group["test_high"] - group[test]).round(3),
+                "arrayminus": (group[test] - group["test_low"]).round(3),
                 "thickness": 1,
                 "width": 3,
             },
         )
-    return titled(figure, "val accuracy, per cent", "test accuracy, per cent (95 % interval)")
+    unit = ", per cent" if metric.scale > 1 else ""
+    return titled(figure, f"val {metric.title}{unit}", f"test {metric.title}{unit} (95 % interval)")
 
 
 def parallel(model: ReportModel) -> go.Figure | None:

@@ -17,9 +17,11 @@ KINDS = {  # of rows: name in the legend, colour, symbol
 
 
 def forest(model: ReportModel) -> go.Figure | None:
-    """Test accuracy of every row with its interval, in the order of the table; labels stand above their line, so that
+    """Test accuracy (or what else rows are judged by) of every row with its interval, in the order of the table; labels stand above their line, so that
     the picture has the whole width."""
-    rows = model.rows[model.rows["test_acc"].notna() & model.rows["test_low"].notna()].head(MOST_ROWS)
+    metric = model.judging.metric
+    test, val = f"test_{metric.column}", f"val_{metric.column}"
+    rows = model.rows[model.rows[test].notna() & model.rows["test_low"].notna()].head(MOST_ROWS)
     if len(rows) < 2:
         return None
     figure = go.Figure()
@@ -32,20 +34,20 @@ def forest(model: ReportModel) -> go.Figure | None:
         if group.empty:
             continue
         figure.add_scatter(
-            x=group["test_acc"].round(3),
+            x=group[test].round(3),
             y=[places[key] for key in group.index],
             mode="markers",
             name=name,
             text=[plain(model.labels[str(key)]) for key in group.index],
-            customdata=group[["test_low", "test_high", "val_acc"]].round(2),
+            customdata=group[["test_low", "test_high", val]].round(2),
             hovertemplate="%{text}<br>test %{x:.2f} (%{customdata[0]} to %{customdata[1]}), val %{customdata[2]}"
             "<extra></extra>",
             marker={"color": colour, "symbol": symbol, "size": 9},
             error_x={
                 "type": "data",
                 "symmetric": False,
-                "array": (group["test_high"] - group["test_acc"]).round(3),
-                "arrayminus": (group["test_acc"] - group["test_low"]).round(3),
+                "array": (group["test_high"] - group[test]).round(3),
+                "arrayminus": (group[test] - group["test_low"]).round(3),
                 "thickness": 1.5,
                 "width": 4,
             },
@@ -55,10 +57,11 @@ def forest(model: ReportModel) -> go.Figure | None:
         figure.add_annotation(
             xref="paper", x=0, y=place, text=label, showarrow=False, xanchor="left", yshift=14, font={"size": 11}
         )
-    best = rows[[kinds[key] == "reference" for key in rows.index]]["test_acc"]
+    best = rows[[kinds[key] == "reference" for key in rows.index]][test]
     if len(best):
         figure.add_vline(x=float(best.iloc[0]), line={"dash": "dot", "width": 1, "color": KINDS["reference"][1]})
-    titled(figure, "test accuracy, per cent (95 % interval)", "")
+    unit = ", per cent" if metric.scale > 1 else ""
+    titled(figure, f"test {metric.title}{unit} (95 % interval)", "")
     figure.update_yaxes(visible=False, range=[0.4, len(rows) + 0.9])
     longest = max(len(model.labels[str(key)]) for key in rows.index)
     size = {"height": 120 + PIXELS_A_ROW * len(rows), "min_width": min(PIXELS_A_LETTER * longest + 40, 1100)}

@@ -107,3 +107,43 @@ def test_splits_are_replicates_where_asked(tmp_path: Path) -> None:
 def test_one_split_is_no_replicate(sweep: Path) -> None:
     result = report_here(sweep, "--over", "split")
     assert result.returncode == 2 and "--over split: these runs have one split" in result.stderr
+
+
+def test_hidden_rows_do_not_sharpen_verdicts(sweep: Path) -> None:
+    reference = ("--reference", "0aaa", "--format", "csv")
+    two = {row["model"]: row for row in rows_of(report_here(sweep, "--where", "model != 'swin_t'", *reference))}
+    three = {row["model"]: row for row in rows_of(report_here(sweep, *reference))}
+    assert two.keys() == three.keys() - {"swin_t"}
+    assert float(two["resnet50"]["p"]) >= 0.9 * float(three["resnet50"]["p"])
+    text = " ".join(report_here(sweep, "--where", "model != 'swin_t'").stdout.split())
+    assert "1 row hidden by --where count, as if all 3 were compared" in text
+
+
+def test_folds_are_less_sure_than_seeds_and_are_pairs(tmp_path: Path) -> None:
+    for fold, luck in enumerate((0.0, 3.0, -2.0, 2.0, -3.0)):
+        for number, (model, test) in enumerate({"resnet18": 80.0, "resnet50": 79.0}.items()):
+            for name in ("seeds", "folds"):
+                about = {
+                    "model": model,
+                    "val": test + luck,
+                    "test": test + luck + 0.2 * (fold % 2) * number,
+                    "data": MANY,
+                }
+                more = {"fold": fold} if name == "folds" else {}
+                folder = write_run(tmp_path / name, f"{number}aaaaaaaaa", 0 if more else fold, **about, **more)
+                if more:
+                    folder = folder.rename(folder.with_name(f"fold={fold}"))
+                    for file in ("config.json", "record.json"):
+                        text = (folder / file).read_text()
+                        (folder / file).write_text(
+                            text.replace('"size": 32', f'"size": 32, "folds": 5, "fold": {fold}')
+                        )
+    arguments = ("--format", "csv", "--reference", "0aaa")
+    seeds, folds = (rows_of(report_here(tmp_path / name, *arguments)) for name in ("seeds", "folds"))
+    assert [row["seeds"] for row in seeds + folds] == ["5"] * 4
+
+    def width(row: dict[str, str], name: str) -> float:
+        return float(row[f"{name}_high"]) - float(row[f"{name}_low"])
+
+    assert width(folds[0], "test") == near(width(seeds[0], "test") * (1 + 5 / 4) ** 0.5, 0.5)
+    assert width(folds[1], "diff") < width(seeds[1], "diff") / 2, "the luck of a fold is in both rows"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from report_runs import report, run_with
+from report_runs import report, report_here, run_with, write_run
 
 
 def test_effects_and_an_interaction_by_construction(tmp_path: Path) -> None:
@@ -50,3 +50,22 @@ def test_a_group_is_one_factor_whatever_it_sets(tmp_path: Path) -> None:
     assert sorted(lines) == ["augment", "experiment", "lr", "lr"], text
     assert "augment: standard against none +" in text and "(6 matched pairs)" in text
     assert "epochs:" not in text and "label_smoothing" not in text and "augment.flip" not in text
+
+
+def test_what_an_interaction_can_be_told_of(tmp_path: Path) -> None:
+    """Three schedules, of which only one pair is there with both models."""
+    cosine, step = (f"torch.optim.lr_scheduler.{name}" for name in ("CosineAnnealingLR", "StepLR"))
+    runs = [("resnet18", None), ("resnet18", cosine), ("resnet18", step), ("resnet50", cosine), ("resnet50", step)]
+
+    def said(sweep: Path) -> str:
+        command = [sweep, "--interaction", "scheduler", "model"]
+        return " ".join(report_here(*command).stdout.split()).partition("What matters")[2]
+
+    for number, (model, scheduler) in enumerate(runs):
+        for seed in range(2):
+            for sweep in ("once", "twice")[seed:]:
+                write_run(
+                    tmp_path / sweep, f"{number}aaaaaaaaa", seed, model=model, scheduler=scheduler, test=90 + seed
+                )
+    assert "2 levels of model have matched rows, but too few to know their noise" in said(tmp_path / "once")
+    assert "does the effect of scheduler change with model?" in said(tmp_path / "twice")

@@ -8,7 +8,7 @@ import pytest
 from report_runs import COLUMNS, HEAD, report, report_here, rows_of, run_with, write_demo, write_run
 
 EYES = ["model", "optimizer", "lr", "scheduler", "epochs", "seeds", "val_acc", "test_acc", "test_95", "diff", "mark"]
-EYES += ["best_epoch", "params", "images_per_s", "minutes", "status", "id"]
+EYES += ["collapsed", "best_epoch", "params", "images_per_s", "minutes", "status", "id"]
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def demo(tmp_path: Path) -> Path:
 def test_csv_and_json_hold_every_column_as_plain_numbers(demo: Path, tmp_path: Path) -> None:
     result = report(demo, "--format", "csv", cwd=tmp_path)
     rows = rows_of(result)
-    assert result.stdout.splitlines()[0] == HEAD
+    assert result.stdout.splitlines()[0] == f"{HEAD},collapsed"
     assert [row["model"] for row in rows] == ["swin_t", "resnet18", "resnet50"]  # by val_acc, the unknown one last
     expected = {
         "weights": "none",
@@ -51,7 +51,7 @@ def test_csv_and_json_hold_every_column_as_plain_numbers(demo: Path, tmp_path: P
     assert "failed (out_of_memory): " in result.stderr and "finite in epoch 2" in result.stderr
 
     objects = json.loads(report(demo, "--format", "json", cwd=tmp_path).stdout)
-    assert [list(one) for one in objects] == [COLUMNS] * 3
+    assert [list(one) for one in objects] == [[*COLUMNS, "collapsed"]] * 3
     assert objects[1]["test_acc"] == 96.5617 and objects[1]["seeds"] == 2 and objects[1]["params"] == 11181642
     assert objects[2]["val_acc"] is None and objects[2]["lr"] == 3e-5
 

@@ -69,10 +69,10 @@ def test_a_perfect_score_is_no_certainty() -> None:
 @pytest.mark.parametrize(
     "setting",
     [
-        Setting("near 100 %", [3] * 5, 300, 300, 99.0, seed_sd=0.3),
-        Setting("picked", [3] * 12, 1000, 1000),
-        Setting("unequal seeds", [3] * 4 + [1] * 8, 500, 500),
-        Setting("unequal spreads", [3] * 10, 350, 350, spreads="quarter"),
+        Setting("near 100 %", (3,) * 5, 300, 300, 99.0, seed_sd=0.3),
+        Setting("picked", (3,) * 12, 1000, 1000),
+        Setting("unequal seeds", (3,) * 4 + (1,) * 8, 500, 500),
+        Setting("unequal spreads", (3,) * 10, 350, 350, spreads="quarter"),
     ],
     ids=lambda setting: setting.name,
 )

@@ -1,0 +1,41 @@
+"""benchmarks.truth, which says whether intervals and marks are true: that it measures and goes on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import truth, truth_units
+from benchmarks.simulated_sweeps import Setting
+
+
+def test_it_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "truth.jsonl"
+    command = ["truth", "--out", str(file), "--settings", "2 rows x 3", "3 pairs x 2", "--sweeps"]
+    monkeypatch.setattr(sys, "argv", [*command, "25"])
+    truth.main()
+    first = file.read_text().splitlines()
+    monkeypatch.setattr(sys, "argv", [*command, "50"])
+    truth.main()
+    lines = file.read_text().splitlines()
+    assert lines[: len(first)] == first and len(lines) > len(first)
+    pieces = [(line["kind"], line["setting"], line["chunk"]) for line in map(json.loads, lines)]
+    assert len(set(pieces)) == len(pieces)
+    out = capsys.readouterr().out
+    assert "figures pass their bars" in out and "2 rows x 3" in " ".join(out.split())
+
+
+def test_a_piece_comes_out_the_same_wherever_it_is_done() -> None:
+    setting = Setting("three", (2,) * 3, 50, 50)
+    assert truth_units.measure("equal", setting, 1, 3) == truth_units.measure("equal", setting, 1, 3)
+    assert truth_units.measure("equal", setting, 1, 3) != truth_units.measure("equal", setting, 2, 3)
+
+
+def test_looks_that_are_told_mark_less() -> None:
+    """Equal rows, looked at again after each of four more seeds."""
+    setting = Setting("looked at", (2,) * 3, 500, 500, looks=5)
+    found = truth_units.measure("looks", setting, 0, 20)
+    assert found["any look"] <= found["any look, untold"] and found["any look"] <= 4
