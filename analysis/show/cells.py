@@ -62,6 +62,8 @@ def accuracy_cells(rows: pd.DataFrame, split: str) -> list[str | None]:
 def accuracy_digits(rows: pd.DataFrame) -> int:
     """Decimals of accuracies in per cent: two where the intervals of the table are narrower than a point each way
     (thousands of images), else one."""
+    if any(name in JUDGED for name in rows):  # whose intervals these are
+        return 1
     half = ((rows["test_high"] - rows["test_low"]) / 2).dropna()
     return 2 if len(half) and float(half.median()) < 1 else 1
 

@@ -17,8 +17,8 @@ KINDS = {  # of rows: name in the legend, colour, symbol
 
 
 def forest(model: ReportModel) -> go.Figure | None:
-    """Test accuracy (or what else rows are judged by) of every row with its interval, in the order of the table; labels stand above their line, so that
-    the picture has the whole width."""
+    """Test accuracy (or what else rows are judged by) of every row with its interval, in the order of the table; labels
+    stand above their line, so that the picture has the whole width."""
     metric = model.judging.metric
     test, val = f"test_{metric.column}", f"val_{metric.column}"
     rows = model.rows[model.rows[test].notna() & model.rows["test_low"].notna()].head(MOST_ROWS)
