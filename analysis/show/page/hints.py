@@ -10,8 +10,9 @@ HINTS = {
     "difference when all comparisons are counted. id: what --reference, training.predict and weights.path "
     "take.",
     "all rows": "Each row's test accuracy with the 95 % interval of the table, best val accuracy first; the dotted "
-    "line is the reference. Two intervals that overlap may still belong to rows that differ: rows share "
-    "their test images, so the colours go by the comparison with the reference, not by the overlap.",
+    "line is the reference. One of the rows that can still be the best is it with a probability of 95 % (where "
+    "nothing was run twice: all that are not marked worse than the reference). Two intervals that overlap may "
+    "still belong to rows that differ, since rows share their test images: go by the colours.",
     "what matters": "Rows that agree in all settings but one make a pair; an effect is their mean difference in "
     "points of test accuracy, from three pairs on. p is corrected over these lines (Holm). A choice such as "
     "augment=standard counts as one setting, whatever keys it sets.",
