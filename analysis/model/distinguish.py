@@ -40,7 +40,8 @@ def extra_columns(runs: pd.DataFrame, keys: "pd.Series[str]", settings: Iterable
     # a key that one of them doesn't have (kwargs) is a difference, a fact that is not known yet is none
     varies = pd.concat([alike[list(RESOLVED)].nunique(), alike[config].nunique(dropna=False)], axis=1).gt(1).any()
     wanted = {str(name) for name in varies.index[varies]}
-    if firsts["data_fingerprint"].nunique() > 1:
+    named = [name for name in groups if name == "data"]
+    if firsts["data_fingerprint"].nunique() > 1 and not follows(firsts, "data_fingerprint", named):
         wanted.add("data_fingerprint")
     different = [name for name in config if name not in SAID and firsts[name].nunique(dropna=False) > 1]
     wanted |= {name for name in different if not follows(firsts, name, _factor(name))}

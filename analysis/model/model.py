@@ -62,17 +62,14 @@ class ReportModel:
 
 
 def build(
-    runs: pd.DataFrame,
-    sort_by: str = "val_acc",
-    reference: str | None = None,
-    judging: Judging | None = None,
+    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, judging: Judging | None = None
 ) -> ReportModel:
     """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
     is true for one row; None: the best by val. `judging`: by what rows are compared; None: accuracy. Raises
     ReportError."""
     judging = judging or Judging()
-    rows = merge_replicates(runs, extra := distinguishing_columns(runs))
     trained = without_soups(runs)
+    rows = merge_replicates(runs, extra := distinguishing_columns(trained if len(trained) else runs))
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
     settings = factors.settings(rows.drop(index=soup_keys), factors.default_weights(runs), extra)
     if len(wanted := objectives(runs)) > 1:

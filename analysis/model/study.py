@@ -1,8 +1,10 @@
 """What an Optuna study says beyond its runs: which settings matter, what more trials bring, edges of its space."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from analysis.read.study import StudyResult
 from analysis.statistics.selection import expected_best
 
 ENOUGH_TRIALS = 8  # finished, from which on importance is worth a line
-RESAMPLED = 100  # draws of the trials, for an interval
+RESAMPLED = (20, 100)  # draws of the trials for an interval, the fewer the more trials there are
 EDGE = 0.05  # of a range, in which a best value counts as at its end
 SHOWN = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
@@ -48,19 +50,21 @@ def best_curve(found: StudyResult) -> list[float]:
     return (found.sign * np.maximum.accumulate(signed)).tolist() if len(signed) else []
 
 
+@cache
 def importance(found: StudyResult) -> dict[str, Importance]:
     """What part of the difference between good trials and all trials each setting makes in the first objective, the
-    largest first: PED-ANOVA (Watanabe et al. 2023, IJCAI; Optuna's default), with a percentile interval over RESAMPLED
-    draws of as many trials. {} where there are too few trials or settings."""
+    largest first: PED-ANOVA (Watanabe et al. 2023, IJCAI; Optuna's default), with a percentile interval over
+    draws of as many trials with replacement. {} where there are too few trials or settings."""
     trials = _first_objective(found)
     varied = {name for trial in trials for name in trial.params}
     if len(trials) < ENOUGH_TRIALS or len(varied) < 2 or len(set(found.values)) < 2:
         return {}
     parts = _ped_anova(trials, found.sign)
     generator = np.random.default_rng(0)
-    draws = [generator.integers(0, len(trials), len(trials)) for _ in range(RESAMPLED)]
-    drawn = [one for draw in draws if (one := _ped_anova([trials[place] for place in draw], found.sign))]
-    if not parts or len(drawn) < RESAMPLED / 2:
+    count = int(np.clip(2000 // len(trials), *RESAMPLED))  # a draw takes a second where there are thousands of trials
+    draws = [generator.integers(0, len(trials), len(trials)) for _ in range(count)]
+    drawn = [one for one in (_ped_anova([trials[place] for place in draw], found.sign) for draw in draws) if one]
+    if not parts or len(drawn) < count / 2:
         return {}
     result = {}
     for name, part in parts.items():
@@ -86,12 +90,14 @@ def _ped_anova(trials: Sequence[Any], sign: int) -> dict[str, float]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if sign > 0 else "minimize")
     study.add_trials(trials)
-    try:
-        found = optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
-    except (ValueError, RuntimeError):  # trials that are all alike, a space that changed from trial to trial
-        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="Target and region quantiles select the same")
+        try:
+            found: dict[str, float] = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (ValueError, RuntimeError, UserWarning):  # trials that are all alike, a space that changed on the way
+            return {}
     return found if all(map(math.isfinite, found.values())) else {}
 
 

@@ -26,7 +26,7 @@ def readable(rows: pd.DataFrame) -> pd.DataFrame:
     are."""
     if COMPARED[0] not in rows:
         return rows
-    hidden = {*COMPARED, *CHANCES, *PLACE, *hidden_columns(rows)}
+    hidden = {*COMPARED, *PLACE, *CHANCES, *hidden_columns(rows)}
     shown: dict[str, Any] = {name: rows[name] for name in rows.columns if name not in hidden}
     for split in ("val", "test"):
         shown[f"{split}_acc"] = accuracy_cells(rows, split)
@@ -62,7 +62,7 @@ def accuracy_cells(rows: pd.DataFrame, split: str) -> list[str | None]:
 def accuracy_digits(rows: pd.DataFrame) -> int:
     """Decimals of accuracies in per cent: two where the intervals of the table are narrower than a point each way
     (thousands of images), else one."""
-    if any(name in JUDGED for name in rows):  # then the intervals are of another metric
+    if any(name in JUDGED for name in rows):  # whose intervals these are
         return 1
     half = ((rows["test_high"] - rows["test_low"]) / 2).dropna()
     return 2 if len(half) and float(half.median()) < 1 else 1
@@ -133,7 +133,7 @@ def column_texts(name: str, values: Sequence[Any], missing: str) -> list[str]:
         setting = next(settings)
         if name in COSTS:
             return three_digits(value)
-        if name == "best_epoch":
+        if name in ("best_epoch", "collapsed"):
             return f"{value:.1f}"
         if name in CALIBRATION or (name in JUDGED and JUDGED[name].decimals > 1):
             return f"{value:.3f}"

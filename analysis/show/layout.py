@@ -5,15 +5,26 @@ from collections.abc import Callable
 
 from analysis.model.table import MEANS
 from analysis.show.cells import JUDGED
-from analysis.statistics.metric_names import CALIBRATION
 
 KEY_COLUMNS = ["#", "model"]  # what a row is recognized by where the table takes several blocks
 COLUMN_GAP = 2  # spaces
 # What comes out, in the order in which it is wanted beside the settings; the rest follows in further blocks
 RESULTS = (
-    *(*JUDGED, "val_acc", "test_acc", "diff", "mark", "collapsed", "test_95", "pareto", "seeds"),
-    *(*MEANS, *CALIBRATION, "params", "id", "status"),
+    "val_acc",
+    "test_acc",
+    *JUDGED,
+    "diff",
+    "mark",
+    "test_95",
+    "id",
+    "collapsed",
+    "pareto",
+    "seeds",
+    *MEANS[2:],
+    "params",
+    "status",
 )
+FIRST_RESULTS = ("seeds", "val_acc", "published")  # columns before them are settings
 BESIDE = 2  # results that settings have to share a block with
 
 
@@ -36,8 +47,10 @@ def layout(columns: dict[str, list[str]], width: int) -> tuple[list[list[str]], 
         if fits(names):
             return [names], heads
     heads = {name: _broken(name, cells[name], 4) for name in cells}
-    wanted = list(dict.fromkeys(name for name in RESULTS if name in columns))
-    settings = [name for name in names if name not in (*KEY_COLUMNS, *wanted)]
+    first = min((names.index(name) for name in FIRST_RESULTS if name in names), default=len(names))
+    settings = [name for name in names[:first] if name not in KEY_COLUMNS]
+    wanted = [name for name in RESULTS if name in names[first:]]
+    wanted += [name for name in names[first:] if name not in wanted]
     return blocks_of(settings, wanted, fits), heads
 
 

@@ -60,7 +60,7 @@ def epochs_of(folder: Path) -> pd.DataFrame | None:
 
 
 def curves(found: list[Configuration]) -> Iterator[tuple[str, go.Figure]]:
-    """A figure a panel. The `meta` of a trace is the number of its configuration, by which page.js shows and hides it."""
+    """A figure a panel. A trace has the number of its configuration as `meta`, by which page.js shows and hides it."""
     for title, name, series in PANELS:
         figure = go.Figure()
         for one in found:
@@ -81,9 +81,8 @@ def _add(figure: go.Figure, one: Configuration, column: str, dash: str) -> None:
         line = {"color": one.colour, "dash": dash, "width": 0.8 if several else 2}
         _curve(figure, one, history["epoch"], history[column], line, 0.55 if several else 1.0, kind)
     if several:
-        mean = pd.concat([history.set_index("epoch")[column] for history in histories], axis=1, join="inner").mean(
-            axis=1
-        )
+        seeds = [history.set_index("epoch")[column] for history in histories]
+        mean = pd.concat(seeds, axis=1, join="inner").mean(axis=1)
         line = {"color": one.colour, "dash": dash, "width": 2.2}
         _curve(figure, one, mean.index.to_series(), mean, line, 1.0, f"{kind}, mean of {len(histories)} seeds")
 

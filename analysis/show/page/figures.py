@@ -1,7 +1,7 @@
 """The pictures of the page, as Plotly figures. Whatever text comes from files or config goes through `plain`."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.model.model import ReportModel
-from analysis.model.study import best_curve, importance
+from analysis.model.study import Importance, best_curve, importance
 from analysis.model.table import distinct, row_keys
 from analysis.model.wording import level_order, level_texts
 from analysis.read.run_folder import read, read_test_predictions
@@ -74,10 +74,12 @@ def parallel(model: ReportModel) -> go.Figure | None:
     for name in ("val_acc", "test_acc"):
         if rows[name].notna().all():
             dimensions.append({"label": name, "values": rows[name].round(3)})
-    line = {"color": rows["val_acc"], "colorscale": "Cividis"}
+    line = {"color": rows["val_acc"], "colorscale": [[0, "#B07D00"], [1, "#0072B2"]]}  # seen on white and on dark
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelfont={"size": 12}, tickfont={"size": 11}))
     width = PIXELS_AN_AXIS * (len(dimensions) - 1) + 160
-    return figure.update_layout(margin={"l": 80, "r": 80, "t": 50, "b": 20}, meta={"min_width": width, "height": 380})
+    return figure.update_layout(
+        margin={"l": 80, "r": 80, "t": 50, "b": 20}, meta={"min_width": width, "height": 380, "opaque": True}
+    )
 
 
 def _dimension(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
@@ -109,24 +111,45 @@ def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
     about: dict[str, Any] = {"target_name": name}
     if len(found.study.directions) > 1:
         about["target"] = lambda trial: float(trial.values[0])
-    yield "optimization history", visualization.plot_optimization_history(found.study, **about)
+    yield "optimization history", _of_optuna(visualization.plot_optimization_history(found.study, **about), 0)
     curve = best_curve(found)
     kind = "expected best of so many random trials" if found.random else "best so far"
     figure = go.Figure(go.Scatter(x=list(range(1, len(curve) + 1)), y=curve, line={"color": COLOURS[0]}))
-    yield kind, titled(figure, "trials", f"{kind}: {name}")
-    if proportions := importance(found):
-        parts = list(proportions.values())
-        spread = {
-            "type": "data",
-            "symmetric": False,
-            "array": [one.high - one.part for one in parts],
-            "arrayminus": [one.part - one.low for one in parts],
-        }
-        bars = {"x": [one.part for one in parts], "y": [plain(one) for one in proportions], "orientation": "h"}
-        figure = go.Figure(go.Bar(**bars, error_x=spread, marker={"color": COLOURS[0]}))
-        figure.update_yaxes(autorange="reversed")
-        yield "importance", titled(figure, "share of what the best trials differ in (PED-ANOVA, 95 % interval)", "")
-    yield "slices", visualization.plot_slice(found.study, **about)
+    yield kind, titled(figure, "trials", name)
+    if parts := importance(found):
+        yield "importance: what the best tenth of the trials differs in", _importance(parts)
+    settings = len({one for trial in found.trials for one in trial.params})
+    yield "slices", _of_optuna(visualization.plot_slice(found.study, **about), 220 * settings)
+
+
+def _of_optuna(figure: go.Figure, min_width: int) -> go.Figure:
+    """A picture of Optuna's under our own title, its legend below; the page scrolls where it is wider."""
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+    figure.for_each_xaxis(lambda axis: axis.update(dtick=1, exponentformat="e") if axis.type == "log" else None)
+    figure.update_layout(title=None, margin={"l": 60, "r": 10, "t": 20, "b": 60}, legend=legend)
+    return figure.update_layout(meta={"min_width": min_width}) if min_width else figure
+
+
+def _importance(parts: Mapping[str, Importance]) -> go.Figure:
+    """The part of each setting with its interval, the largest at the top."""
+    per_cent = [[100 * one.part, 100 * one.low, 100 * one.high] for one in parts.values()]
+    figure = go.Figure(
+        go.Scatter(
+            x=[part for part, _, _ in per_cent],
+            y=[plain(short_name(name)) for name in parts],
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - part for part, _, high in per_cent],
+                "arrayminus": [part - low for part, low, _ in per_cent],
+            },
+        )
+    )
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    titled(figure, "importance, per cent (PED-ANOVA)", "").update_xaxes(range=[-2, 102])
+    return figure.update_layout(meta={"height": 120 + 50 * len(parts)})
 
 
 def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:

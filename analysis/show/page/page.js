@@ -10,7 +10,7 @@ function themed(layout) {
   const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
   const axis = (key) => ({ ...layout[key], gridcolor: grid, zerolinecolor: grid, linecolor: grid });
   return {
-    ...layout, template: undefined, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
+    ...layout, template: undefined, paper_bgcolor: layout.meta && layout.meta.opaque ? (dark.matches ? "#141414" : "#ffffff") : "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
     ...Object.fromEntries([...new Set([...axes, "xaxis", "yaxis"])].map((key) => [key, axis(key)])),
   };
 }
@@ -25,6 +25,8 @@ function draw() {
     place.style.height = `${Math.min(height, 2600)}px`; // the legend takes room below, the picture keeps its own
     const small = place.clientWidth < 500 ? { font: { size: 9 } } : {};
     Plotly.react(place, data, themed({ ...layout, legend: { ...layout.legend, ...small } }), options);
+    const frame = place.parentElement;
+    frame.parentElement.classList.toggle("more", frame.scrollWidth > frame.clientWidth + 1);
   }
   compare();
 }
@@ -53,7 +55,7 @@ function compare() {
     const select = document.getElementById(side), run = runs[select.value];
     const place = document.getElementById(`${side}-plot`);
     const heat = run ? [{ type: "heatmap", x: run.x, y, z: run.z, zmin: 0, zmax: top, colorscale: "Cividis", colorbar: { title: { text: "share" } } }] : [];
-    const layout = { title: { text: select.value, font: { size: 11 } }, xaxis: { title: { text: "epoch" }, type: "category", nticks: 12 }, yaxis: { title: { text: layer.value } }, margin: { l: 70, r: 10, t: 40, b: 45 } };
+    const layout = { xaxis: { title: { text: "epoch" }, type: "category", nticks: 12 }, yaxis: { title: { text: layer.value } }, margin: { l: 70, r: 10, t: 10, b: 45 } };
     Plotly.react(place, heat, themed(layout), options);
   }
 }

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,9 @@ MOST_NAMED = 5  # files, of what was left out
 
 
 def provenance(model: ReportModel) -> dict[str, Any]:
-    """What page.html shows: `data`, a part for each set of images; `commands`; `facts`, pairs of a name and what it is."""
+    """What page.html shows: `data`, a part for each set of images; `commands`; `facts`, names and what they are."""
     single = distinct(model.runs)
+    single = single[[os.path.isdir(folder) for folder in single["folder"]]]  # noqa: PTH112 (a published row has none)
     known = single[single["data_fingerprint"].notna()] if "data_fingerprint" in single else single.iloc[:0]
     data = []
     for _, runs in known.groupby("data_fingerprint", sort=False):
@@ -105,9 +107,9 @@ def thumbnails(folder: Path, record: Record) -> list[tuple[str, list[str]]]:
         return []
     found: dict[str, list[str]] = {name: [] for name in classes}
     for name, label in zip(names, labels, strict=False):
-        if isinstance(label, int) and 0 <= label < len(classes) and len(found[classes[label]]) < IMAGES_A_CLASS:
-            if jpeg := thumbnail(Path(root), str(name)):
-                found[classes[label]].append(jpeg)
+        wanted = isinstance(label, int) and 0 <= label < len(classes) and len(found[classes[label]]) < IMAGES_A_CLASS
+        if wanted and (jpeg := thumbnail(Path(root), str(name))):
+            found[classes[label]].append(jpeg)
     return [(name, images) for name, images in found.items() if images]
 
 
@@ -118,7 +120,8 @@ def thumbnail(root: Path, name: str) -> str:
         if not file.is_relative_to(root.resolve()) or not file.is_file():
             return ""
         with Image.open(file) as image:
-            if image.width * image.height > MOST_PIXELS:
+            deep = image.mode[0] in "IF"  # 16 bits and more: without the run's range of values it would look wrong
+            if deep or image.width * image.height > MOST_PIXELS:
                 return ""
             image.draft("RGB", (2 * PIXELS, 2 * PIXELS))
             small = ImageOps.exif_transpose(image).convert("RGB")
@@ -137,14 +140,7 @@ def command_of(sweep: Path) -> str:
         words = [*map(str, overrides.task), *(one for one in map(str, overrides.hydra) if one != "hydra.mode=MULTIRUN")]
     except (OSError, ValueError, AttributeError, TypeError, OmegaConfBaseException):
         return ""
-    return " ".join([called("train"), "-m", *(quoted(word) for word in words)])
-
-
-def quoted(word: str) -> str:
-    """A word for a shell."""
-    import shlex
-
-    return shlex.quote(word)
+    return " ".join([called("train"), "-m", *map(shlex.quote, words)])
 
 
 def facts(runs: pd.DataFrame) -> Iterator[tuple[str, str]]:
