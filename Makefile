@@ -14,7 +14,7 @@ install: .venv/installed
 
 demo: install
 	$(BIN)/python train.py -m model=resnet18,resnet50 sweep.name=demo
-	$(BIN)/python -m analysis.report outputs/demo
+	$(BIN)/python -m analysis.report outputs/demo --html outputs/demo.html --format csv > outputs/demo.csv
 
 test: install
 	$(BIN)/python -m pytest

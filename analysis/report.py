@@ -114,7 +114,7 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     if len(parts := by_test_set(runs)) > 1:
         return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, args.format == "table", judging(args))
+    model = build(runs, args.sort, args.reference, judging(args))
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -133,7 +133,7 @@ def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: 
     from analysis.several_test_sets import models_of, numbered
 
     by = judging(args)
-    models = models_of(parts, args.sort, args.reference, args.interaction, args.format == "table", by)
+    models = models_of(parts, args.sort, args.reference, args.interaction, by)
     if args.html:
         from analysis.show.page.build import build_page
 
@@ -202,7 +202,7 @@ def arguments() -> argparse.ArgumentParser:
     query = "only runs for which this is true: columns of load() with ==, !=, <, <=, >, >=, in, and, or, not"
     add("--where", metavar="QUERY", help=query)
     reference = (
-        "the row that all are compared with: its identity, or a query as for --where; default: the best by val accuracy"
+        "the row that all are compared with: its id in the table, or a query as for --where; default: the best by val"
     )
     add("--reference", metavar="ROW", help=reference)
     matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`"

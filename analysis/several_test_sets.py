@@ -32,7 +32,6 @@ def models_of(
     sort_by: str,
     reference: str | None,
     interaction: Sequence[str] | None,
-    distinguish: bool,
     judging: Judging,
 ) -> list[OfOneTestSet]:
     """A report on the runs of each test set, with its texts. A reference or an interaction needs to be found in one of
@@ -43,12 +42,12 @@ def models_of(
         title = f"test set {number} of {len(parts)} ({describe(runs)}), judged by itself"
         notes = []
         try:
-            plain = build(runs, sort_by, reference, distinguish, judging)
+            plain = build(runs, sort_by, reference, judging)
         except ReportError as error:
             if reference is None:
                 raise
             wrong["reference"].append(error)
-            plain = build(runs, sort_by, None, distinguish, judging)
+            plain = build(runs, sort_by, None, judging)
             notes.append(f"{error}; here the reference was picked by val")
         try:
             model = with_texts(plain, interaction)

@@ -32,17 +32,19 @@ def load_model(
 ) -> tuple["nn.Module", "Callable[[Image.Image], Tensor]", list[str]]:
     """The selected network of a finished run or soup, what prepares an image for it, and the names of its classes.
 
-    The network is in evaluation mode on `device` (auto, cpu, mps, cuda or cuda:N) and takes float32 [B, 3, S, S], gives
-    logits float32 [B, classes]. The transform takes a PIL image of any mode and size, turns it upright (EXIF), and
-    gives float32 [3, S, S]: what training.predict and the run's own evaluation show to the network. Raises
-    training.errors.ConfigError where the folder holds no trained network, or one of code that is neither finegrid's nor
-    torch's nor torchvision's: `trust` names modules of your own that the folder may use, such as ["own_parts"].
+    `run_folder`: or the id that the report shows. The network is in evaluation mode on `device` (auto, cpu, mps, cuda
+    or cuda:N) and takes float32 [B, 3, S, S], gives logits float32 [B, classes]. The transform takes a PIL image of
+    any mode and size, turns it upright (EXIF), and gives float32 [3, S, S]: what training.predict and the run's own
+    evaluation show to the network. Raises training.errors.ConfigError where the folder holds no trained network, or
+    one of code that is neither finegrid's nor torch's nor torchvision's: `trust` names modules of your own that the
+    folder may use, such as ["own_parts"].
     """
+    from training.finished.run_names import named_run
     from training.models.trained_model import TrainedModel
     from training.targets import trusting
 
     with trusting([trust] if isinstance(trust, str) else trust):
-        trained = TrainedModel.load(Path(run_folder), device)
+        trained = TrainedModel.load(named_run(run_folder), device)
     trained.model.register_forward_hook(_main_logits)
     return trained.model, trained.transform, trained.classes
 

@@ -23,6 +23,7 @@ from training.console.program import add_trust, parser_for, run_program
 from training.console.progress import bar
 from training.device import describe, resolve_compute, resolve_threads
 from training.errors import ConfigError
+from training.finished.run_names import named_run
 from training.record import Record, read_record, to_keys, write_record
 from training.run_folder import EXPORTS, lock, predictions_file, replacing
 
@@ -175,7 +176,7 @@ def _first_line(error: Exception) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = parser_for("training.export", __doc__)
-    parser.add_argument("run_folder", type=Path, help="the folder of a finished run")
+    parser.add_argument("run_folder", type=Path, help="the folder of a finished run, or its id in the report")
     parser.add_argument("--to", choices=list(EXPORTS), required=True, help="onnx, or torch: a torch.export program")
     files = ", ".join(EXPORTS.values())
     parser.add_argument("--out", type=Path, help=f"the file to write (in the run folder: {files})")
@@ -184,8 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    out = options.out or options.run_folder / EXPORTS[options.to]
-    entry = export(options.run_folder, options.to, out)
+    folder = named_run(options.run_folder)
+    out = options.out or folder / EXPORTS[options.to]
+    entry = export(folder, options.to, out)
     ties = f", {entry['ties']} of them near ties in another class" if entry["ties"] else ""
     print(f"{out}: answers as the run did on all {entry['val_images']} val images{ties}", end=" ")
     print(f"(largest difference {entry['largest_difference']:.2g}, allowed {entry['allowed_difference']:.2g})")

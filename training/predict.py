@@ -75,7 +75,7 @@ def _stored(trained: "TrainedModel", file: Path) -> "np.ndarray | str":
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = parser_for("training.predict", __doc__)
-    parser.add_argument("run_folder", type=Path, help="the folder of a finished run")
+    parser.add_argument("run_folder", type=Path, help="the folder of a finished run, or its id in the report")
     images = "folders of images (subfolders included), files, quoted patterns, or CSVs with a column path"
     parser.add_argument("images", nargs="+", help=images)
     parser.add_argument("--out", type=Path, default=Path("ID_result.csv"), help="the CSV to write (ID_result.csv)")
@@ -106,9 +106,10 @@ def _predict(options: argparse.Namespace) -> list[str]:
     check_out(options.out, options.images)
     for line in inputs.left_out:
         _say(line)
+    from training.finished.run_names import named_run
     from training.models.trained_model import TrainedModel
 
-    trained = TrainedModel.load(options.run_folder, options.device)
+    trained = TrainedModel.load(named_run(options.run_folder), options.device)
     problems = _write(options, trained, inputs)
     kind = "class indices; their names are" if options.indices else "class names; their indices are"
     count = len(inputs.images) - len(problems)

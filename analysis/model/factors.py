@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.model.wording import level_order, level_text, plural, signed
+from analysis.read.distinguish import aliased_factors, hidden_columns
 from analysis.statistics import inference
 from analysis.statistics.effects import LEAST_PAIRS, Effect, Interaction, interaction, paired_effect
 from analysis.statistics.noise import Noise
@@ -47,7 +48,8 @@ class FactorInteraction:
 
 
 def settings(rows: pd.DataFrame, default_weights: Mapping[str, str], extra: Iterable[str] = ()) -> pd.DataFrame:
-    """The factors of each row; those that all rows share are left out. `default_weights`: by row, what `default`
+    """The factors of each row; those that all rows share are left out. A choice of a group (augment, experiment) is one
+    factor, whatever keys it sets. `default_weights`: by row, what `default`
     stands for there."""
     names = [*FACTORS, *extra]
     table = rows[[name for name in names if name in rows]].astype(object)
@@ -55,8 +57,10 @@ def settings(rows: pd.DataFrame, default_weights: Mapping[str, str], extra: Iter
         resolved = rows["weights_resolved"].astype(object)
         default = pd.Series([default_weights.get(str(key)) for key in rows.index], rows.index, dtype=object)
         table["weights"] = resolved.str.lower().where(resolved.str.lower() != default.str.lower(), "default")
+    table = table.drop(columns=hidden_columns(table))
     table = table.where(table.notna(), "none")
-    return table[[name for name in table if name == "model" or table[name].nunique() > 1]]
+    table = table[[name for name in table if name == "model" or table[name].nunique() > 1]]
+    return table.drop(columns=aliased_factors(table))
 
 
 def default_weights(runs: pd.DataFrame) -> dict[str, str]:

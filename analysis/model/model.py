@@ -62,18 +62,14 @@ class ReportModel:
 
 
 def build(
-    runs: pd.DataFrame,
-    sort_by: str = "val_acc",
-    reference: str | None = None,
-    distinguish: bool = True,
-    judging: Judging | None = None,
+    runs: pd.DataFrame, sort_by: str = "val_acc", reference: str | None = None, judging: Judging | None = None
 ) -> ReportModel:
-    """The model of a report on `runs`, without its texts. `reference`: an identity, or a pandas expression that is true
-    for one row; None: the best by val. `distinguish`: with columns for what else differs between rows that are alike in
-    all columns. `judging`: by what rows are compared; None: accuracy. Raises ReportError."""
+    """The model of a report on `runs`, without its texts. `reference`: an identity (or its beginning), or a query that
+    is true for one row; None: the best by val. `judging`: by what rows are compared; None: accuracy. Raises
+    ReportError."""
     judging = judging or Judging()
-    rows = merge_replicates(runs, extra := distinguishing_columns(runs))
     trained = without_soups(runs)
+    rows = merge_replicates(runs, extra := distinguishing_columns(trained if len(trained) else runs))
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
     settings = factors.settings(rows.drop(index=soup_keys), factors.default_weights(runs), extra)
     if len(wanted := objectives(runs)) > 1:
@@ -91,7 +87,7 @@ def build(
     if judging.calibration:
         rows, uncalibrated = add_calibration(rows, runs)
         left_out = list(dict.fromkeys([*left_out, *uncalibrated]))
-    rows = sort_rows(rows if distinguish else rows.drop(columns=extra), sort_by)
+    rows = sort_rows(rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
     model = ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)

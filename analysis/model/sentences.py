@@ -8,12 +8,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.model.wording import plural
+from analysis.model.wording import level_texts, plural
 from analysis.statistics import inference
 from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, difference, look_level
 from analysis.statistics.noise import sampling_sd_points
@@ -61,11 +60,11 @@ def sentences(rows: ComparedRows) -> list[str]:
 def labels(settings: pd.DataFrame) -> dict[str, str]:
     """What tells each row from the others, in a few words: `resnet50 lr=0.0001`. `settings`: factors.settings()."""
 
-    def word(name: str, value: Any) -> str:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-        return text if name in UNNAMED else f"{name}={text}"
+    def words(name: str) -> list[str]:
+        values = level_texts(settings[name].tolist())
+        return values if name in UNNAMED else [f"{name}={text}" for text in values]
 
-    columns = [[word(str(name), value) for value in settings[name].tolist()] for name in settings.columns]
+    columns = [words(str(name)) for name in settings.columns]
     texts = [" ".join(words) for words in zip(*columns, strict=True)] if columns else [""] * len(settings)
     return {str(key): text or "the only row" for key, text in zip(settings.index, texts, strict=True)}
 

@@ -6,6 +6,7 @@ A column of the table is a line in COLUMNS; what it is made of must be a column 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from analysis.statistics.comparisons import Comparisons
     from analysis.statistics.results import RowResults
+from analysis.read.distinguish import extra_columns
 from analysis.read.query import QueryError, matching
 from analysis.read.records import ReportError, nearest
 from analysis.read.run_folder import STATUSES
@@ -47,8 +49,7 @@ CHANCES = ("p_best", "p_near", "regret", "iqm", "p_improvement")  # analysis/mod
 SETTINGS = tuple(COLUMNS)[: tuple(COLUMNS).index("seeds")]  # what was asked for; the rest is what came out
 MEANS = tuple(column for column, how in COLUMNS.items() if how in ("mean", "cost"))
 OPTIONAL = ("latency_ms",)  # columns that are shown only where some run has a value
-NO_SETTINGS = ("tracking.", "sweep.")  # config that changes no result
-FOLD = "data.fold"  # as the seed, it tells replicates of one row apart
+PLACE = ("identity", "folder")  # which row it is, and where its runs lie
 
 
 def filter_runs(runs: pd.DataFrame, query: str | None) -> pd.DataFrame:
@@ -72,10 +73,10 @@ def distinct(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
-    """One row for one identity (the index): the columns of COLUMNS (accuracies in per cent), then those of `extra`.
+    """One row for one identity (the index): the columns of COLUMNS (accuracies in per cent), PLACE, those of `extra`.
 
-    `seeds` counts the runs that are done (seeds, and folds if there are any), as means are taken over them; a row
-    without any has no accuracy.
+    `identity` and `folder` (of the configuration: its runs lie in it) come after the columns. `seeds` counts the runs
+    that are done (seeds, and folds if there are any), as means are taken over them; a row without any has no accuracy.
     """
     single = distinct(runs)
     key = row_keys(single)
@@ -94,8 +95,11 @@ def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFr
     if (rows["best_epoch"].dropna() % 1 == 0).all():
         rows["best_epoch"] = rows["best_epoch"].astype("Int64")
     rows["status"] = status_counts(key, single["status"]).reindex(rows.index)
+    for column in PLACE:
+        rows[column] = groups[column].first()
+    rows["folder"] = [of_configuration(folder) for folder in rows["folder"]]
     shown = [column for column in COLUMNS if column not in OPTIONAL or rows[column].notna().any()]
-    return rows[[*shown, *extra]]
+    return rows[[*shown, *PLACE, *extra]]
 
 
 def mark_pareto(rows: pd.DataFrame, runs: pd.DataFrame, objectives: dict[str, str]) -> pd.DataFrame:
@@ -126,7 +130,9 @@ def add_comparisons(
         columns["claim"].append(comparisons.claim if comparison else None)
         columns["spread"].append(comparison.spread or None if comparison else None)
     dtypes = {name: "str" if name in COMPARED_TEXT else "float64" for name in COMPARED}
-    return rows.assign(**{name: pd.Series(columns[name], rows.index, dtype=dtypes[name]) for name in COMPARED})
+    rows = rows.assign(**{name: pd.Series(columns[name], rows.index, dtype=dtypes[name]) for name in COMPARED})
+    first = [name for name in rows.columns if name in COLUMNS or name in COMPARED]  # the rest came later
+    return rows[[*first, *(name for name in rows.columns if name not in first)]]
 
 
 def _deviation(percent: np.ndarray) -> float:
@@ -148,14 +154,14 @@ def sort_rows(rows: pd.DataFrame, column: str = "val_acc") -> pd.DataFrame:
 
 
 def distinguishing_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns of `runs` that tell rows apart which are alike in all of SETTINGS (augment.flip, data.size, ...)."""
-    config = [name for name in runs.columns if "." in name and not name.startswith(NO_SETTINGS) and name != FOLD]
-    resolved = ["precision", "memory_format", "data_fingerprint"]
-    firsts = runs.groupby(row_keys(runs), sort=False).first()
-    alike = firsts.groupby([column for column in SETTINGS if column != "weights"], dropna=False, sort=False)
-    # a key that one of them doesn't have (kwargs) is a difference, a fact that is not known yet is none
-    varies = pd.concat([alike[resolved].nunique(), alike[config].nunique(dropna=False)], axis=1).gt(1).any()
-    return [str(column) for column in varies.index[varies]]
+    """The columns of `runs` that tell rows apart beside SETTINGS (augment, trainer.label_smoothing, ...)."""
+    return extra_columns(runs, row_keys(runs), SETTINGS)
+
+
+def of_configuration(folder: str) -> str:
+    """The folder in which a run's folder (seed=0) lies beside those of its other seeds."""
+    path = Path(folder)
+    return str(path.parent) if path.name.startswith("seed=") else folder
 
 
 def row_keys(runs: pd.DataFrame) -> "pd.Series[str]":

@@ -1,5 +1,9 @@
 """How numbers and levels of settings are written in sentences and cells."""
 
+from collections.abc import Sequence
+
+DIGITS = 3  # significant ones of a setting that was drawn: lr 0.000443
+
 
 def signed(value: float, form: str = "+.1f") -> str:
     """`value` with a sign, but for what rounds to nothing."""
@@ -14,7 +18,16 @@ def plural(count: int) -> str:
 
 def level_text(level: object) -> str:
     """A level of a setting: 0.001, adamw."""
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    return level_texts([level])[0]
+
+
+def level_texts(levels: Sequence[object]) -> list[str]:
+    """Levels of one setting: 0.001, adamw; numbers with three significant digits, more where some would look alike."""
+    numbers = {level for level in levels if isinstance(level, float)}
+    digits = DIGITS
+    while digits < 17 and len({f"{number:.{digits}g}" for number in numbers}) < len(numbers):
+        digits += 1
+    return [f"{level:.{digits}g}" if isinstance(level, float) else str(level) for level in levels]
 
 
 def level_order(level: object) -> tuple[int, float, str]:

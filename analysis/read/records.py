@@ -1,7 +1,8 @@
 """Find run folders and read them: records -> one DataFrame, a row a run.
 
 A run folder is one with a record.json (the run is over) or a config.json (it has started). A column of the frame is a
-line in FIELDS; every key of the config is there too, under its dotted name (`augment.flip`).
+line in FIELDS; the choices of config groups are there too (`augment`: standard), and every key of the config under its
+dotted name (`augment.flip`).
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.read.choices import choices_of, groups_of
 from analysis.read.image_sets import split_key
 from analysis.read.index import through_index
 from analysis.read.run_folder import epoch_gain, looked_up, read
@@ -150,6 +152,10 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     columns["_epoch_gain"] = pd.Series(gains, dtype="float64")
     table = pd.DataFrame(columns)
     table["lr_resolved"] = table["lr_resolved"].fillna(table["lr"])
+    choices = [choices_of(run) for run in folders]
+    for group in groups_of(choices):
+        if group not in table:
+            table[group] = pd.Series([one.get(group) for one in choices], dtype="str")
     config = pd.DataFrame([config_of(record) for record in records])
     return pd.concat([table, config[[name for name in config.columns if "." in name]]], axis=1)
 

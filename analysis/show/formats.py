@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis.model.table import COLUMNS, COMPARED, OPTIONAL
+from analysis.model.table import COLUMNS, COMPARED, OPTIONAL, PLACE
 from analysis.show.csv import csv_text
 from analysis.show.json import json_text
 from analysis.show.latex import latex_text
@@ -20,4 +20,4 @@ FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {
 
 def empty_rows() -> pd.DataFrame:
     """A table without rows."""
-    return pd.DataFrame(columns=[*(name for name in COLUMNS if name not in OPTIONAL), *COMPARED])
+    return pd.DataFrame(columns=[*(name for name in COLUMNS if name not in OPTIONAL), *COMPARED, *PLACE])

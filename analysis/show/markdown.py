@@ -1,11 +1,11 @@
-"""The comparison table in Markdown, to paste somewhere."""
+"""The comparison table in Markdown, to paste somewhere; what all rows share below it."""
 
 import re
 from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.show.cells import number_columns, readable, texts
+from analysis.show.cells import columns_and_constants, common_line
 from training.console.table import visible
 
 
@@ -13,9 +13,14 @@ def markdown_text(rows: pd.DataFrame) -> str:
     """A table in GitHub's Markdown."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(re.sub(r"([|<*`\\]|\](?=[(\[:]))", r"\\\1", cell) for cell in cells) + " |\n"
+        return "| " + " | ".join(map(escaped, cells)) + " |\n"
 
-    rows = readable(rows)
-    columns = texts(rows)
-    rule = ["---:" if name in number_columns(rows) else "---" for name in columns]
-    return line(list(map(visible, columns))) + line(rule) + "".join(map(line, zip(*columns.values(), strict=True)))
+    columns, right, common = columns_and_constants(rows)
+    rule = ["---:" if name in right else "---" for name in columns]
+    text = line(list(map(visible, columns))) + line(rule) + "".join(map(line, zip(*columns.values(), strict=True)))
+    return text + (f"\nAll rows: {escaped(common_line(common))}\n" if common else "")
+
+
+def escaped(text: str) -> str:
+    """`text` without anything that Markdown acts on."""
+    return re.sub(r"([|<*`\\]|\](?=[(\[:]))", r"\\\1", text)

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.show.cells import difference_cells, number_columns, readable, shared_columns, texts
+from analysis.show.cells import KEPT, common_line, difference_cells, number_columns, readable, shared_columns, texts
 from analysis.show.layout import COLUMN_GAP, layout
 from training.console.table import visible
 
 if TYPE_CHECKING:
     from analysis.model.model import ReportModel
 
-KEPT = ("model", "val_acc", "test_acc", "status")  # columns that are there though all their cells are empty
 MOST_ROWS = 100  # that anybody reads in a terminal
 
 
@@ -39,7 +38,7 @@ def table_text(rows: pd.DataFrame, heading: str, notes: Sequence[str] = ()) -> s
     """The table as wide as the terminal (80 columns in a pipe; COLUMNS=120 sets another), with `notes` below.
 
     Nothing is cut off: what all rows have in common moves to a line below, and a table that is still too wide is laid
-    out in blocks, settings first, with the same row numbers.
+    out in blocks with the same row numbers: settings beside the accuracies first.
     """
     from rich import box  # here, since the other formats do without rich
     from rich.console import Console
@@ -51,9 +50,7 @@ def table_text(rows: pd.DataFrame, heading: str, notes: Sequence[str] = ()) -> s
     unknown = [name for name in eyes.columns if name not in KEPT and eyes[name].isna().all()]
     eyes = eyes.drop(columns=unknown)  # of a published table
     columns = texts(eyes, missing="-")
-    if "params" in columns:
-        columns["params"] = ["-" if pd.isna(number) else f"{number / 1e6:.2f}M" for number in rows["params"]]
-    common = {name: columns.pop(name)[0] for name in shared_columns(columns)}
+    common = {name: columns.pop(name)[0] for name in shared_columns(columns, eyes)}
     blocks, heads = layout(columns, console.width)
     if len(blocks) > 1 and "status" in columns:
         columns["status"] = [status.replace(", ", ",\n") for status in columns["status"]]
@@ -72,7 +69,7 @@ def table_text(rows: pd.DataFrame, heading: str, notes: Sequence[str] = ()) -> s
                 grid.add_row(*map(Text, cells))
             console.print(grid, Text())
         if common:
-            console.print(Text("all rows: " + ", ".join(f"{visible(name)}={value}" for name, value in common.items())))
+            console.print(Text(f"all rows: {common_line(common)}"))
         for note in notes:
             console.print(Text(visible(note)))
     return capture.get()

@@ -76,9 +76,17 @@ def notices(jobs: Sequence[Job]) -> list[str]:
     return [*left_out(jobs), *longer]
 
 
-def describe(job: Job) -> str:
-    """A line for `sweep.plan=true`."""
+def describe_all(jobs: Sequence[Job]) -> list[str]:
+    """The lines of `sweep.plan=true`: what all runs have in common once, then each run."""
+    fixed = [one for one in jobs[0].overrides if all(one in job.overrides for job in jobs)] if len(jobs) > 1 else []
+    common = [f"  all runs: {' '.join(fixed)}"] if fixed else []
+    return [*common, *(describe(job, fixed) for job in jobs)]
+
+
+def describe(job: Job, said: Sequence[str] = ()) -> str:
+    """A run of the plan in a line, without the overrides that are `said` already."""
     why = f" ({job.why})" if job.why else ""
     without = f", without {', '.join(job.left_out)}" if job.left_out else ""
     where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
-    return f"  #{job.number:<3} {WORDS[job.state]}{without}{why}: {' '.join(job.overrides)}{where}"
+    own = "".join(f" {one}" for one in job.overrides if one not in said)
+    return f"  #{job.number:<3} {WORDS[job.state]}{without}{why}:{own}{where}"

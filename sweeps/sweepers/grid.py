@@ -26,7 +26,7 @@ from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.applicable import check_launcher
 from sweeps.plan.data_notices import data_notices
 from sweeps.plan.jobs import TO_RUN, Job, Planner, check_one_sweep, expand, fixed_lines, plan_grid
-from sweeps.plan.summary import describe, notices, summary
+from sweeps.plan.summary import describe_all, notices, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
 from training.console.progress import EpochReport
 from training.console.table import visible
@@ -68,7 +68,7 @@ class GridSweeper(BasicSweeper):
         slots = len(launcher.slots) if launcher else 1
         console = Console()
         plan_only = jobs[0].run.sweep.plan
-        described = map(describe, jobs) if plan_only else ()
+        described = describe_all(jobs) if plan_only else ()
         for line in [summary(jobs, slots), *described, *notices(jobs), *data_notices(jobs)]:
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         if plan_only:

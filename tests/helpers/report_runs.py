@@ -20,7 +20,7 @@ from analysis.report import main
 HEAD = (
     "model,weights,weights_resolved,optimizer,lr,scheduler,weight_decay,batch_size,epochs,seeds,val_acc,test_acc,"
     "best_epoch,params,images_per_s,minutes,status,"
-    "val_sd,test_sd,test_low,test_high,diff,diff_low,diff_high,p,mark,claim,spread"
+    "val_sd,test_sd,test_low,test_high,diff,diff_low,diff_high,p,mark,claim,spread,identity,folder"
 )
 COLUMNS = HEAD.split(",")
 PUBLISHED = ROOT / "tests" / "data" / "published_lab2.csv"
@@ -32,9 +32,11 @@ def near(value: float, digits: float = 1e-4) -> Any:
 
 
 def write_run(sweep: Path, identity: str, seed: int = 0, **changes: Any) -> Path:
-    """A run folder with a record as training writes it; `changes` are top-level keys of it, or short cuts."""
+    """A run folder with a record as training writes it; `changes` are top-level keys, or short cuts. `choices`: of
+    config groups, as Hydra leaves them beside it."""
     val, test = changes.pop("val", 98.0), changes.pop("test", 97.0)
     model, resolved = changes.pop("model", "resnet18"), changes.pop("resolved", "none")
+    choices, smoothing = changes.pop("choices", None), changes.pop("smoothing", 0.0)
     config: dict[str, Any] = {
         "seed": seed,
         "model": {"_target_": "training.models.torchvision_model", "name": model, "drop_path": None},
@@ -48,7 +50,8 @@ def write_run(sweep: Path, identity: str, seed: int = 0, **changes: Any) -> Path
             "kwargs": {},
         },
         "scheduler": {"_target_": changes.pop("scheduler", None), "interval": "epoch"},
-        "trainer": {"epochs": changes.pop("epochs", 6), "batch_size": changes.pop("batch_size", 64)},
+        "trainer": {"epochs": changes.pop("epochs", 6), "batch_size": changes.pop("batch_size", 64)}
+        | {"label_smoothing": smoothing},
         "tracking": {"tensorboard": True},
         "sweep": {"name": sweep.name},
     }
@@ -83,6 +86,10 @@ def write_run(sweep: Path, identity: str, seed: int = 0, **changes: Any) -> Path
     about = {key: record[key] for key in ("schema", "identity", "seed", "sweep", "config", "resolved", "data")}
     (folder / "config.json").write_text(json.dumps(about))
     (folder / "record.json").write_text(json.dumps(record))
+    if choices:
+        lines = [f"      {group}: {choice}" for group, choice in {**choices, "hydra/sweeper": "grid"}.items()]
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "hydra.yaml").write_text("\n".join(["hydra:", "  runtime:", "    choices:", *lines, ""]))
     return folder
 
 

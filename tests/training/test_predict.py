@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,30 @@ def test_same_answers_as_the_run_itself(
         assert [row["label"] for row in rows(out)] == [["blue", "red"][i] for i in stored["logits"].argmax(1)]
     assert json.loads((tmp_path / "classes.json").read_text()) == {"0": "blue", "1": "red"}
     assert sorted(file.name for file in tmp_path.glob("*.*")) == ["ID_result.csv", "classes.json"], "no part is left"
+
+
+def test_the_id_in_the_report_names_the_run(
+    run_folder: Path, photos: Path, tmp_path: Path, train: Door, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    """Of two seeds the best by val; as the start of another run, too."""
+    monkeypatch.chdir(tmp_path)
+    identity = run_folder.parent.name[-10:]
+    worse = shutil.copytree(run_folder, run_folder.with_name("seed=1")) / "record.json"
+    record = json.loads(worse.read_text())
+    worse.write_text(json.dumps(record | {"seed": 1, "val": record["val"] | {"acc": record["val"]["acc"] - 1}}))
+    for name, seed in ((identity[:5], 0), (f"{identity[:5]}/seed=1", 1), (str(run_folder.parent), 0)):
+        capfd.readouterr()
+        assert main([name, str(photos / "test"), "--out", "out.csv"]) == 0 and len(rows(Path("out.csv"))) == 10
+        assert f"{run_folder.with_name(f'seed={seed}').relative_to(tmp_path)}" in capfd.readouterr().err
+    plan = ["-m", TINY, "data=folder", f"data.root={photos}", "data.size=16", "trainer.threads=1", "sweep.plan=true"]
+    begun = train(*plan, "weights=checkpoint", f"weights.path={identity[:5]}", "seed=0,1")
+    assert begun.code == 0 and begun.out.count("tiny-checkpoint-") == 2, begun.err
+    assert begun.out.count("data.root=") == 1, "what the runs share is said once"
+    shutil.copytree(run_folder.parent, run_folder.parent.with_name(f"other-{identity[:5]}fffff"))
+    capfd.readouterr()
+    assert main([identity[:5], str(photos / "test"), "--out", "out.csv"]) == 2
+    told = capfd.readouterr().err
+    assert told.count("\n") == 1 and "2 configurations" in told and identity in told
 
 
 def test_scores_are_probabilities_in_columns_of_the_classes(run_folder: Path, photos: Path, tmp_path: Path) -> None:

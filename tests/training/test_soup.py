@@ -155,7 +155,7 @@ def test_the_report_shows_it_and_judges_the_runs_without_it(tuned: Path, told: A
     (row,) = ours
     assert (row["weights_resolved"], row["seeds"]) == (f"soup of {record['soup']['size']}", "1")
     assert float(row["val_acc"]) == pytest.approx(record["val"]["acc"], abs=1e-4)
-    assert row["mark"] in ("not separated", "better", "worse") and row["diff"], "against the reference, which it never is itself"
+    assert row["mark"] in ("not separated", "better", "worse") and row["diff"], "it is never the reference itself"
     assert [one["mark"] for one in after].count("reference") == 1
 
     def sentences(text: str) -> str:

@@ -71,6 +71,7 @@ class Session:
         keeps_trained = self.trainer.eval_model is self.model
         self.saver = Saver(self.folder, self.config.trainer.save_every_s, keeps_trained)
         self.tracker = Tracker(self.folder, self.config.tracking, self.model, state.epoch + 1)
+        self.tracker.watch(self.trainer.optimizer, self.steps_per_epoch)
 
     def _parts(self) -> dict[str, Any]:
         """What has a state that a resumed run needs, by its name in the resume state."""

@@ -12,9 +12,13 @@ from plotly.offline import get_plotlyjs
 
 from analysis.model.model import ReportModel
 from analysis.model.table import distinct
-from analysis.show.cells import number_columns, readable, shared_columns, texts
+from analysis.show.cells import common_line, number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
+from analysis.show.page.curves import configurations, curves
+from analysis.show.page.forest import forest
+from analysis.show.page.hints import HINTS
 from analysis.show.page.histograms import histograms, panels
+from analysis.show.page.provenance import provenance
 from analysis.show.page.reliability import reliability_diagram
 from training.console.table import visible
 from training.run_folder import MISTAKES, read_json
@@ -34,8 +38,10 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         if figure is not None:
             plots.append({"section": section, "title": title, "figure": json.loads(figure.to_json())})
 
+    add("all rows", "Test accuracy of every row", forest(model))
     add("val and test", "Val against test accuracy", figures.val_against_test(model))
-    for title, figure in figures.curves(model):
+    drawn = configurations(model)
+    for title, figure in curves(drawn) if drawn else ():
         add("curves", title, figure)
     add("settings", "Settings and what came out", figures.parallel(model))
     for study in model.studies:
@@ -46,14 +52,18 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
     add("mistakes", "Confusion matrix of the reference row's first run", shown[0] if shown else None)
     return environment.get_template("page.html").render(
         heading=heading,
-        notes=[*notes, *model.sentences, *model.commands],
+        notes=[*notes, *model.sentences],
+        commands=model.commands,
         effects=model.effects,
         cautions=model.cautions,
         table=table(model.rows),
         plots=plots,
         sections=list(dict.fromkeys(plot["section"] for plot in plots)),
+        legend=drawn,
         mistakes=mistakes(shown[1]) if shown else [],
         histograms=panels(found) if (found := chosen(model)) else {},
+        provenance=provenance(model),
+        hints=HINTS,
         plotly=get_plotlyjs(),
         css=(Path(__file__).parent / "page.css").read_text(),
         script=(Path(__file__).parent / "page.js").read_text(),
@@ -70,14 +80,15 @@ def table(rows: pd.DataFrame) -> dict[str, Any]:
     eyes = readable(rows)
     eyes = eyes.drop(columns=[name for name in eyes.columns if eyes[name].isna().all()])
     shown = texts(eyes)
-    common = {name: shown.pop(name)[0] for name in shared_columns(shown)}
-    keys = {name: rows[{"test_95": "test_low"}.get(name, name)].tolist() for name in shown}
+    common = {name: shown.pop(name)[0] for name in shared_columns(shown, eyes)}
+    sorted_by = {name: {"test_95": "test_low", "id": "identity"}.get(name, name) for name in shown}
+    keys = {name: rows[by].tolist() for name, by in sorted_by.items()}
     lines = []
     for number in range(len(rows)):
         lines.append([(shown[name][number], sort_key(keys[name][number])) for name in shown])
     right = number_columns(eyes)
     heads = [(name, name in right) for name in shown]
-    return {"heads": heads, "rows": lines, "marks": rows["mark"].fillna("").tolist(), "common": common}
+    return {"heads": heads, "rows": lines, "marks": rows["mark"].fillna("").tolist(), "common": common_line(common)}
 
 
 def sort_key(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The pictures of the page, as Plotly figures. Whatever text comes from files or config goes through `plain`."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,21 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.model.model import ReportModel
-from analysis.model.study import best_curve, importance
+from analysis.model.study import Importance, best_curve, importance
 from analysis.model.table import distinct, row_keys
-from analysis.model.wording import level_order
+from analysis.model.wording import level_order, level_texts
 from analysis.read.run_folder import read, read_test_predictions
 from analysis.read.study import StudyResult
 from training.console.table import visible
 from training.record import Record, read_record
-from training.run_folder import HISTORY
 
-# Okabe and Ito's colours, which colour-blind people tell apart; markers and dashes repeat the distinction
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#767676"]
-DASHES = ["solid", "dash", "dot", "dashdot"]
+# After Okabe and Ito, which colour-blind people tell apart; the light ones darker, for a contrast of 3 to both a white
+# and a dark page. Markers repeat the distinction
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#C2699B", "#B07D00", "#3D94C9", "#8C6D31", "#767676"]
 SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "star", "cross", "hexagon"]
-DRAWN = 8  # runs whose curves are drawn at first; the legend shows the others
 MOST_LEVELS = 8  # of a numeric setting, beyond which its axis is a scale
-MOST_RUNS, MOST_POINTS = 200, 300  # of curves: runs, and epochs of each
+PIXELS_AN_AXIS = 105  # of parallel coordinates, below which their ticks run into each other
+PIXELS_A_CLASS = 30  # of a confusion matrix
 
 
 def plain(text: object) -> str:
@@ -60,35 +59,7 @@ def val_against_test(model: ReportModel) -> go.Figure | None:
             },
         )
     unit = ", per cent" if metric.scale > 1 else ""
-    return _titled(figure, f"val {metric.title}{unit}", f"test {metric.title}{unit} (95 % interval)")
-
-
-def curves(model: ReportModel) -> list[tuple[str, go.Figure]]:
-    """Val accuracy, train loss and learning rate by epoch, of every run that has a history; best rows first."""
-    wanted = {"val_acc": "val accuracy, per cent", "train_loss": "train loss", "lr": "learning rate"}
-    figures = {name: go.Figure() for name in wanted}
-    drawn = 0
-    for label, folder in runs_in_order(model):
-        try:
-            history = pd.read_csv(folder / HISTORY, usecols=["epoch", *wanted]).dropna()
-        except (OSError, ValueError):
-            continue
-        if history.empty:
-            continue
-        history = history.iloc[:: -(-len(history) // MOST_POINTS)]
-        for name, figure in figures.items():
-            figure.add_scatter(
-                x=history["epoch"],
-                y=[float(f"{value:.5g}") for value in history[name]],
-                mode="lines+markers" if len(history) < 3 else "lines",
-                name=plain(label),
-                visible=True if drawn < DRAWN else "legendonly",
-                line={"color": COLOURS[drawn % 8], "dash": DASHES[drawn // 8 % 4]},
-            )
-        drawn += 1
-        if drawn == MOST_RUNS:
-            break
-    return [(wanted[name], _titled(figure, "epoch", wanted[name])) for name, figure in figures.items() if figure.data]
+    return titled(figure, f"val {metric.title}{unit}", f"test {metric.title}{unit} (95 % interval)")
 
 
 def parallel(model: ReportModel) -> go.Figure | None:
@@ -103,9 +74,12 @@ def parallel(model: ReportModel) -> go.Figure | None:
     for name in ("val_acc", "test_acc"):
         if rows[name].notna().all():
             dimensions.append({"label": name, "values": rows[name].round(3)})
-    line = {"color": rows["val_acc"], "colorscale": "Cividis", "showscale": True, "colorbar": {"title": "val_acc"}}
-    figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line))
-    return figure.update_layout(margin={"l": 70, "r": 40, "t": 60, "b": 30})
+    line = {"color": rows["val_acc"], "colorscale": [[0, "#B07D00"], [1, "#0072B2"]]}  # seen on white and on dark
+    figure = go.Figure(go.Parcoords(dimensions=dimensions, line=line, labelfont={"size": 12}, tickfont={"size": 11}))
+    width = PIXELS_AN_AXIS * (len(dimensions) - 1) + 160
+    return figure.update_layout(
+        margin={"l": 80, "r": 80, "t": 50, "b": 20}, meta={"min_width": width, "height": 380, "opaque": True}
+    )
 
 
 def _dimension(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
@@ -114,11 +88,19 @@ def _dimension(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().all() and len(levels) > MOST_LEVELS:
         if (numbers > 0).all() and numbers.max() > 20 * numbers.min():
-            return {"label": plain(f"log10 {name}"), "values": np.log10(numbers.astype(float))}
-        return {"label": plain(name), "values": numbers}
-    ticks = [plain(f"{one:g}" if isinstance(one, float) else one) for one in levels]
+            powers = np.log10(numbers.astype(float))
+            ends = range(int(np.ceil(powers.min())), int(np.floor(powers.max())) + 1)
+            ticks = {"tickvals": list(ends), "ticktext": [f"{10.0**power:g}" for power in ends]} if ends else {}
+            return {"label": plain(short_name(name)), "values": powers.round(4)} | ticks
+        return {"label": plain(short_name(name)), "values": numbers}
+    words = [plain(one) for one in level_texts(levels)]
     places = [levels.index(one) for one in values]
-    return {"label": plain(name), "values": places, "tickvals": list(range(len(levels))), "ticktext": ticks}
+    return {"label": plain(short_name(name)), "values": places, "tickvals": list(range(len(levels))), "ticktext": words}
+
+
+def short_name(name: str) -> str:
+    """trainer.label_smoothing is label_smoothing on an axis."""
+    return name.rpartition(".")[2]
 
 
 def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
@@ -129,16 +111,45 @@ def search(found: StudyResult) -> Iterator[tuple[str, go.Figure]]:
     about: dict[str, Any] = {"target_name": name}
     if len(found.study.directions) > 1:
         about["target"] = lambda trial: float(trial.values[0])
-    yield "optimization history", visualization.plot_optimization_history(found.study, **about)
+    yield "optimization history", _of_optuna(visualization.plot_optimization_history(found.study, **about), 0)
     curve = best_curve(found)
     kind = "expected best of so many random trials" if found.random else "best so far"
     figure = go.Figure(go.Scatter(x=list(range(1, len(curve) + 1)), y=curve, line={"color": COLOURS[0]}))
-    yield kind, _titled(figure, "trials", f"{kind}: {name}")
-    if proportions := importance(found):
-        bars = {"x": list(proportions.values()), "y": [plain(one) for one in proportions], "orientation": "h"}
-        figure = go.Figure(go.Bar(**bars, marker={"color": COLOURS[0]}))
-        yield "importance", _titled(figure, "share of the variance (fANOVA)", "")
-    yield "slices", visualization.plot_slice(found.study, **about)
+    yield kind, titled(figure, "trials", name)
+    if parts := importance(found):
+        yield "importance: what the best tenth of the trials differs in", _importance(parts)
+    settings = len({one for trial in found.trials for one in trial.params})
+    yield "slices", _of_optuna(visualization.plot_slice(found.study, **about), 220 * settings)
+
+
+def _of_optuna(figure: go.Figure, min_width: int) -> go.Figure:
+    """A picture of Optuna's under our own title, its legend below; the page scrolls where it is wider."""
+    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
+    figure.for_each_xaxis(lambda axis: axis.update(dtick=1, exponentformat="e") if axis.type == "log" else None)
+    figure.update_layout(title=None, margin={"l": 60, "r": 10, "t": 20, "b": 60}, legend=legend)
+    return figure.update_layout(meta={"min_width": min_width}) if min_width else figure
+
+
+def _importance(parts: Mapping[str, Importance]) -> go.Figure:
+    """The part of each setting with its interval, the largest at the top."""
+    per_cent = [[100 * one.part, 100 * one.low, 100 * one.high] for one in parts.values()]
+    figure = go.Figure(
+        go.Scatter(
+            x=[part for part, _, _ in per_cent],
+            y=[plain(short_name(name)) for name in parts],
+            mode="markers",
+            marker={"color": COLOURS[0], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - part for part, _, high in per_cent],
+                "arrayminus": [part - low for part, low, _ in per_cent],
+            },
+        )
+    )
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    titled(figure, "importance, per cent (PED-ANOVA)", "").update_xaxes(range=[-2, 102])
+    return figure.update_layout(meta={"height": 120 + 50 * len(parts)})
 
 
 def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:
@@ -165,9 +176,14 @@ def confusion(model: ReportModel) -> tuple[go.Figure, Path] | None:
         hovertemplate="%{y} taken for %{x}: %{customdata} (%{z:.0%})<extra></extra>",
         **cells,
     )
-    figure = _titled(go.Figure(heat), "guess", "class")
-    figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
-    return figure, folder
+    heat.showscale = False  # the numbers are there
+    figure = titled(go.Figure(heat), "guess", "class")
+    # every name whole: as high and as wide as they are many, the page scrolls beyond
+    figure.update_xaxes(type="category", tickangle=-90, dtick=1)
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True, dtick=1)
+    longest = max(map(len, classes), default=0)
+    size = PIXELS_A_CLASS * len(classes) + 8 * longest + 90
+    return figure.update_layout(meta={"min_width": min(size + 40, 1600), "height": max(min(size, 1600), 320)}), folder
 
 
 def reference_run(model: ReportModel) -> Path | None:
@@ -185,19 +201,24 @@ def class_names(folder: Path, count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
 
-def runs_in_order(model: ReportModel) -> Iterator[tuple[str, Path]]:
-    """Label and folder of every run, in the order of the table's rows."""
+def runs_by_row(model: ReportModel) -> Iterator[tuple[str, list[Path]]]:
+    """Label and run folders of every row, in the order of the table."""
     single = distinct(model.runs)
     by_key = {str(key): group for key, group in single.groupby(row_keys(single), sort=False)}
     for key in map(str, model.rows.index):
         seeds = by_key.get(key, single.iloc[:0]).sort_values(["seed", "fold"])
-        for run in seeds.itertuples():
-            fold = "" if run.fold is pd.NA else " fold=" + str(run.fold)
-            suffix = f" seed={run.seed}{fold}" if len(seeds) > 1 else ""
-            yield f"{model.labels[key]}{suffix}", Path(str(run.folder))
+        yield model.labels[key], [Path(str(folder)) for folder in seeds["folder"]]
 
 
-def _titled(figure: go.Figure, x: str, y: str) -> go.Figure:
+def runs_in_order(model: ReportModel) -> Iterator[tuple[str, Path]]:
+    """Label and folder of every run, in the order of the table's rows."""
+    for label, folders in runs_by_row(model):
+        for folder in folders:
+            yield f"{label} {folder.name}" if len(folders) > 1 else label, folder
+
+
+def titled(figure: go.Figure, x: str, y: str) -> go.Figure:
+    """`figure` with titles of its axes, and a legend below."""
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"}
     figure.update_layout(yaxis_title=y, margin={"l": 60, "r": 10, "t": 20, "b": 50}, legend=legend)
     return figure.update_xaxes(title={"text": x, "standoff": 12}, automargin=True)

@@ -2,7 +2,7 @@
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const plots = read("plots"), layers = read("histogram-data");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const options = { responsive: true, displaylogo: false };
+const options = { responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] };
 
 // Plotly knows nothing of the page's colours
 function themed(layout) {
@@ -10,7 +10,7 @@ function themed(layout) {
   const axes = Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
   const axis = (key) => ({ ...layout[key], gridcolor: grid, zerolinecolor: grid, linecolor: grid });
   return {
-    ...layout, template: undefined, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
+    ...layout, template: undefined, paper_bgcolor: layout.meta && layout.meta.opaque ? (dark.matches ? "#141414" : "#ffffff") : "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink },
     ...Object.fromEntries([...new Set([...axes, "xaxis", "yaxis"])].map((key) => [key, axis(key)])),
   };
 }
@@ -18,12 +18,27 @@ function themed(layout) {
 function draw() {
   for (const place of document.querySelectorAll("[data-plot]")) {
     const { data, layout } = plots[place.dataset.plot];
-    const lines = data.length > 3 ? Math.ceil(data.length / Math.max(1, Math.floor(place.clientWidth / 380))) : 0;
-    place.style.height = `${Math.min(420 + 20 * lines, 1400)}px`; // the legend takes room below, the picture keeps its own
+    const about = layout.meta || {}, named = layout.showlegend === false ? 0 : data.length;
+    if (about.min_width) place.style.minWidth = `${about.min_width}px`; // the frame around it scrolls
+    const lines = named > 3 ? Math.ceil(named / Math.max(1, Math.floor(place.clientWidth / 380))) : 0;
+    const height = about.height || (layout.showlegend === false ? 320 : 420 + 20 * lines);
+    place.style.height = `${Math.min(height, 2600)}px`; // the legend takes room below, the picture keeps its own
     const small = place.clientWidth < 500 ? { font: { size: 9 } } : {};
     Plotly.react(place, data, themed({ ...layout, legend: { ...layout.legend, ...small } }), options);
+    const frame = place.parentElement;
+    frame.parentElement.classList.toggle("more", frame.scrollWidth > frame.clientWidth + 1);
   }
   compare();
+}
+
+// One legend for all curves
+function show(numbers, on) {
+  for (const place of document.querySelectorAll(".panels [data-plot]")) {
+    const { data } = plots[place.dataset.plot];
+    const traces = data.flatMap((trace, index) => (numbers.includes(trace.meta) ? [index] : []));
+    for (const index of traces) data[index].visible = on;
+    Plotly.restyle(place, { visible: on }, traces);
+  }
 }
 
 function fill(select, names, chosen) {
@@ -40,7 +55,7 @@ function compare() {
     const select = document.getElementById(side), run = runs[select.value];
     const place = document.getElementById(`${side}-plot`);
     const heat = run ? [{ type: "heatmap", x: run.x, y, z: run.z, zmin: 0, zmax: top, colorscale: "Cividis", colorbar: { title: { text: "share" } } }] : [];
-    const layout = { title: { text: select.value, font: { size: 11 } }, xaxis: { title: { text: "epoch" }, type: "category", nticks: 12 }, yaxis: { title: { text: layer.value } }, margin: { l: 70, r: 10, t: 40, b: 45 } };
+    const layout = { xaxis: { title: { text: "epoch" }, type: "category", nticks: 12 }, yaxis: { title: { text: layer.value } }, margin: { l: 70, r: 10, t: 10, b: 45 } };
     Plotly.react(place, heat, themed(layout), options);
   }
 }
@@ -70,6 +85,14 @@ function filter() {
 
 heads.forEach((head, index) => head.querySelector("button").addEventListener("click", () => sortBy(index)));
 document.getElementById("filter").addEventListener("input", filter);
+const boxes = [...document.querySelectorAll("[data-config]")];
+for (const box of boxes) box.addEventListener("change", () => show([Number(box.dataset.config)], box.checked));
+for (const button of document.querySelectorAll("[data-all]")) {
+  button.addEventListener("click", () => {
+    for (const box of boxes) box.checked = button.dataset.all === "1";
+    show(boxes.map((box) => Number(box.dataset.config)), button.dataset.all === "1");
+  });
+}
 if (document.getElementById("layer")) {
   const names = [...new Set(Object.values(layers).flatMap((one) => Object.keys(one.runs)))];
   fill(document.getElementById("layer"), Object.keys(layers).sort().reverse(), 0); // weights before gradients

@@ -33,6 +33,25 @@ def test_effects_and_an_interaction_by_construction(tmp_path: Path) -> None:
     assert "does the effect of scheduler change with model? yes, the effect grows" in text
 
 
+def test_a_group_is_one_factor_whatever_it_sets(tmp_path: Path) -> None:
+    """augment=standard sets three keys, experiment=scratch some of other groups, and each has one line."""
+    generator, number = np.random.default_rng(1), 0
+    for experiment, epochs, smoothing in (("none", 6, 0.0), ("scratch", 30, 0.1)):
+        for augment, flip in (("none", 0.0), ("standard", 0.5)):
+            for lr in (1e-3, 1e-2, 1e-1):
+                right = np.arange(500) < 400 + 30 * (augment == "standard") + 20 * (experiment == "scratch")
+                right[generator.integers(0, 500, 10)] ^= True
+                about = {"choices": {"augment": augment, "experiment": experiment, "data": "folder"}, "lr": lr}
+                about |= {"flip": flip, "epochs": epochs, "smoothing": smoothing}
+                run_with(tmp_path / "sweep", f"{number:02}aaaaaaaa", 0, 80.0, right, **about)
+                number += 1
+    text = report(tmp_path / "sweep", cwd=tmp_path, width=160).stdout
+    lines = [line.split(":")[0].strip() for line in text.partition("What matters")[2].splitlines() if " pairs)" in line]
+    assert sorted(lines) == ["augment", "experiment", "lr", "lr"], text
+    assert "augment: standard against none +" in text and "(6 matched pairs)" in text
+    assert "epochs:" not in text and "label_smoothing" not in text and "augment.flip" not in text
+
+
 def test_what_an_interaction_can_be_told_of(tmp_path: Path) -> None:
     """Three schedules, of which only one pair is there with both models."""
     cosine, step = (f"torch.optim.lr_scheduler.{name}" for name in ("CosineAnnealingLR", "StepLR"))

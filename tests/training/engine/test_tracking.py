@@ -41,12 +41,13 @@ def test_curves_are_those_of_the_history(train: Door, tmp_path: Path) -> None:
     folder = only_run(tmp_path / "outputs")
     curves, rows, record = scalars_of(events_of(folder)), history_of(folder), record_of(folder)
     columns = {f"{kind}/{split}": f"{split}_{kind}" for kind in ("loss", "acc") for split in ("train", "val")}
-    columns |= {"lr/decay": "lr", "lr/no_decay": "lr", "gradient_norm": "grad_norm"}
+    columns |= {"gradient_norm": "grad_norm"}
     columns |= {"speed/images_per_s": "images_per_s", "speed/epoch_seconds": "seconds"}
-    assert curves.keys() == columns.keys() | {"final/val_acc", "final/test_acc"}
+    assert curves.keys() == columns.keys() | {"final/val_acc", "final/test_acc", "learning_rate/all_weights"}
     for tag, column in columns.items():
         assert curves[tag] == pytest.approx({int(row["epoch"]): row[column] for row in rows}), tag
-    assert curves["lr/decay"] == pytest.approx({1: 1e-3, 2: 9e-4, 3: 8.1e-4})
+    rates = [1e-3, 1e-3, 9e-4, 9e-4, 8.1e-4, 8.1e-4]  # by step: two an epoch
+    assert curves["learning_rate/all_weights"] == pytest.approx(dict(enumerate(rates)))
     assert min(curves["gradient_norm"].values()) > 0.01, "the norm is that before clipping"
     assert curves["final/val_acc"] == pytest.approx({3: record["val"]["acc"]})
     assert curves["final/test_acc"] == pytest.approx({3: record["test"]["acc"]})
@@ -120,7 +121,8 @@ def hparams_of(folder: Path) -> dict[str, Any]:
 
 
 def test_hparams_table_has_the_run_in_its_own_folder(train: Door, tmp_path: Path) -> None:
-    assert train(*QUICK, TINY, "seed=3", "optimizer.lr=0.02").code == 0
+    swept = ["augment=standard", "trainer.label_smoothing=0.05", "data.split_seed=0"]
+    assert train(*QUICK, TINY, "seed=3", "optimizer.lr=0.02", *swept).code == 0
     folder = only_run(tmp_path / "outputs")
     assert [path.parent for path in tmp_path.rglob("events.out.*")] == [folder], (
         "one file of events, and no folder more"
@@ -134,6 +136,8 @@ def test_hparams_table_has_the_run_in_its_own_folder(train: Door, tmp_path: Path
         and values["seed"] == 3
     )
     assert (values["epochs"], values["batch_size"], values["weights"]) == (2, 32, "none")
+    assert (values["augment"], values["trainer.label_smoothing"], values["data.size"]) == ("standard", 0.05, 8)
+    assert "data.split_seed" in values and "optimizer.lr" not in values, "what was asked for, though it is the default"
     metrics = {info.name.tag for info in row["experiment"].experiment.metric_infos}
     assert metrics == {"final/val_acc", "final/test_acc"}
     assert metrics <= scalars_of(events_of(folder)).keys()
@@ -163,7 +167,9 @@ def test_killed_and_resumed_run_shows_every_epoch_once(
     assert "going on after epoch 1 of 3" in train(*QUICK, TINY, "trainer.epochs=3").out
     assert len(list(folder.glob("events.out.*"))) == 2
     events = events_of(folder)
-    assert [list(curve) for tag, curve in scalars_of(events).items() if "final" not in tag] == [[1, 2, 3]] * 9
+    curves = {tag: list(curve) for tag, curve in scalars_of(events).items() if "final" not in tag}
+    assert curves.pop("learning_rate/all_weights") == list(range(6)), "by step, those before the kill too"
+    assert list(curves.values()) == [[1, 2, 3]] * 7
     assert [[point.step for point in events.Histograms(tag)] for tag in events.Tags()["histograms"]] == [[1, 2, 3]] * 8
     losses = [row["val_loss"] for row in history_of(folder)]
     assert list(scalars_of(events)["loss/val"].values()) == pytest.approx(losses)

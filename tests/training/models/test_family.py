@@ -80,9 +80,10 @@ def test_its_layers_learn_by_their_own_rates_and_its_head_first(
     folder = only_run(tmp_path / "outputs")
     events = EventAccumulator(str(folder)).Reload()
     tags = events.Tags()
-    shown = {tag: events.Scalars(tag)[0].value for tag in tags["scalars"] if tag.startswith("lr/")}
+    rates = [tag for tag in tags["scalars"] if tag.startswith("learning_rate/")]
+    shown = {tag.partition("/")[2]: events.Scalars(tag)[0].value for tag in rates}
     layers = ["floor0", "floor1", "floor2", "top"]
-    assert shown == pytest.approx({f"lr/{layer}": 1e-2 * 0.5**depth for depth, layer in enumerate(layers[::-1])})
+    assert shown == pytest.approx({layer: 1e-2 * 0.5**depth for depth, layer in enumerate(layers[::-1])})
     assert any("scores" in tag for tag in tags["histograms"]), "the head of the family, not the last layer"
     assert len(history_of(folder)) == 2
 

@@ -100,9 +100,10 @@ def test_run_with_layer_decay_shows_each_layer(train: Door, tmp_path: Path) -> N
     assert result.code == 0, result.err
     folder = only_run(tmp_path / "outputs")
     events = EventAccumulator(str(folder)).Reload()
-    shown = {tag: events.Scalars(tag)[0].value for tag in events.Tags()["scalars"] if tag.startswith("lr/")}
+    rates = [tag for tag in events.Tags()["scalars"] if tag.startswith("learning_rate/")]
+    shown = {tag.partition("/")[2]: events.Scalars(tag)[0].value for tag in rates}
     layers = ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
-    assert shown == pytest.approx({f"lr/{layer}": 1e-3 * 0.5**depth for depth, layer in enumerate(layers[::-1])})
+    assert shown == pytest.approx({layer: 1e-3 * 0.5**depth for depth, layer in enumerate(layers[::-1])})
     assert [row["lr"] for row in history_of(folder)] == [1e-3, 1e-3], "optimizer.lr is the head's"
 
 
