@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.distinguish import aliased_factors, hidden_columns
 from analysis.model.wording import level_order, level_text, plural, signed
+from analysis.read.distinguish import aliased_factors, hidden_columns
 from analysis.statistics import inference
 from analysis.statistics.effects import LEAST_PAIRS, Effect, Interaction, interaction, paired_effect
 from analysis.statistics.noise import Noise

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.distinguish import FOLD, NO_SETTINGS
 from analysis.model.table import SETTINGS
+from analysis.read.distinguish import FOLD, NO_SETTINGS
 from analysis.read.records import ReportError
 from analysis.statistics.results import RowResults
 

@@ -15,7 +15,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from analysis.statistics.comparisons import Comparisons
     from analysis.statistics.results import RowResults
-from analysis.model.distinguish import extra_columns
+from analysis.read.distinguish import extra_columns
 from analysis.read.query import QueryError, matching
 from analysis.read.records import ReportError, nearest
 from analysis.read.run_folder import STATUSES

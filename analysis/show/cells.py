@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.model.distinguish import group_columns, hidden_columns, short_identities
 from analysis.model.table import CHANCES, COMPARED, COMPARED_NUMBERS, MEANS, PLACE, SETTINGS
 from analysis.model.wording import level_texts, signed
+from analysis.read.distinguish import group_columns, hidden_columns, short_identities
 from analysis.statistics.metric_names import ACCURACY, CALIBRATION, METRICS
 from training.console.table import visible
 
