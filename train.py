@@ -79,6 +79,7 @@ def _job_number() -> int | None:
 def main() -> int:
     """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows the traceback before it."""
     set_hydra_defaults()
+    logging.setLogRecordFactory(VisibleRecord)  # and in train(), for processes of their own
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a bug or a failure, 2 a user's mistake, 130 interrupted.
 
 import argparse
 import difflib
+import logging
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from training.console.table import printable
+from training.console.table import VisibleRecord, printable
 from training.errors import ConfigError
 from training.run_folder import RunInUse
 from training.targets import trusting
@@ -52,6 +53,7 @@ def run_program(
     line for any error; without it, a user's mistake is one line and a bug is raised. With HYDRA_FULL_ERROR=1 all are
     raised."""
     try:
+        logging.setLogRecordFactory(VisibleRecord)
         options = _parsed(parser, arguments)
         with trusting(name for given in getattr(options, "trust", []) for name in given.split(",") if name):
             work(options)
