@@ -28,7 +28,7 @@ from sweeps.hydra_glue.compose import run_config, set_hydra_defaults
 from sweeps.hydra_glue.messages import one_line
 from sweeps.hydra_glue.planned import as_planned, check_planned
 from sweeps.stopping import SweepEnded
-from training.console.table import VisibleRecord
+from training.console.program import show_any_name
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -44,7 +44,7 @@ def train(composed: DictConfig) -> float:
     from training.engine.prepare import prepare
     from training.engine.run import run
 
-    logging.setLogRecordFactory(VisibleRecord)
+    show_any_name()
     try:
         config = run_config(composed)
         alone = HydraConfig.get().mode == RunMode.RUN
@@ -81,6 +81,7 @@ def _job_number() -> int | None:
 def main() -> int:
     """Run Hydra, and tell a mistake in one line. HYDRA_FULL_ERROR=1 shows the traceback before it."""
     set_hydra_defaults()
+    show_any_name()
     asked = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print and exit by itself
     signal.signal(signal.SIGTERM, _terminate)

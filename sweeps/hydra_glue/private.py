@@ -144,12 +144,24 @@ class FileConfigSource(file_config_source.FileConfigSource):  # by this name, si
         a part of the config that is missing."""
         result = super().load_config(config_path)
         if isinstance(result.config, DictConfig):
-            for key in map(str, OmegaConf.missing_keys(result.config)):
+            for key in _missing(OmegaConf.to_container(result.config)):
                 if key in PARTS:
                     raise ConfigError(f"{key}: ??? in {config_path}: settings are missing; write some, or leave it out")
                 if key.partition("[")[0] != "defaults":  # a choice that has to be made, which Hydra knows
                     OmegaConf.update(result.config, key, f"${{missing_in:{in_quotes(config_path)}}}")
         return result
+
+
+def _missing(values: Any, key: str = "") -> Iterator[str]:
+    """Keys of missing values, a.b[0]. (OmegaConf.missing_keys would resolve what refers to other files.)"""
+    if isinstance(values, dict):
+        for name, value in values.items():
+            yield from _missing(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(values, list):
+        for number, value in enumerate(values):
+            yield from _missing(value, f"{key}[{number}]")
+    elif isinstance(values, str) and values == "???":
+        yield key
 
 
 def keep_missing_values() -> None:

@@ -56,7 +56,7 @@ def test_hydras_quotes() -> None:
 
 
 def test_hydras_file_config_source(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("a:\n  b: ???\n  c: 1\n")
+    (tmp_path / "x.yaml").write_text("a:\n  b: ???\n  c: ${elsewhere}\n")
     config = private.FileConfigSource("test", str(tmp_path)).load_config("x").config
     assert config._get_node("a")._get_node("b")._value() == "${missing_in:'x'}", "FileConfigSource.load_config"
     private.keep_missing_values()

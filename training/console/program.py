@@ -5,6 +5,8 @@ Exit codes: 0 done, 1 a bug or a failure, 2 a user's mistake, 130 interrupted.
 
 import argparse
 import difflib
+import io
+import logging
 import os
 import re
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from training.console.table import printable
+from training.console.table import VisibleRecord, printable
 from training.errors import ConfigError
 from training.run_folder import RunInUse
 from training.targets import trusting
@@ -42,6 +44,15 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=words)
 
 
+def show_any_name() -> None:
+    """Names of files come from anywhere: control characters in them are written out in logs, and so is what the output
+    has no encoding for (bytes that are not UTF-8), instead of an error after all the work."""
+    logging.setLogRecordFactory(VisibleRecord)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_program(
     parser: argparse.ArgumentParser,
     work: Callable[[argparse.Namespace], None],
@@ -52,6 +63,7 @@ def run_program(
     line for any error; without it, a user's mistake is one line and a bug is raised. With HYDRA_FULL_ERROR=1 all are
     raised."""
     try:
+        show_any_name()
         options = _parsed(parser, arguments)
         with trusting(name for given in getattr(options, "trust", []) for name in given.split(",") if name):
             work(options)
