@@ -130,10 +130,10 @@ def _write_output_to(log_file: Path) -> None:
     """To nowhere where there can be no log: what is wrong with the folder the run says itself."""
     try:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        log = log_file.open("ab")
+        log_file.open("ab").close()
     except OSError:
-        log = Path(os.devnull).open("ab")
-    with log as file:
+        log_file = Path(os.devnull)
+    with log_file.open("ab") as file:
         sys.stdout.flush()
         sys.stderr.flush()
         os.dup2(file.fileno(), 1)

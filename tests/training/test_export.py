@@ -270,6 +270,6 @@ def test_a_full_disk_is_one_line(train: Door, shell: Door, tmp_path: Path, photo
     full = "import resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, (4096, r.RLIM_INFINITY)); "
     program = full + "from training.export import main; sys.exit(main(sys.argv[1:]))"
     before = tree(folder)
-    result = shell("-c", program, str(folder), "--to", "torch")
+    result = shell("-c", program, str(folder), "--to", "torch", PYTHONPATH=str(ROOT / "tests"))
     assert result.code == 2 and result.err.count("\n") == 1, result
     assert result.err.startswith(f"error: {folder / 'model.pt2'}: ") and tree(folder) == before
