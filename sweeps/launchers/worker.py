@@ -4,6 +4,7 @@ It is forked from a server that has torch imported and nothing else done, so it 
 leaks nothing into the next run.
 """
 
+import contextlib
 import io
 import marshal
 import os
@@ -96,7 +97,8 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
         connection.send(("stopped", None))
         return
     except Exception as error:  # before the run began: its folder can't be made, or what was planned is gone
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # a full disk: the sweep is told anyway
+            traceback.print_exc()
         result = failed(job.config, error)
     connection.send_bytes(_packed(result))
 

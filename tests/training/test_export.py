@@ -261,3 +261,15 @@ def test_latency_as_an_objective(train: Door, tmp_path: Path) -> None:
     assert found[40000][1] > found[4][1], "ten thousand times as wide, and slower"
     assert len(run_folders(tmp_path / "outputs")) == 2 and "latency_ms" in record_of(there)
     assert "latency_ms" in result.out.partition("Pareto front")[2]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line(train: Door, shell: Door, tmp_path: Path, photos: Path) -> None:
+    """In a process of its own, which torch would end: no file may get longer than 4 KB, as on a disk that is full."""
+    folder = trained(train, tmp_path, photos)
+    full = "import resource as r, sys; r.setrlimit(r.RLIMIT_FSIZE, (4096, r.RLIM_INFINITY)); "
+    program = full + "from training.export import main; sys.exit(main(sys.argv[1:]))"
+    before = tree(folder)
+    result = shell("-c", program, str(folder), "--to", "torch", PYTHONPATH=str(ROOT / "tests"))
+    assert result.code == 2 and result.err.count("\n") == 1, result
+    assert result.err.startswith(f"error: {folder / 'model.pt2'}: ") and tree(folder) == before

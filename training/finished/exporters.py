@@ -84,8 +84,9 @@ def write(kind: str, trained: TrainedModel, part: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings(action="ignore"), quiet[0], quiet[1]:
         program = torch.export.export(deployed, (example,), dynamic_shapes=shapes)
         if kind == "torch":
-            with part.open("wb") as file:
-                torch.export.save(program, file, extra_files={EXTRA: json.dumps(metadata(trained))})
+            file = io.BytesIO()  # since torch, where it writes to a full disk itself, ends the process
+            torch.export.save(program, file, extra_files={EXTRA: json.dumps(metadata(trained))})
+            part.write_bytes(file.getbuffer())
             return
         part.write_bytes(_onnx(program, metadata(trained)))
 
