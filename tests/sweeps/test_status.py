@@ -21,6 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from sweeping import WAIT_S, Starter, results, small, start, trouble, without
 
 from sweeps import status as program
+from sweeps.sweep_state import read_sweep
 
 __all__ = ["start"]
 Status = Callable[..., dict[str, Any]]
@@ -40,12 +41,12 @@ def now(sweep: Path) -> dict[str, Any]:
 
 
 def until(sweep: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Ask until it tells this."""
+    """Look until it is so, and have the program tell it."""
     ends = time.monotonic() + WAIT_S
     while time.monotonic() < ends:
-        if (sweep / "sweep.json").exists() and wanted(told := now(sweep)):
+        if (sweep / "sweep.json").exists() and wanted(read_sweep(sweep).to_json()) and wanted(told := now(sweep)):
             return told
-        time.sleep(0.2)
+        time.sleep(0.1)
     raise AssertionError(f"never so: {now(sweep) if sweep.is_dir() else 'no sweep'}")
 
 
