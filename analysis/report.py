@@ -24,6 +24,7 @@ from analysis.show.text_table import report_text, side_by_side_text
 from analysis.statistics.metric_names import METRICS
 from training.console.program import called, run_program
 from training.console.table import printable
+from training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from analysis.model.judging import Judging
@@ -255,7 +256,10 @@ def save(file: Path, text: str) -> None:
     """Write the page. Raises ReportError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        if file.exists() and not file.is_file():  # /dev/stdout, a pipe
+            file.write_text(text, encoding="utf-8")
+        else:
+            write_whole(file, text.encode())
     except OSError as error:
         raise ReportError(f"--html {file}: {error.strerror}") from None
     say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")

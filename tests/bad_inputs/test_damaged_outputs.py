@@ -184,6 +184,7 @@ WEIGHTS = {
     "cut": Case(cut, {"predict": "not a readable safetensors file"}, {"predict": 2}),
     "empty": Case(text(""), {"predict": "an empty file"}, {"predict": 2}),
     "folder": Case(folder, {"predict": "no best.safetensors in it"}, {"predict": 2}),
+    "flipped": Case(flipped, {"predict": "damaged: its numbers are not those that were written"}, {"predict": 2}),
     "another's": Case(anothers, {"predict": "of another run: its identity is"}, {"predict": 2}),
 }
 SWEEP = {

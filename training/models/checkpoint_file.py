@@ -9,6 +9,7 @@ import os
 import pickle
 import warnings
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ StateDict = dict[str, "torch.Tensor"]
 ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pth.tar")
 # Keys under which training programs save a state dict; of several the first, since an average may be there beside it.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "params", "state_dict_ema", "ema")
+CHECKSUM = "crc32"  # key of our own metadata
 NEWEST_PROTOCOL = 3  # of pickle, that torch reads without running code
 PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 FORMATS = {  # what else such files turn out to be, by their first bytes
@@ -83,9 +85,22 @@ def _read_safetensors(path: Path) -> tuple[StateDict, dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {}).get("finegrid", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise ConfigError(f"weights.path={path}: not a readable safetensors file: {error}") from error
+    known = meta.get(CHECKSUM) if isinstance(meta, dict) else None  # files of earlier versions have none
+    need(known in (None, checksum(state)), f"weights.path={path}: damaged: its numbers are not those that were written")
+    return state, meta
+
+
+def checksum(state: StateDict) -> int:
+    """CRC-32 of the bytes of all tensors, in the order of their names."""
+    import torch
+
+    value = 0
+    for name in sorted(state):
+        value = zlib.crc32(state[name].contiguous().view(-1).view(torch.uint8).numpy().data, value)
+    return value
 
 
 def _protocol(path: Path) -> int:

@@ -24,6 +24,7 @@ from training.data.files.value_range import Ranges
 from training.device import resolve_compute
 from training.errors import ConfigError
 from training.models.build import build_model, logits
+from training.models.checkpoint_file import CHECKSUM, checksum
 from training.models.removed_weights import removed
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
 from training.record import named_after
@@ -112,8 +113,8 @@ def metadata(
 
 def weights_file(weights: Mapping[str, Tensor], about: dict[str, Any]) -> bytes:
     """best.safetensors: weights and their metadata."""
-    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-    return safetensors.torch.save(contiguous, {"finegrid": json.dumps(about)})
+    contiguous = {name: tensor.contiguous().cpu() for name, tensor in weights.items()}
+    return safetensors.torch.save(contiguous, {"finegrid": json.dumps(about | {CHECKSUM: checksum(contiguous)})})
 
 
 def read_weights(trained: TrainedModel, folder: Path, name: str) -> StateDict:
