@@ -37,13 +37,34 @@ def replace(root: Path) -> None:
         image(root / "ab"[number % 2] / f"{number:02}.png", 100 + number)
 
 
+def empty(root: Path) -> None:
+    for file in (root / "a").iterdir():
+        file.unlink()
+
+
+def cut_off(root: Path) -> None:
+    file = root / "a" / "00.png"
+    file.write_bytes(file.read_bytes()[:60])
+
+
+def to_a_file(root: Path) -> None:
+    root.rename(root.with_name("elsewhere"))
+    root.write_text("moved")
+
+
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "replaced": (replace, "the images changed since the plan: 2 replaced by other pixels, first: a/02.png"),
     "added": (lambda root: image(root / "b" / "new.png", 7), "since the plan: 1 added, first: b/new.png"),
     "removed": (lambda root: (root / "a" / "00.png").unlink(), "since the plan: 1 removed, first: a/00.png"),
     "gone": (lambda root: root.rename(root.with_name("elsewhere")), "the images changed since the plan: "),
+    "class gone": (lambda root: shutil.rmtree(root / "a"), "the images changed since the plan: "),
+    "class renamed": (lambda root: (root / "a").rename(root / "c"), "the images changed since the plan: "),
+    "class emptied": (empty, "the images changed since the plan: "),
+    "cut off": (cut_off, "the images changed since the plan: "),
+    "a file": (to_a_file, "the images changed since the plan: "),
     "relabelled": (swap_label, "since the plan: 1 in another class or split, first: photos/a/00.png"),
 }
+UNUSABLE = ("gone", "class gone", "class emptied", "cut off", "a file")  # the same command is refused then
 FAST = ("replaced",)
 
 
@@ -80,7 +101,7 @@ def test_a_sweep_fails_where_its_images_changed(start: Starter, train: Door, tmp
         assert words in record["failure"]["message"]
     assert words in running.out
     again = train(*command)
-    if change == "gone":
+    if change in UNUSABLE:
         assert again.code == 2 and "photos" in again.err and len(again.err.strip().splitlines()) == 1
         return
     assert again.code == 0 and "plan: 3 runs: 3 new" in again.out, again.err
