@@ -73,7 +73,10 @@ def _of_params(override: str) -> str:
 def _check(override: str, single: bool) -> None:
     key, equals, value = override.partition("=")
     if not key or (not equals and not override.startswith("~")):
-        raise ConfigError(f"{override}: expected KEY=VALUE without spaces, such as model=resnet18")
+        raise ConfigError(
+            f"{override}: expected KEY=VALUE without spaces, such as model=resnet18; one with spaces needs quotes, "
+            "'data.root=my photos'"
+        )
     if value.endswith(","):
         raise ConfigError(f"{override}: a value is missing after the comma; write {key}=a,b without spaces")
     if key.startswith("+") and key.lstrip("+") in GROUPS:

@@ -80,12 +80,19 @@ def describe_all(jobs: Sequence[Job]) -> list[str]:
     """The lines of `sweep.plan=true`: what all runs have in common once, then each run."""
     fixed = [one for one in jobs[0].overrides if all(one in job.overrides for job in jobs)] if len(jobs) > 1 else []
     common = [f"  all runs: {' '.join(fixed)}"] if fixed else []
-    return [*common, *(describe(job, fixed) for job in jobs)]
+    reasons: dict[str, list[Job]] = {}
+    for job in jobs:
+        reasons.setdefault(job.why, []).append(job)
+    several = {why: of for why, of in reasons.items() if why.partition(": ")[2] and len(of) > 1}
+    below = [f"  {', '.join(f'#{job.number}' for job in of)}: {why}" for why, of in several.items()]
+    return [*common, *(describe(job, fixed, brief=job.why in several) for job in jobs), *below]
 
 
-def describe(job: Job, said: Sequence[str] = ()) -> str:
-    """A run of the plan in a line, without the overrides that are `said` already."""
-    why = f" ({job.why})" if job.why else ""
+def describe(job: Job, said: Sequence[str] = (), brief: bool = False) -> str:
+    """A run of the plan in a line, without the overrides that are `said` already. `brief`: without what follows the
+    colon of its reason, which is told once for all runs that share it."""
+    reason = job.why.partition(": ")[0] if brief else job.why
+    why = f" ({reason})" if reason else ""
     without = f", without {', '.join(job.left_out)}" if job.left_out else ""
     where = f" -> {job.prepared.subfolder}" if job.prepared is not None else ""
     own = "".join(f" {one}" for one in job.overrides if one not in said)

@@ -91,6 +91,8 @@ def test_weights_without_network_are_told_and_skipped(train: Door, tmp_path: Pat
     assert planned.code == 0, planned.err
     assert "plan: 2 runs: 2 new" in planned.out and "imagenet1k_v1 not checked: " in planned.out
     assert planned.out.count("not checked") == 1, "random weights need nothing"
+    several = train(*grid, "seed=0,1", "sweep.plan=true").out
+    assert several.count("(imagenet1k_v1 not checked)") == 2 and several.count("#2, #3: imagenet1k_v1 not checked") == 1
     refused = train(*grid)
     assert refused.code == 2 and "can't download them for resnet18" in refused.err
     assert "sweep.impossible=skip" in refused.err and not (tmp_path / "outputs").exists()
