@@ -19,7 +19,8 @@ from outcome import TINY
 from PIL import ExifTags, Image
 from safetensors.torch import save_file
 
-from training.models.trained_model import TrainedModel
+from training.models.checkpoint_file import read_checkpoint
+from training.models.trained_model import TrainedModel, weights_file
 from training.predict import main, predict
 
 
@@ -82,6 +83,8 @@ def test_the_id_in_the_report_names_the_run(
     worse = shutil.copytree(run_folder, run_folder.with_name("seed=1")) / "record.json"
     record = json.loads(worse.read_text())
     worse.write_text(json.dumps(record | {"seed": 1, "val": record["val"] | {"acc": record["val"]["acc"] - 1}}))
+    state, about = read_checkpoint(run_folder / "best.safetensors")
+    worse.with_name("best.safetensors").write_bytes(weights_file(state, about | {"seed": 1}))
     for name, seed in ((identity[:5], 0), (f"{identity[:5]}/seed=1", 1), (str(run_folder.parent), 0)):
         capfd.readouterr()
         assert main([name, str(photos / "test"), "--out", "out.csv"]) == 0 and len(rows(Path("out.csv"))) == 10
@@ -220,7 +223,7 @@ def test_it_goes_on_after_bad_images(
     before = out.read_bytes()
     assert main([str(run_folder), str(folder), "--out", str(out), "--on-bad", "raise"]) == 2
     err = capfd.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1 and "page.jpg: not an image" in err
+    assert err.startswith("error: ") and err.count("\n") == 1 and "page.jpg: an HTML page, as a failed download leaves it" in err
     assert out.read_bytes() == before and not list(tmp_path.glob("some.csv?*"))
 
 

@@ -51,8 +51,8 @@ def postscript(path: Path) -> None:
     "spoil, why",
     [
         (truncated, "truncated"),
-        (text, "not an image"),
-        (Path.touch, "not an image"),
+        (text, "an HTML page, as a failed download leaves it"),
+        (Path.touch, "an empty file"),
         (postscript, "not an image that"),  # Pillow would hand it to Ghostscript, a program that it can program
     ],
 )
