@@ -144,7 +144,7 @@ def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: in
             continue
         pair = (found.reference or "", bad)
         wanted = seeds_needed(rows[pair[0]], rows[bad], found.noise, found.critical_next, gap)
-        if wanted is None or max(wanted) > MOST_MORE:
+        if isinstance(wanted, str) or max(wanted) > MOST_MORE:
             counts["out of reach"] += 1
             continue
         for key, number in zip(pair, wanted, strict=True):

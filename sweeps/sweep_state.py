@@ -42,11 +42,6 @@ class Controller:
     running: dict[int, dict[str, Any]]
     jobs: dict[int, dict[str, Any]]
 
-    def number_of(self, name: str) -> int | None:
-        """The job number of a run that is under way or to come."""
-        known = {job.get("run"): number for number, job in {**self.jobs, **self.running}.items()}
-        return known.get(name)
-
 
 @dataclass
 class RunState:

@@ -66,10 +66,11 @@ def known_answers(folder: Path, record: Record, classes: int) -> ValAnswers:
     try:
         with np.load(file, allow_pickle=False) as content:
             names, labels, logits = content["id"].tolist(), content["label"], content["logits"]
-        config = DataConfig(**(record.config or {})["data"])
     except UNREADABLE_ARRAYS as error:
         raise ConfigError(f"{file}: can't be read, and without it no export can be checked: {error}") from error
-    except TypeError as error:
+    try:
+        config = DataConfig(**(record.config or {})["data"])
+    except (KeyError, TypeError) as error:
         raise ConfigError(f"{folder}: written by another version of finegrid ({error})") from error
     ok = len(names) == len(labels) == len(logits) > 0 and logits.ndim == 2 and logits.shape[1] == classes
     need(ok, f"{file}: {len(names)} images, scores {list(logits.shape)}, but the network has {classes} classes")

@@ -88,7 +88,3 @@ def slug(config: RunConfig, resolved: ResolvedSettings) -> str:
         short_name(config.scheduler._target_),
     ]
     return "-".join(parts)
-
-
-# The names of models, optimizers and schedules that users see, in folders, tables, pages, TensorBoard and options, are
-# made here and nowhere else, from what a config says. (Weights have theirs already: none, IMAGENET1K_V1.)

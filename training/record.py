@@ -161,7 +161,8 @@ def damage(record: Record, folder: Path) -> str:
     if best is not None and last and not 0 < best <= last:
         return f"its best_epoch is {best}, expected 1 to {last}"
     named = named_after(folder)
-    for name in ("identity", "seed", "fold") if named and record.status is not None else ():
+    names = ("identity", "seed") if record.is_soup else ("identity", "seed", "fold")  # of the runs that it is made of
+    for name in names if named and record.status is not None else ():
         if getattr(record, name) != named[name]:
             return f"its {name} is {getattr(record, name)}, and that of its folder {named[name]}: another run's?"
     return ""

@@ -105,7 +105,7 @@ def folded(done: pd.DataFrame) -> list[str]:
 
 
 def edges(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
-    """Numeric settings in which the best row by val has the least or largest value that was tried."""
+    """Numeric settings in which the reference row has the least or largest value that was tried."""
     best = done[row_keys(done) == comparisons.reference]
     lines = []
     for name in FACTORS:
@@ -114,7 +114,7 @@ def edges(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
         tried, value = sorted(done[name].dropna().unique()), best[name].iloc[0]
         if len(tried) >= EDGE_LEVELS and value in (tried[0], tried[-1]):
             end, beyond = ("least", "smaller") if value == tried[0] else ("largest", "larger")
-            lines.append(f"the best row has the {end} {name} that was tried ({value:g}): try {beyond} ones")
+            lines.append(f"the reference row has the {end} {name} that was tried ({value:g}): try {beyond} ones")
     return lines
 
 

@@ -41,11 +41,11 @@ def headline(found: Mapping[str, Chance], labels: Mapping[str, str], matters: fl
     if not found:
         return ""
     kept = still_best(found)
-    names = [f"{labels[key]} ({100 * found[key].best:.0f} %)" for key in kept[:MOST_NAMES]]
+    names = [f"{labels[key]} ({_per_cent(found[key].best)})" for key in kept[:MOST_NAMES]]
     more = f" and {len(kept) - MOST_NAMES} more" if len(kept) > MOST_NAMES else ""
     first = found[kept[0]]
     if len(kept) == 1:
-        text = f"1 of {len(found)} rows is the best with a probability of {100 * first.best:.0f} %: {labels[kept[0]]}"
+        text = f"1 of {len(found)} rows is the best with a probability of {_per_cent(first.best)}: {labels[kept[0]]}"
     else:
         text = f"{len(kept)} of {len(found)} rows can still be the best: {', '.join(names)}{more}"
     text += f". Choosing {labels[kept[0]]} is expected to cost {first.regret_points:.1f} points of test accuracy"
@@ -54,6 +54,11 @@ def headline(found: Mapping[str, Chance], labels: Mapping[str, str], matters: fl
         verb = "is" if near == 1 else "are"
         text += f"; {near} row{plural(near)} {verb} within {matters:g} points of the best with 95 %"
     return f"{text}."
+
+
+def _per_cent(probability: float) -> str:
+    """72 %; what is no certainty is not shown as one."""
+    return f"{100 * probability:.0f} %" if probability < 0.995 else "over 99 %"
 
 
 def row_chances(comparisons: Comparisons, results: Mapping[str, RowResults]) -> Mapping[str, Chance]:

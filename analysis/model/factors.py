@@ -45,6 +45,7 @@ class FactorInteraction:
 
     by_level: list[tuple[object, FactorEffect]]
     interaction: Interaction
+    ordered: bool = True  # whether the levels of the other one have an order
 
 
 def settings(rows: pd.DataFrame, default_weights: Mapping[str, str], extra: Iterable[str] = ()) -> pd.DataFrame:
@@ -133,7 +134,8 @@ def factor_interaction(
     matched, effects = found
     if len(effects) < 2:
         return matched
-    return FactorInteraction(effects, interaction([one.effect for _, one in effects]))
+    ordered = len(effects) == 2 or bool(order) or not any(isinstance(level, str) for level, _ in effects)
+    return FactorInteraction(effects, interaction([one.effect for _, one in effects]), ordered)
 
 
 def interaction_lines(found: FactorInteraction | int, factor: str, by: str, negligible_points: float) -> list[str]:
@@ -147,15 +149,18 @@ def interaction_lines(found: FactorInteraction | int, factor: str, by: str, negl
         return [f"{factor} x {by}: can't tell, {why}"]
     lines = [f"{factor} x {by}: {by}={level_text(level)}: {effect}" for level, effect in found.by_level]
     trend = found.interaction
-    if trend.p_trend < 1 - inference.LEVEL:
-        answer = f"yes, the effect {'grows' if trend.points_per_level > 0 else 'shrinks'} from level to level"
-    elif max(abs(trend.low), abs(trend.high)) < negligible_points:
+    change = (len(found.by_level) - 1) * max(abs(trend.low), abs(trend.high))  # from the first level to the last
+    interval = f"{signed(trend.points_per_level)} points a level [{trend.low:.1f}, {trend.high:.1f}], "
+    if found.ordered and trend.p_trend < 1 - inference.LEVEL:
+        answer = f"yes, the effect {'rises' if trend.points_per_level > 0 else 'falls'} from level to level"
+    elif trend.p_same < 1 - inference.LEVEL:
+        answer = "yes"
+    elif found.ordered and change < negligible_points:
         answer = "no, at most by less than the noise floor"
     else:
         answer = "can't tell"
-    interval = f"{signed(trend.points_per_level)} points a level [{trend.low:.1f}, {trend.high:.1f}]"
     question = f"does the effect of {factor} change with {by}?"
-    return [*lines, f"{question} {answer}: {interval}, all levels alike: p {trend.p_same:.2g}"]
+    return [*lines, f"{question} {answer}: {interval if found.ordered else ''}all levels alike: p {trend.p_same:.2g}"]
 
 
 def _matched_effect(

@@ -5,16 +5,18 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from analysis.model.soups import without_soups
 from analysis.model.table import distinct, row_keys
 
 
 def by_test_set(runs: pd.DataFrame) -> list[pd.DataFrame]:
-    """The runs of each test set, in the order in which these come. Runs without a test result stay with the others of
-    their row, else of their data set, else with the first."""
+    """The runs of each test set, in the order in which these come among trained runs. Runs without a test result stay
+    with the others of their row, else of their data set, else with the first."""
     if runs.empty:
         return [runs]
     sets = test_sets(runs)
-    return [runs[sets == name] for name in sets.unique()]
+    names = dict.fromkeys([*sets.loc[without_soups(runs).index], *sets])  # a soup that is added renumbers nothing
+    return [runs[sets == name] for name in names]
 
 
 def test_sets(runs: pd.DataFrame) -> "pd.Series[str]":

@@ -83,7 +83,9 @@ def build(
     rows, shown = add_metric(rows, all_results, _with_soups(comparisons, all_results, n_val), judging.metric)
     rows = add_comparisons(rows, shown, results_of_rows(runs))
     chances = row_chances(comparisons, results) if judging.metric is ACCURACY else {}
-    rows = add_collapsed(add_chances(rows, chances, results, comparisons.reference), trained)
+    rows = add_collapsed(
+        add_chances(rows, chances, results if judging.metric is ACCURACY else {}, comparisons.reference), trained
+    )
     if judging.calibration:
         rows, uncalibrated = add_calibration(rows, runs)
         left_out = list(dict.fromkeys([*left_out, *uncalibrated]))

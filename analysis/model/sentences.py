@@ -14,9 +14,10 @@ import pandas as pd
 
 from analysis.model.wording import level_texts, plural
 from analysis.statistics import inference
-from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, difference, look_level
+from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, look_level
 from analysis.statistics.noise import sampling_sd_points
 from analysis.statistics.planning import (
+    MOST_SEEDS,
     detectable_by_simulation,
     detectable_points,
     images_needed,
@@ -115,10 +116,10 @@ def scope_of_claims(rows: ComparedRows) -> str:
     borrowed = sum(row.seeds == 1 for row in rows.results.values())
     draws = "folds or splits" if any(row.overlap for row in rows.results.values()) else "seeds"
     text = (
-        f"About configurations: {draws} and test images both count as draws; marks are corrected "
+        f"About configurations: {draws} and test images both count as draws; worse and better are corrected "
         "over all comparisons with the reference"
     )
-    if not rows.comparisons.named:
+    if rows.comparisons.reference is not None and not rows.comparisons.named:
         text += " and for its having been picked by val"
     if (look := rows.comparisons.criteria.looks) > 1:
         text += f"; this is look {look}, so they are judged at {100 * look_level(look):.2g} % instead of 5 %"
@@ -167,12 +168,13 @@ def detectable_difference(rows: ComparedRows) -> str:
             f"Between two trained models, these test images show a difference of {limit:.1f} points four times out of "
             "five; smaller ones are often missed."
         )
-    parts = []
+    parts, least = [], limit
     for seeds in sorted({round(float(np.median([row.seeds for row in rows.results.values()]))), 5}):
         points = detectable_by_simulation(rows.results, comparisons, seeds)
         parts.append(f"{points:.1f} with {seeds} seed{plural(seeds)} each")
+        least = min(least, points)
     if limit >= VISIBLE_POINTS:
-        parts.append(f"{limit:.1f} with any number of seeds (the limit of these test images)")
+        parts.append(f"{least:.1f} with any number of seeds (the limit of these test images)")
     start = "A difference between two configurations is seen four times out of five if it is as large as"
     return f"{start} {', '.join(parts)}."
 
@@ -221,19 +223,23 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
         return ""
     other = max(near, key=lambda key: rows.results[key].mean_val_percent)
     first, second = rows.results[comparisons.reference], rows.results[other]
-    found = difference(first, second, noise)
+    found = comparisons.by_row[other]
     names = f"{rows.labels[comparisons.reference]} and {rows.labels[other]}"
-    half = (found.high - found.low) / 2
-    start = f"To sharpen the answer: {names} differ by {abs(found.points):.1f} ± {half:.1f} points"
+    half = (found.diff_high - found.diff_low) / 2
+    start = f"To sharpen the answer: {names} differ by {abs(found.diff):.1f} ± {half:.1f} points"
+    if first.overlap or second.overlap:
+        return f"{start}; more folds or splits of the same images add less than they cost, more images tell more."
     seeds = seeds_needed(first, second, noise, comparisons.critical_next)
-    if seeds is not None:
+    if seeds == "seeds":
+        return f"{start}: more than {MOST_SEEDS} seeds would be needed to tell so small a difference."
+    if seeds != "images":
         more = [(count, rows.labels[key]) for count, key in zip(seeds, (comparisons.reference, other), strict=True)]
         wanted = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in more if count)
         if not wanted:
             return f"{start}: that is near the limit of what this table can tell."
         again = f"--looks {comparisons.criteria.looks + 1}"
         return f"{start}; {wanted} would tell four times out of five if that is the true difference (then say {again})."
-    images = images_needed(first, second, noise)
+    images = images_needed(first, second, noise, comparisons.critical_next)
     if not images:
         return f"{start}: no number of seeds or images would tell so small a difference."
     return f"{start}: seeds alone can't tell that; about {images} test images would be needed, with many seeds."

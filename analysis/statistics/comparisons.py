@@ -54,6 +54,7 @@ class Difference:
     high: float
     p: float
     t: float = math.nan  # standard errors; nan where only counts are compared
+    error: float = math.nan  # standard error in points; nan in claims about models
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Comparisons:
     critical_next: float = inference.t_quantile(math.inf)  # the same at the next look, with more runs
     criteria: Criteria = ONE_LOOK
     passed_over: str | None = None  # the best by val, but with too many runs that diverged
+    level: float = 1 - inference.LEVEL  # at which marks are judged: less after several looks or with hidden rows
     simulated: Simulated | None = None  # tables of the rows that were compared; None in claims about models
 
     @property
@@ -138,7 +140,7 @@ def compare_rows(
         by_row[key] = _marked(by_row[key], found, p, criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
-    return Comparisons(reference, by_row, noise, named, critical, critical_next, criteria, passed, together)
+    return Comparisons(reference, by_row, noise, named, critical, critical_next, criteria, passed, level, together)
 
 
 def best_by_val(rows: Mapping[str, RowResults]) -> str | None:
@@ -153,8 +155,7 @@ def _highest_val(rows: Mapping[str, RowResults], among: Sequence[str]) -> str | 
 
 def look_level(look: int) -> float:
     """The level at which the `look`-th look at rows is judged to which runs are added from look to look. What looks
-    before have marked falsely is counted in: ten looks together mark some row falsely in 6 to 7 % of all tables of
-    equal rows if each is judged at its full level, since looks at much the same runs agree (benchmarks/truth.py)."""
+    before have marked falsely is counted in, and that looks at much the same runs agree (benchmarks/truth.py)."""
     return float((1 - inference.LEVEL) / look**LOOKS_POWER)
 
 
@@ -175,12 +176,8 @@ def _marked(row: Comparison, found: Difference, p: float, matters: float | None)
 def _widened(found: Difference, down: float, up: float) -> Difference:
     """A difference from a reference that was picked by val: with an interval that covers nevertheless. `down`, `up`:
     how many standard errors such differences stray."""
-    if not found.t:
-        return found
-    error = found.points / found.t
-    return replace(
-        found, low=min(found.low, found.points - up * error), high=max(found.high, found.points + down * error)
-    )
+    low, high = found.points - up * found.error, found.points + down * found.error
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
 def test_interval(row: RowResults, noise: Noise, least_quantile: float = 0.0) -> Interval:
@@ -222,7 +219,8 @@ def difference(row: RowResults, other: RowResults, noise: Noise) -> Difference:
     error = math.sqrt(variance)
     half = inference.t_quantile(df) * error
     t = value / error
-    return Difference(100 * value, 100 * (value - half), 100 * (value + half), inference.t_test(t, df), t)
+    p = inference.t_test(t, df)
+    return Difference(100 * value, 100 * (value - half), 100 * (value + half), p, t, 100 * error)
 
 
 def independent_difference(row: RowResults, noise: Noise, other: RowResults, other_noise: Noise) -> Difference:

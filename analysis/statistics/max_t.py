@@ -20,6 +20,7 @@ from analysis.statistics.noise import (
     POINTS2,
     Noise,
     image_covariance,
+    pairing,
     row_spread,
     shared_luck,
     smoothed_proportion,
@@ -27,9 +28,10 @@ from analysis.statistics.noise import (
     val_spread,
 )
 from analysis.statistics.results import RowResults
-from analysis.statistics.spread import Spread, draw_variances
+from analysis.statistics.spread import draw_variances
 
 DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
+TAIL = 0.02  # of the drawn tables, from whose largest t follows what lies beyond all of them
 STEPS = 8  # of a fixed point, after which it stands still
 SEED = 20240501  # the same table has the same report
 
@@ -49,7 +51,7 @@ class Simulated:
     named: str | None  # the reference, if it was named beforehand
     accuracy: np.ndarray  # [rows], a proportion
     n_test: int
-    pairing: float  # correlation of rows on the same fold or split
+    pairing: np.ndarray  # [rows, rows], correlation of the seeds' part: of rows on the same folds or splits, else 0
 
     def picked(self, among: Sequence[int]) -> np.ndarray:
         """The reference of each table, if only these rows are as good as the best: an index into all rows [draws]."""
@@ -74,8 +76,7 @@ class Simulated:
         """(row - reference) / standard error for these rows [draws, among], 0 for the reference; and the references."""
         picked, columns, draws = self.picked(among), np.asarray(among), np.arange(len(self.test))
         difference = self.test[:, columns] - self.test[draws, picked][:, None]
-        from_seeds = self._from_seeds(self.seeds[columns], picked)
-        variance = from_seeds + self.images[picked][:, columns]
+        variance = self._from_seeds(self.seeds, picked)[:, columns] + self.images[picked][:, columns]
         t = difference / np.sqrt(np.maximum(variance, 1e-18))
         t[columns == picked[:, None]] = 0.0
         return t, picked
@@ -83,7 +84,7 @@ class Simulated:
     def _from_seeds(self, of_rows: np.ndarray, picked: np.ndarray) -> np.ndarray:
         """What seeds leave in differences of rows from the references [draws, rows]; `of_rows`: in the rows [rows]."""
         base = self.seeds[picked][:, None]
-        found: np.ndarray = of_rows + base - 2 * self.pairing * np.sqrt(of_rows * base)
+        found: np.ndarray = of_rows + base - 2 * self.pairing[picked] * np.sqrt(of_rows * base)
         return found
 
     def p_values(self, observed: Mapping[str, float], reference: str, level: float = 1 - LEVEL) -> dict[str, float]:
@@ -98,7 +99,7 @@ class Simulated:
             all_rows = len(among) == len(self.keys)
             largest = self.largest if all_rows else np.sort(np.abs(self.t(among)[0]).max(axis=1))
             above = {key: len(largest) - int(np.searchsorted(largest, abs(t), side="left")) for key, t in left.items()}
-            now = {key: max((count + 1) / (len(largest) + 1), least) for key, count in above.items()}
+            now = {key: max(self._p(count, abs(left[key]), largest), least) for key, count in above.items()}
             apart = {key: p for key, p in now.items() if p <= level}
             if not apart:
                 return found | now
@@ -107,9 +108,22 @@ class Simulated:
             left = {key: t for key, t in left.items() if key not in apart}
         return found
 
+    @staticmethod
+    def _p(count: int, t: float, largest: np.ndarray) -> float:
+        """The probability of a `t` that `count` of the `largest` of drawn tables (in order) exceed; beyond all of them
+        by their tail."""
+        p = (count + 1) / (len(largest) + 1)
+        if count:
+            return p
+        start, decay = _tail(largest)
+        return min(p, float(TAIL * (t / start) ** -decay))
+
     def critical(self, level: float = 1 - LEVEL) -> float:
         """The |t| from which on a row is marked while none is set apart yet."""
-        return float(np.quantile(self.largest, 1 - level))
+        if level * len(self.largest) >= 1:
+            return float(np.quantile(self.largest, 1 - level))
+        start, decay = _tail(self.largest)
+        return max(float(start * (TAIL / level) ** (1 / decay)), float(self.largest[-1]))
 
     def gap_seen(self, critical: float, power: float) -> float:
         """The true distance (a proportion) below the reference at which a row's t passes `critical` with this
@@ -118,21 +132,19 @@ class Simulated:
         others = picked[:, None] != np.arange(len(self.keys))
         gap = 0.0
         for _ in range(STEPS):
-            said, true = (np.sqrt(variance) for variance in self._variances_below(gap, picked))
-            gap = float(np.quantile((critical * said + t * true)[others], power))
+            error = np.sqrt(self._variance_below(gap, picked))
+            gap = float(np.quantile(((critical + t) * error)[others], power))
         return gap
 
-    def _variances_below(self, gap: float, picked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]: as the test takes it,
-        with a spread of seeds that is mostly other rows', and as it is. A row that is wrong more often has more of it:
-        its seeds' grows as p(1-p); and at most as many images as the gap tell the two apart, where all seeds agree on
-        them: half of what that would leave is counted."""
+    def _variance_below(self, gap: float, picked: np.ndarray) -> np.ndarray:
+        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]. A row that is wrong
+        more often has more of it: its seeds' grows as p(1-p); and at most as many images as the gap tell the two apart,
+        where all seeds agree on them: half of what that would leave is counted."""
         below = np.clip(self.accuracy - gap, 0.0, 1.0)
         growth = np.maximum(below * (1 - below) / (self.accuracy * (1 - self.accuracy)), 1.0)
         images = np.hypot(self.images, (gap - gap**2) / 2 / self.n_test)[picked]
-        return self._from_seeds(self.seeds * growth, picked) + images, self._from_seeds(
-            self.seeds * growth, picked
-        ) + images
+        found: np.ndarray = self._from_seeds(self.seeds * growth, picked) + images
+        return found
 
     def reach(self, tail: float) -> "Reach":
         """How far single comparisons and the reference's own accuracy stray."""
@@ -169,21 +181,25 @@ def simulate(
     count = len(found)
     spreads = [row_spread(row, noise.test) for row in found]
     seen = np.array([row.seeds for row in found])
-    seeds = np.array([row.effective_seeds for row in found]) if with_seeds is None else np.full(count, with_seeds)
+    runs = seen if with_seeds is None else np.full(count, with_seeds)
+    seeds = 1 / (1 / runs + np.array([row.overlap for row in found]))  # independent ones
     from_seeds = np.array([spread.variance_points2 / POINTS2 for spread in spreads]) / seeds
     images = image_covariance(found, noise)
     if with_seeds is not None:
-        images = images.with_chance(images.chance * seen / seeds)
+        images = images.with_chance(images.chance * seen / runs)
     luck = generator.standard_normal((draws, count))
     if noise.pairing:
-        shared = generator.standard_normal((draws, 1))
-        luck = np.sqrt(noise.pairing) * shared + np.sqrt(1 - noise.pairing) * luck
+        groups = {row.parts: generator.standard_normal((draws, 1)) for row in found}
+        share_of = np.array([noise.pairing * bool(row.parts) for row in found])
+        shared = np.hstack([groups[row.parts] for row in found])
+        luck = np.sqrt(share_of) * shared + np.sqrt(1 - share_of) * luck
     variances = np.array([row.seed_variance_points2 for row in found])
     known = seen - 1
     if with_seeds is not None:  # what the spreads will be known by then
         known = np.maximum(known, with_seeds - 1)
         borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
-        drawn = generator.chisquare(known) / known * np.where(np.isfinite(borrowed), borrowed, 0.0)
+        at_least = np.maximum(known, 1)  # with one seed each nothing more will be known
+        drawn = generator.chisquare(at_least) / at_least * np.where(np.isfinite(borrowed), borrowed, 0.0)
         variances = np.where(seen > 1, variances, drawn)
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
@@ -205,18 +221,15 @@ def simulate(
         named,
         np.array([smoothed_proportion(row) for row in found]),
         min(row.n_test for row in found),
-        noise.pairing,
+        _pairings(found, noise),
     )
 
 
-def _known_by_then(
-    variances: np.ndarray, df: np.ndarray, spreads: Sequence[Spread], seeds: int, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """What spreads may be seen once each row has so many seeds, and their degrees of freedom: a row's own where it has
-    one (variances [rows] with df [rows]), else a draw from the one that it borrows."""
-    known = np.maximum(df, seeds - 1)
-    borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
-    return np.where(df > 0, variances, generator.chisquare(known) / known * borrowed), known
+def _pairings(rows: Sequence[RowResults], noise: Noise) -> np.ndarray:
+    """pairing() of all rows [rows, rows]."""
+    if not noise.pairing:
+        return np.zeros((len(rows), len(rows)))
+    return np.array([[pairing(row, other, noise) for other in rows] for row in rows])
 
 
 def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
@@ -227,6 +240,14 @@ def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarr
     bounds = [np.maximum(np.floor(tail * last), 0), np.ceil((1 - tail) * last)]
     low, high = (np.where(last >= 0, ordered[bound.astype(int), columns], 0.0) for bound in bounds)
     return low, high
+
+
+def _tail(largest: np.ndarray) -> tuple[float, float]:
+    """Where the tail of the values begins that TAIL of the draws exceed, and its exponent (Hill 1975, Annals of
+    Statistics 3): the share beyond t falls as t ** -exponent, more slowly than that of Student's t does."""
+    count = max(int(TAIL * len(largest)), 2)
+    start = float(largest[-count - 1])
+    return start, 1 / max(float(np.mean(np.log(largest[-count:] / start))), 1e-6)
 
 
 def _correlated(generator: np.random.Generator, covariance: np.ndarray, draws: int) -> np.ndarray:

@@ -148,7 +148,7 @@ def plan(runs: Runs, wanted: float, most_runs: int, budget_minutes: float = math
     more = np.zeros(len(runs.seeds), dtype=np.int64)
     after, step = now, 1
     with_budget = math.isfinite(budget_minutes)
-    aim = min(wanted, now + MOST_OF_IT * (limit - now))
+    aim = wanted if limit >= wanted else now + MOST_OF_IT * (limit - now)
     if not with_budget and (now >= wanted or seeds_do_little(now, limit, wanted)):
         return Plan(more, now, now, limit)
     while more.sum() < most_runs and (with_budget or after < aim):
@@ -161,7 +161,7 @@ def plan(runs: Runs, wanted: float, most_runs: int, budget_minutes: float = math
             more[np.where(fits, worth, -1.0).argmax()] += 1
         if not with_budget:
             after = foreseen(runs, beliefs, more)
-            step = max(1, int(more.sum()) // 5)
+            step = min(max(1, int(more.sum()) // 5), most_runs - int(more.sum()))
     return Plan(more, now, foreseen(runs, beliefs, more) if more.any() else now, limit)
 
 

@@ -78,12 +78,18 @@ def difference_variance(row: RowResults, other: RowResults, noise: Noise) -> tup
     first, second = (
         s.variance_points2 / POINTS2 / one.effective_seeds for s, one in zip(spreads, (row, other), strict=True)
     )
-    from_seeds = first + second - 2 * noise.pairing * math.sqrt(first * second)
+    shared = pairing(row, other, noise)
+    from_seeds = first + second - 2 * shared * math.sqrt(first * second)
     from_images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    known = noise.test.df * (1 - 1 / noise.rows_paired) if noise.pairing else math.inf
+    known = noise.test.df * (1 - 1 / noise.rows_paired) if shared else math.inf
     seeds_df = min(known, *(s.df for s in spreads))
     df = _satterthwaite_df(from_seeds, seeds_df, from_images, min(row.n_test, other.n_test))
     return from_seeds + from_images, df
+
+
+def pairing(row: RowResults, other: RowResults, noise: Noise) -> float:
+    """Correlation of what seeds leave in two rows: none unless they are on the same folds or splits."""
+    return noise.pairing if row.parts and row.parts == other.parts else 0.0
 
 
 def paired_image_variance(pairs: Sequence[Pair], seed_variance_per_image: float) -> float:

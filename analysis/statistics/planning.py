@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from scipy.special import ndtri
 
-from analysis.statistics.comparisons import Comparisons, look_level
-from analysis.statistics.inference import t_quantile
+from analysis.statistics.comparisons import Comparisons
 from analysis.statistics.max_t import simulate
 from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
@@ -38,8 +38,7 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
     alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
     together = simulate(alike, comparisons.noise, reference if comparisons.named else None, seeds)
-    level = look_level(comparisons.criteria.looks)
-    return 100 * together.gap_seen(together.critical(level), POWER)
+    return 100 * together.gap_seen(together.critical(comparisons.level), POWER)
 
 
 def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noise: Noise) -> float:
@@ -52,29 +51,32 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
 
 def seeds_needed(
     row: RowResults, other: RowResults, noise: Noise, critical: float, points: float | None = None
-) -> tuple[int, int] | None:
+) -> tuple[int, int] | Literal["images", "seeds"]:
     """How many more seeds of each, as few as can be, have a true difference of so many `points` (None: the one that was
-    seen) marked with a probability of POWER; None where more than MOST_SEEDS, or images rather than seeds are what is
-    missing. `critical`: the standard errors from which on the next look marks a difference."""
+    seen) marked with a probability of POWER; `seeds` where that takes more than MOST_SEEDS, `images` where these rather
+    than seeds are what is missing. `critical`: the standard errors from which on the next look marks a difference."""
     assert noise.test is not None
     images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
     true = row.test_proportion - other.test_proportion if points is None else points / 100
     wanted = (true / (critical + float(ndtri(POWER)))) ** 2 - images
     one_seed = [row_spread(one, noise.test).variance_points2 / POINTS2 for one in (row, other)]
     seeds = [row.seeds, other.seeds]
+    assert not row.overlap and not other.overlap, "folds and splits have other rules"
     while sum(variance / count for variance, count in zip(one_seed, seeds, strict=True)) > wanted:
         gains = [variance / count / (count + 1) for variance, count in zip(one_seed, seeds, strict=True)]
         seeds[gains.index(max(gains))] += 1  # of which one more seed helps most
-        if wanted <= 0 or max(seeds) > MOST_SEEDS:
-            return None
+        if wanted <= 0:
+            return "images"
+        if max(seeds) > MOST_SEEDS:
+            return "seeds"
     return seeds[0] - row.seeds, seeds[1] - other.seeds
 
 
-def images_needed(row: RowResults, other: RowResults, noise: Noise) -> int | None:
-    """How many test images would leave their part of the interval at half the difference as it stands; None where that
-    is next to nothing."""
+def images_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> int | None:
+    """With how many test images, and very many seeds, the difference as it stands would be marked with a probability of
+    POWER; None where that is next to nothing."""
     difference = abs(row.test_proportion - other.test_proportion)
     if difference < LEAST_DIFFERENCE:
         return None
     images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    return math.ceil(row.n_test * images * (2 * t_quantile(math.inf) / difference) ** 2 / 100) * 100
+    return math.ceil(row.n_test * images * ((critical + float(ndtri(POWER))) / difference) ** 2 / 100) * 100

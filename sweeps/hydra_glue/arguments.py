@@ -16,8 +16,10 @@ from sweeps.hydra_glue.private import argument_parser, in_quotes, repeated_key
 from training.config import RunConfig
 from training.console.program import called
 from training.errors import ConfigError
+from training.finished.run_names import named_run
 
-PATHS = ("data.root", "data.csv", "weights.path", "sweep.root")
+WEIGHTS = "weights.path"
+PATHS = ("data.root", "data.csv", WEIGHTS, "sweep.root")
 NAME = "sweep.name"  # true, 007 and 1e3 are folders of these names, not what Hydra makes of them
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
 PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
@@ -59,6 +61,8 @@ def quoted(override: str) -> str:
     if not equals or key.lstrip("+") not in PATHS or plain:
         return override
     parts = [os.path.expanduser(part) for part in value.split(",")]  # noqa: PTH111 (a Path would drop ./ and //)
+    if key.lstrip("+") == WEIGHTS:  # once for all runs of a sweep: what is best by val changes while it runs
+        parts = [path_of_weights(part) for part in parts]
     return f"{key}={','.join(in_quotes(part) for part in parts)}"
 
 
@@ -68,6 +72,15 @@ def _of_params(override: str) -> str:
     if one := re.fullmatch(r"\+{0,2}hydra\.sweeper\.params\.([^=]+)=(['\"])(.*)\2", override):
         return f"{one[1]}={one[3]}"
     return f"+{override}" if override.startswith("hydra.sweeper.params={") else override
+
+
+def path_of_weights(path: str) -> str:
+    """weights.path, or where the report's id for a run stands there, the folder of that run. Raises ConfigError."""
+    try:
+        found = str(named_run(path))
+    except ConfigError as error:
+        raise ConfigError(f"{WEIGHTS}={error}") from None
+    return path if found == str(Path(path)) else found  # as it was written: paths stay in old commands and records
 
 
 def _check(override: str, single: bool) -> None:

@@ -14,12 +14,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, Node, OmegaConf
 
 from sweeps import channel
+from sweeps.hydra_glue.arguments import path_of_weights
 from sweeps.hydra_glue.private import keep_missing_values
 from training.config import RunConfig
 from training.console.program import called
 from training.device import check_threads
 from training.errors import ConfigError
-from training.finished.run_names import named_run
 from training.run_folder import LOG
 
 
@@ -33,21 +33,12 @@ def run_config(composed: DictConfig) -> RunConfig:
     _refuse_other_bytes(values, "")
     weights = values.get("weights") if isinstance(values, dict) else None
     if isinstance(weights, dict) and isinstance(path := weights.get("path"), str):
-        weights["path"] = _path_of_weights(path)
+        weights["path"] = path_of_weights(path)
     schema = pickle.loads(_schema())
     schema.merge_with(values)
     config = OmegaConf.to_object(schema)
     assert isinstance(config, RunConfig)
     return config
-
-
-def _path_of_weights(path: str) -> str:
-    """weights.path, or where the report's id for a run stands there, the folder of that run. Raises ConfigError."""
-    try:
-        found = str(named_run(path))
-    except ConfigError as error:
-        raise ConfigError(f"weights.path={error}") from None
-    return path if found == str(Path(path)) else found  # as it was written: paths stay in old commands and records
 
 
 def _refuse_other_bytes(values: Any, key: str) -> None:

@@ -115,7 +115,9 @@ def _no_such_choice(group: str, given: str, options: list[str]) -> str:
             f"{group}={given}: its package is not installed: pip install 'finegrid[{extra}]', or in a checkout "
             f"pip install -e '.[{extra}]'"
         )
-    if Path("conf", group, f"{given}.yaml").is_file() and "--config-dir" not in sys.argv:  # as `finegrid init` makes it
+    if Path("conf", group, f"{given}.yaml").is_file() and not any(
+        one.startswith(("--config-dir", "-cd")) for one in sys.argv
+    ):  # as `finegrid init` makes it
         return f"{group}={given}: conf/{group}/{given}.yaml is read with --config-dir conf"
     near = difflib.get_close_matches(given.lower(), options, 1)
     elsewhere = "" if near else ELSEWHERE.get(group, "")

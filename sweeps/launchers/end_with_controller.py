@@ -19,7 +19,9 @@ def _watch(controller: int) -> None:
 
 
 _thread = threading.Thread(target=_watch, args=(os.getppid(),), daemon=True)
-if sys.argv == ["-c"]:  # as multiprocessing starts the server; whoever else imports this has no controller
+if sys.orig_argv[-1].startswith(
+    "from multiprocessing.forkserver"
+):  # as multiprocessing starts the server; whoever else imports this has no controller
     _thread.start()
 
 

@@ -84,8 +84,14 @@ def describe_all(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         reasons.setdefault(job.why, []).append(job)
     several = {why: of for why, of in reasons.items() if why.partition(": ")[2] and len(of) > 1}
-    below = [f"  {', '.join(f'#{job.number}' for job in of)}: {why}" for why, of in several.items()]
+    below = [f"  {_numbers(of)}: {why}" for why, of in several.items()]
     return [*common, *(describe(job, fixed, brief=job.why in several) for job in jobs), *below]
+
+
+def _numbers(jobs: Sequence[Job]) -> str:
+    """#0, #1, #2, #3, #4 and 7 more."""
+    first = ", ".join(f"#{job.number}" for job in jobs[:5])
+    return first if len(jobs) <= 5 else f"{first} and {len(jobs) - 5} more"
 
 
 def describe(job: Job, said: Sequence[str] = (), brief: bool = False) -> str:

@@ -223,7 +223,11 @@ def test_it_goes_on_after_bad_images(
     before = out.read_bytes()
     assert main([str(run_folder), str(folder), "--out", str(out), "--on-bad", "raise"]) == 2
     err = capfd.readouterr().err
-    assert err.startswith("error: ") and err.count("\n") == 1 and "page.jpg: an HTML page, as a failed download leaves it" in err
+    assert (
+        err.startswith("error: ")
+        and err.count("\n") == 1
+        and "page.jpg: an HTML page, as a failed download leaves it" in err
+    )
     assert out.read_bytes() == before and not list(tmp_path.glob("some.csv?*"))
 
 

@@ -137,3 +137,15 @@ def hparams_of(folder: Path) -> dict[str, Any]:
     content = events.summary_metadata[tag].plugin_data.content
     said = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
     return {name: value.number_value or value.string_value for name, value in said.items()}
+
+
+def test_a_soup_of_folds_is_no_other_runs_record(tmp_path: Path) -> None:
+    """Its record has the fold of its best run, its folder has none."""
+    folder = tmp_path / "soup-tiny-0123456789" / "seed=0"
+    folder.mkdir(parents=True)
+    scores = {"val": {"acc": 90.0}, "test": {"acc": 90.0}}
+    about = {"schema": 1, "identity": "0123456789", "seed": 0, "fold": 1, "config": {}, "status": "done", **scores}
+    (folder / "record.json").write_text(json.dumps(about | {"soup": {"size": 2}}))
+    assert (found := read_record(folder)) is not None and found.is_soup
+    (folder / "record.json").write_text(json.dumps(about))
+    assert read_record(folder) is None

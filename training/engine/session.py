@@ -192,7 +192,7 @@ class Session:
         state.history.append(row)
         state.seconds += time.perf_counter() - started
         self._write_history()
-        self.tracker.epoch(epoch, _scalars(row, rates))
+        self.tracker.epoch(epoch, _scalars(row))
         self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
@@ -273,9 +273,8 @@ class Session:
             self.saver.wait()
 
 
-def _scalars(row: dict[str, float], rates: dict[str, float]) -> dict[str, float]:
+def _scalars(row: dict[str, float]) -> dict[str, float]:
     scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
-    scalars |= {f"lr/{group}": rate for group, rate in rates.items()}
     scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
     others = [name.removeprefix("val_") for name in row if name.startswith("val_")]
     scalars |= {f"{name}/val": row[f"val_{name}"] for name in others}

@@ -89,6 +89,7 @@ def done_runs(folder: Path) -> list[FinishedRun]:
     for file in sorted(folder.rglob(RECORD)):
         if why := unreadable(file.parent):
             warn(f"left out: {file.parent}: {why}")
+            continue
         run = finished_run(file.parent)
         if run is not None and not run.record.is_soup:
             found.setdefault((run.identity, run.seed, run.record.fold), run)
@@ -120,12 +121,12 @@ def read_predictions(folder: Path, split: str) -> StoredPredictions:
     file = folder / predictions_file(split)
     try:
         with np.load(file, allow_pickle=False) as content:
-            stored = StoredPredictions(content["id"], content["label"].astype(np.int64), content["logits"])
+            names, labels, logits = content["id"], content["label"], content["logits"]
     except UNREADABLE_ARRAYS as error:
         raise ConfigError(f"{file}: no readable predictions ({' '.join(str(error).split())})") from error
-    wrong = misfit(stored.names, stored.labels, stored.logits, read_record(folder) or Record(), split)
+    wrong = misfit(names, labels, logits, read_record(folder) or Record(), split)
     need(not wrong, f"{file} doesn't fit its record: {wrong}")
-    return stored
+    return StoredPredictions(names, labels.astype(np.int64), logits)
 
 
 def first_names(runs: Sequence[FinishedRun]) -> str:

@@ -47,6 +47,10 @@ def settings_of(config: dict[str, Any]) -> Settings:
     )
 
 
+# The names of models, optimizers and schedules that users see, in folders, tables, pages, TensorBoard and options, are
+# made here and nowhere else, from what a config says. (Weights have theirs already: none, IMAGENET1K_V1.)
+
+
 def model_name(target: str, name: str, accepts: Sequence[str] = ()) -> str:
     """What people call a model: its name in a family that goes by names (resnet18), or for one of your own the function
     or class that builds it. `accepts`: the arguments of ModelConfig that its builder takes."""

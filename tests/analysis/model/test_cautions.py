@@ -25,7 +25,7 @@ def test_cautions(tmp_path: Path) -> None:
         "2 versions of the training code are mixed here: v0 (2 runs), v1 (1 runs)",
         "not in the means: 1 pruned",
         "7 of the test images are in train too",
-        "the best row has the largest lr that was tried (0.01): try larger ones",
+        "the reference row has the largest lr that was tried (0.01): try larger ones",
         "large classes carry the average: 80.0 % of the reference's test images are right, but 66.7 % on average",
     ):
         assert words in text

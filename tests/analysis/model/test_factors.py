@@ -30,7 +30,7 @@ def test_effects_and_an_interaction_by_construction(tmp_path: Path) -> None:
     text = " ".join(report(*command, cwd=tmp_path, width=200).stdout.split())
     assert "What matters" not in text.partition("scheduler x model")[0] or "(2 matched pairs)" not in text
     assert "model=resnet18: scheduler: exponential against none -6" in text or "none -5.9" in text
-    assert "does the effect of scheduler change with model? yes, the effect grows" in text
+    assert "does the effect of scheduler change with model? yes, the effect rises" in text
 
 
 def test_a_group_is_one_factor_whatever_it_sets(tmp_path: Path) -> None:

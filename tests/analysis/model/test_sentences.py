@@ -23,7 +23,7 @@ def test_how_much_it_would_take_in_words() -> None:
     spread = PooledSpread(4.0, df=10**6, rows=1, prior_variance_points2=4.0, prior_df=math.inf)
     marked = {
         "first": Comparison(0, 100, mark="reference"),
-        "second": Comparison(0, 100, diff=-1.0, mark="not separated"),
+        "second": Comparison(0, 100, diff=-1.0, diff_low=-4.92, diff_high=2.92, mark="not separated"),
     }
     comparisons = Comparisons("first", marked, Noise(spread, None, 0.0))
     rows = ComparedRows(results, comparisons, {"first": "A", "second": "B"}, n_val=100)

@@ -29,15 +29,16 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     many = replace(first, val_percent=np.full(100, 95.0), test_percent=91 + np.tile([-2.0, 2.0], 50), correct=nothing)
     few = replace(second, test_percent=second.test_percent - 1.0)
     more = seeds_needed(many, few, noise, 1.96)
-    assert more is not None and more[0] == 0 < more[1], "of the row with fewer seeds"
+    assert isinstance(more, tuple) and more[0] == 0 < more[1], "of the row with fewer seeds"
     closer = replace(second, test_percent=first.test_percent - 0.1)
-    assert seeds_needed(first, closer, noise, 1.96) is None, "more than anybody would run"
+    assert seeds_needed(first, closer, noise, 1.96) == "seeds", "more than anybody would run"
 
     # images alone: 100 of 400 images on which one of them is right, balanced but for 4
     ones, others = np.zeros((2, 400), dtype=bool), np.zeros((2, 400), dtype=bool)
     ones[:, :52], others[:, 52:100] = True, True
     first, second = (RowResults(np.array([95.0, 95.0]), 100 * rows.mean(1), 400, rows) for rows in (ones, others))
     per_image = (100 / 400 - 0.01**2) * 400 / 399
-    expected = math.ceil(per_image * (2 * 1.959964 / 0.01) ** 2 / 100) * 100
-    assert images_needed(first, second, noise) == expected
-    assert images_needed(first, first, noise) is None
+    expected = math.ceil(per_image * ((1.96 + 0.841621) / 0.01) ** 2 / 100) * 100
+    assert images_needed(first, second, noise, 1.96) == expected
+    assert images_needed(first, first, noise, 1.96) is None
+    assert seeds_needed(first, second, noise, 1.96) == "images"

@@ -42,6 +42,9 @@ def has_frames(path: Path) -> bool:
     """Whether a file holds several frames or pages, of which the first is read. What a phone's JPEG holds beside its
     picture (MPO: a depth map, a preview) is none."""
     try:
+        with path.open("rb") as file:
+            if file.read(2) == b"\xff\xd8":  # a JPEG, the most frequent kind, holds one
+                return False
         with Image.open(path, formats=formats()) as opened:
             return opened.format not in FIRST_IS_ALL and bool(getattr(opened, "is_animated", False))
     except Exception:

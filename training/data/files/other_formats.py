@@ -21,9 +21,7 @@ BY_START = {
     b"fujifilm": f"a RAW photo, {CONVERT}",
 }
 BY_BRAND = {  # of ISO media files, in bytes 8 to 12
-    **dict.fromkeys(
-        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), f"a HEIC photo, {CONVERT}"
-    ),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), HEIC),
     b"crx ": f"a RAW photo, {CONVERT}",
 }
 

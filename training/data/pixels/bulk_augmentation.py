@@ -1,7 +1,7 @@
 """TrivialAugmentWide and random erasing of a whole batch at once.
 
 The draws are torchvision's, image by image from a seed each; the pixels are changed in one go per operation. What
-torchvision makes of each image alone comes out, to a level of 255 (tests/training/data/test_bulk_augmentation.py).
+torchvision makes of each image alone comes out (tests/training/data/pixels/test_bulk_augmentation.py).
 """
 
 import math
@@ -143,16 +143,19 @@ def _moved(images: Tensor, matrices: list[list[float]]) -> Tensor:
 def _shear_x(images: Tensor, strengths: list[float]) -> Tensor:
     """About the upper left corner, as torchvision does."""
     top = -0.5 * images.shape[-2]
-    return _moved(images, [[1, tan, -tan * top, 0, 1, 0] for tan in map(_tangent, strengths)])
+    slopes = [math.tan(_angle(strength)) for strength in strengths]
+    return _moved(images, [[1, slope, -slope * top, 0, 1, 0] for slope in slopes])
 
 
 def _shear_y(images: Tensor, strengths: list[float]) -> Tensor:
     left = -0.5 * images.shape[-1]
-    return _moved(images, [[1, 0, 0, tan, 1, -tan * left] for tan in map(_tangent, strengths)])
+    turns = [_angle(strength) for strength in strengths]
+    slopes = [-math.sin(-turn) / math.cos(turn) for turn in turns]  # torchvision's terms, for its last digits
+    return _moved(images, [[1, 0, 0, slope, 1, left - slope * left - left] for slope in slopes])
 
 
-def _tangent(strength: float) -> float:
-    return math.tan(math.radians(math.degrees(math.atan(strength))))
+def _angle(strength: float) -> float:
+    return math.radians(math.degrees(math.atan(strength)))
 
 
 def _shift_x(images: Tensor, pixels: list[float]) -> Tensor:

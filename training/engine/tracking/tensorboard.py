@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import nn
 from torch.optim import Optimizer
 from torch.utils.tensorboard import SummaryWriter
@@ -58,13 +59,12 @@ class Tracker:
         optimizer.register_step_pre_hook(show)
 
     def epoch(self, epoch: int, scalars: dict[str, float]) -> None:
-        """Scalars of a finished epoch, named like `loss/train` (rates, lr/..., are left to `watch`), and where due
-        histograms of weights and gradients."""
+        """Scalars of a finished epoch, named like `loss/train`, and where due histograms of weights and
+        gradients. (Learning rates are left to `watch`.)"""
         if self.writer is None:
             return
         for name, value in scalars.items():
-            if not name.startswith("lr/"):
-                self.writer.add_scalar(name, value, epoch)
+            self.writer.add_scalar(name, value, epoch)
         every = self.config.histograms_every
         if every and epoch % every == 0:
             self._histograms(epoch)
@@ -133,12 +133,12 @@ def asked_for(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     """What was asked for on the command line or by a search, every swept key among it, with the value that it has in
     `config`; a choice of a group (augment: standard) by its name."""
     try:
-        lines = (folder / OVERRIDES).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = yaml.safe_load((folder / OVERRIDES).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
     found: dict[str, Any] = {}
-    for line in lines:
-        key, equals, choice = line.removeprefix("- ").strip("'\"").lstrip("+").partition("=")
+    for line in lines if isinstance(lines, list) else []:
+        key, equals, choice = str(line).lstrip("+").partition("=")
         section, _, _ = key.partition(".")
         if not equals or section in ("hydra", "sweep", "tracking") or key in SAID:
             continue
