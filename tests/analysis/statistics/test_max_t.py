@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.stats import studentized_range
 
-from analysis.statistics.comparisons import compare_rows
+from analysis.statistics.comparisons import Criteria, compare_rows
 from analysis.statistics.inference import t_test, wilson
 from analysis.statistics.max_t import simulate
-from analysis.statistics.noise import estimate_noise
+from analysis.statistics.noise import difference_variance, estimate_noise
+from analysis.statistics.planning import detectable_by_simulation
 from analysis.statistics.results import RowResults
 from benchmarks.simulated_sweeps import Setting, World
 from benchmarks.truth_units import count
@@ -87,3 +88,45 @@ def test_intervals_cover_and_equal_rows_are_not_marked(setting: Setting) -> None
     for kind in ("rows", "chosen", "differences"):
         assert counts[f"{kind} covered"] / counts[kind] > 0.935 - 3 * math.sqrt(0.06 * 0.94 / sweeps), kind
     assert counts["sweeps marked"] / sweeps < 0.06 + 3 * math.sqrt(0.06 * 0.94 / sweeps)
+
+
+def test_what_is_plain_is_marked_however_many_rows_are_hidden_and_at_any_look() -> None:
+    """A p value is not bounded by the number of tables that were drawn."""
+    rows = rows_of([90.0] * 4 + [54.0], 3)
+    for criteria in (Criteria(hidden=1000), Criteria(looks=50)):
+        compared = compare_rows(rows, criteria=criteria)
+        marks = [compared.by_row[key].mark for key in rows]
+        assert marks[-1] == "worse" and set(marks[1:-1]) == {"not separated"}
+        assert compared.critical > compare_rows(rows).critical
+    together = simulate(rows, estimate_noise(rows), None)
+    last = float(together.largest[-1])
+    found = [together.p_values({"row1": t}, "row0")["row1"] for t in (0.9 * last, 1.1 * last, 2 * last, 4 * last)]
+    assert found == sorted(found, reverse=True) and found[-1] < found[1] < 0.001
+
+
+def test_a_table_of_single_seeds_and_a_replicated_row() -> None:
+    """What could be seen with one seed each: as after "one more seed each of the best two"."""
+    rows = rows_of([90.0, 89.0], 2) | {
+        f"single{number}": RowResults(*[np.array([88.0])] * 2, 10**9) for number in range(6)
+    }
+    compared = compare_rows(rows)
+    few, many = (detectable_by_simulation(rows, compared, seeds) for seeds in (1, 5))
+    assert few > many > 0
+
+
+def test_only_rows_on_the_same_folds_share_their_luck() -> None:
+    generator = np.random.default_rng(0)
+    luck = generator.normal(0, 2, 5)
+
+    def row(parts: tuple[int, ...]) -> RowResults:
+        percent = 90 + luck + generator.normal(0, 0.3, 5)
+        return RowResults(percent, percent, 10**9, parts=parts, overlap=0.25 if parts else 0.0)
+
+    folds = tuple(range(5))
+    rows = {"a": row(folds), "b": row(folds), "seeds": row(()), "others": row(tuple(range(5, 10)))}
+    noise = estimate_noise(rows)
+    assert noise.pairing > 0.8
+    paired, *apart = (difference_variance(rows["a"], rows[key], noise)[0] for key in ("b", "seeds", "others"))
+    assert all(paired < 0.4 * variance for variance in apart)
+    drawn = simulate(rows, noise, "a").pairing
+    assert drawn[0, 1] == noise.pairing and not drawn[0, 2:].any() and not drawn[2].any()
