@@ -19,9 +19,8 @@ def _watch(controller: int) -> None:
 
 
 _thread = threading.Thread(target=_watch, args=(os.getppid(),), daemon=True)
-if sys.orig_argv[-1].startswith(
-    "from multiprocessing.forkserver"
-):  # as multiprocessing starts the server; whoever else imports this has no controller
+# As multiprocessing starts the server; whoever else imports this has no controller
+if sys.orig_argv[-1].startswith("from multiprocessing.forkserver"):
     _thread.start()
 
 

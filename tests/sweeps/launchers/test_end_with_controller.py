@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-SERVER = "import sweeps.launchers.end_with_controller, threading, time, pathlib; {then}; time.sleep(600)"
+SERVER = "from multiprocessing.forkserver import main; import sweeps.launchers.end_with_controller, threading"
+SERVER += "; import time, pathlib; {then}; time.sleep(600)"
 CONTROLLER = """
 import os, subprocess, sys, time, pathlib
 print(subprocess.Popen([sys.executable, "-c", {server!r}]).pid, flush=True)
