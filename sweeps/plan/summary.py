@@ -84,7 +84,7 @@ def describe_all(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         reasons.setdefault(job.why, []).append(job)
     several = {why: of for why, of in reasons.items() if why.partition(": ")[2] and len(of) > 1}
-    below = [f"  {_numbers(of)}: {why}" for why, of in several.items()]
+    below = [f"  of {_numbers(of)}: {why}" for why, of in several.items()]
     return [*common, *(describe(job, fixed, brief=job.why in several) for job in jobs), *below]
 
 

@@ -14,14 +14,14 @@ from conftest import ROOT, Door, run_folders
 from digit_images import write_digits
 from merging import BASICS, GRID, accuracy, begun_at, door, folded, made, stored, tuned
 from own_parts import tiny
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from analysis.report import main as report
 from training.data.dataset import open_dataset
 from training.data.files.decoding import stored as stored_image
 from training.ensemble import main as ensemble
-from training.models.trained_model import TrainedModel
+from training.models.trained_model import TrainedModel, weights_file
 from training.predict import main as predict
 from training.schema.data_config import DataConfig
 from training.soup import main
@@ -104,7 +104,7 @@ def test_runs_that_would_spoil_it_are_not_taken(tuned: Path, capfd: pytest.Captu
         if str(file.parent.relative_to(tuned)) != best:
             meta = TrainedModel.load(file.parent).about
             state = {name: -one if one.is_floating_point() else one for name, one in load_file(file).items()}
-            save_file(state, file, {"finegrid": json.dumps(meta)})
+            file.write_bytes(weights_file(state, meta))
     capfd.readouterr()
     assert main([str(tuned), "--out", str(tuned.parent / "never")]) == 0
     assert f"there is no soup, take {tuned / best}" in capfd.readouterr().out
