@@ -45,7 +45,14 @@ def open_study(sweep: Path) -> StudyResult | None:
     try:
         sweeper: Any = OmegaConf.select(OmegaConf.load(sweep / MULTIRUN), "hydra.sweeper")
         config: Any = OmegaConf.to_container(sweeper, resolve=False) if sweeper is not None else {}
-    except (OSError, ValueError, AttributeError, OmegaConfBaseException, YAMLError):  # cut off, or no config of Hydra's
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OmegaConfBaseException,
+        YAMLError,
+    ):  # no config of Hydra's
         return None
     if not isinstance(config, dict):
         return None

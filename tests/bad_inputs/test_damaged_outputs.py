@@ -194,7 +194,15 @@ SWEEP = {
         {"train": "3 runs: 3 done", "report": "g: 3 runs", "status": "3 done"},
     ),
 }
-MULTIRUN = {"cut": Case(cut, {"report": "g: 3 runs", "train": "3 runs: 3 done"})}
+MULTIRUN = {
+    name: Case(damage, {"report": "g: 3 runs", "train": "3 runs: 3 done"})
+    for name, damage in (
+        ("cut", cut),
+        ("no YAML", text("a: [1\nb\n  c: {")),
+        ("list", text("[1]")),
+        ("deep", text("[" * 9999)),
+    )
+}
 FILES = {
     f"{RUN}/record.json": RECORDS,
     f"{RUN}/history.csv": HISTORY,

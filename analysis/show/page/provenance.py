@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image, ImageOps
+from yaml import YAMLError
 
 from analysis.model.model import ReportModel
 from analysis.model.table import distinct
@@ -138,7 +139,7 @@ def command_of(sweep: Path) -> str:
     try:
         overrides: Any = OmegaConf.select(OmegaConf.load(sweep / MULTIRUN), "hydra.overrides")
         words = [*map(str, overrides.task), *(one for one in map(str, overrides.hydra) if one != "hydra.mode=MULTIRUN")]
-    except (OSError, ValueError, AttributeError, TypeError, OmegaConfBaseException):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError, OmegaConfBaseException, YAMLError):
         return ""
     return " ".join([called("train"), "-m", *map(shlex.quote, words)])
 
