@@ -83,6 +83,7 @@ def test_the_images_that_were_given_stay() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_nothing_waits_for_the_device() -> None:
     images, seeds = soft(200, 32, 32), image_seeds(3, 1, 200, 1)
     on_device, numbers = images.cuda(), torch.randn(200, 3, 32, 32, device="cuda")
