@@ -94,6 +94,7 @@ def test_hydras_config_singleton() -> None:
 
 
 def test_hydras_singletons_travel() -> None:
+    HydraConfig.instance()  # so that there is one, whatever ran before
     state = private.singletons()
     assert HydraConfig in state["instances"], "hydra.core.singleton.Singleton.get_state"
     assert hasattr(private, "set_singletons") and callable(private.Singleton.set_state), "Singleton.set_state"
