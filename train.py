@@ -7,6 +7,7 @@ python train.py --help
 Exit code: 0 done, 1 a run failed, 2 a mistake in config, data or checkpoint, 130 or 143 interrupted.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -38,6 +39,7 @@ failures: list[Exception] = []
 def train(composed: DictConfig) -> float:
     """One run; gives its monitor, val accuracy in per cent say, nan where it has none."""
     started = datetime.now(UTC)
+    from sweeps.launchers.single_run import beside_others
     from sweeps.plan.applicable import ignored_keys
     from sweeps.plan.data_notices import left_behind
     from sweeps.plan.longer import longer_than_finished
@@ -59,7 +61,8 @@ def train(composed: DictConfig) -> float:
             notices = [f"{key} doesn't apply to this run, and is left out" for key in ignored_keys(config)]
             for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared), *notices)):
                 log.info(line)
-        with channel.listening(prepared.folder, _job_number()) as on_epoch:
+        cores = beside_others(config.trainer, prepared.subfolder) if alone else contextlib.nullcontext()
+        with cores, channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)
         if budget is not None:
             budget.apply()

@@ -37,7 +37,8 @@ from training.device import autocast, keep_freed_memory, resolve_compute
 
 STARTED = time.perf_counter()
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-COMPUTE = resolve_compute(TrainerConfig())  # the precision that suits this machine, for all rows but the tutorial's
+SIZE = int(sys.argv[4]) if len(sys.argv) > 4 else None
+COMPUTE = resolve_compute(TrainerConfig(), SIZE)  # what suits this machine and images, for all rows but the tutorial's
 CUDA = COMPUTE.device.startswith("cuda")
 TRACKED: list[float] = []  # seconds that ours spent on TensorBoard after each epoch
 

@@ -5,7 +5,7 @@ frees it at once. It lasts as long as a run is in the slot. Who finds nothing fr
 kind; tickets are served in their order, and whoever has just had a slot comes last. So sweeps take turns, run by run,
 and one that needs all cores is not starved by others that need one. All of it is looked at under one lock.
 
-Only sweeps of hydra/launcher=local claim. A run without -m doesn't: it starts when it is told to.
+Only sweeps of hydra/launcher=local claim. A run without -m doesn't wait: it starts when it is told to (single_run.py).
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from typing import Any
 from sweeps.launchers.runtime_folder import runtime_folder
 
 INSIDE = "FINEGRID_IN_SLOT"  # in the environment of runs: a sweep that one of them starts has its slot already
-CLAIM, TICKET, MUTEX = "claim-", "ticket-", "mutex"
+CLAIM, TICKET, SINGLE, MUTEX = "claim-", "ticket-", "single-", "mutex"
 PATIENCE_S = 2.0  # for the mutex, which is held for milliseconds
 STALE_S = 10.0  # a ticket whose owner has not looked for so long (a stopped process) is passed over
 ROUNDING = 1e-6
@@ -39,13 +39,16 @@ class Need:
 
     def fits(self, others: Sequence["Need"]) -> bool:
         """Whether there is enough left beside these."""
-        capacity = len(self.cores) if self.cores else 1.0
-        used = 0.0
+        return self.amount <= self.left(others) + ROUNDING
+
+    def left(self, others: Sequence["Need"]) -> float:
+        """How much of what this may use these leave."""
+        left = float(len(self.cores)) if self.cores else 1.0
         for other in others:
             if other.resource == self.resource:
                 shared = len(set(self.cores) & set(other.cores)) if self.cores else 1.0
-                used += min(other.amount, shared)
-        return used + self.amount <= capacity + ROUNDING
+                left -= min(other.amount, shared)
+        return left
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Owner:
     @property
     def text(self) -> str:
         """For people."""
-        return f"process {self.process} (sweep {self.sweep})"
+        return f"process {self.process} ({'run' if self.name.startswith(SINGLE) else 'sweep'} {self.sweep})"
 
 
 @dataclass
@@ -71,11 +74,11 @@ class Claims:
 
     sweep: str
     needs: Mapping[int, Need]
-    held: dict[int, "_File"] = field(default_factory=dict)
+    held: dict[int, "OwnedFile"] = field(default_factory=dict)
     waits_for: str = ""  # in words: who uses the slots that were asked for last
     problem: str = ""  # why nothing can be claimed
     folder: Path | None = None
-    ticket: "_File | None" = None
+    ticket: "OwnedFile | None" = None
     asked: bool = False  # since the last `end_of_turn`
     took: bool = False
 
@@ -95,7 +98,7 @@ class Claims:
         if self.folder is None:
             return free[0]
         try:
-            with self._mutex() as folder:
+            with exclusive() as folder:
                 return self._take(folder, free)
         except OSError as error:  # a full disk, say
             self.problem = f"slots are not shared with other sweeps: {error}"
@@ -105,17 +108,17 @@ class Claims:
         if folder is None:
             self.waits_for = f"waits for {self.folder}/{MUTEX}, which another sweep holds"
             return None
-        claims, ahead = _living(folder, CLAIM), self._ahead(folder)
+        claims, ahead = living(folder, CLAIM), self._ahead(folder)
         taken = [need for owner in (*claims, *ahead) for need in owner.needs]
         for number in free:
             if self.needs[number].fits(taken):
                 content = Owner(os.getpid(), self.sweep, (self.needs[number],))
-                self.held[number], self.took = _File(folder / _new(CLAIM), content), True
+                self.held[number], self.took = OwnedFile(folder / new_name(CLAIM), content), True
                 return number
         wanted = tuple({self.needs[number]: None for number in free})  # each of them would do
         if self.ticket is None:
             order = max([time.time_ns(), *(owner.order + 1 for owner in ahead)])
-            self.ticket = _File(folder / _new(TICKET), Owner(os.getpid(), self.sweep, wanted, order))
+            self.ticket = OwnedFile(folder / new_name(TICKET), Owner(os.getpid(), self.sweep, wanted, order))
         self.ticket.look_alive(wanted)
         self.waits_for = self._in_words(claims, ahead, len(free))
         return None
@@ -137,7 +140,7 @@ class Claims:
         if self.folder is None or not any(self.folder.glob(f"{TICKET}*")):
             return True
         resource = self.needs[number].resource
-        with contextlib.suppress(OSError), self._mutex() as folder:
+        with contextlib.suppress(OSError), exclusive() as folder:
             waiting = self._ahead(folder) if folder is not None else []
             return not any(need.resource == resource for owner in waiting for need in owner.needs)
         return True
@@ -145,7 +148,7 @@ class Claims:
     def _ahead(self, folder: Path) -> list[Owner]:
         """Whose tickets come before ours."""
         mine = self.ticket.content.order if self.ticket else None
-        tickets = _living(folder, TICKET, STALE_S)
+        tickets = living(folder, TICKET, STALE_S)
         return sorted((one for one in tickets if mine is None or one.order < mine), key=lambda one: one.order)
 
     def none_is_free(self) -> str:
@@ -174,24 +177,25 @@ class Claims:
         self.asked = False
         self.end_of_turn()
 
-    @contextlib.contextmanager
-    def _mutex(self) -> Iterator[Path | None]:
-        """The folder, for this process alone; None where another can't be waited for. Raises OSError."""
-        folder = runtime_folder()  # it may have been swept away
-        descriptor = os.open(folder / MUTEX, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            ends = time.monotonic() + PATIENCE_S
-            while not _locked(descriptor, fcntl.LOCK_EX):
-                if time.monotonic() > ends:
-                    yield None
-                    return
-                time.sleep(0.005)
-            yield folder
-        finally:
-            os.close(descriptor)
+
+@contextlib.contextmanager
+def exclusive() -> Iterator[Path | None]:
+    """The folder, for this process alone; None where another can't be waited for. Raises OSError."""
+    folder = runtime_folder()  # it may have been swept away
+    descriptor = os.open(folder / MUTEX, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        ends = time.monotonic() + PATIENCE_S
+        while not _locked(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > ends:
+                yield None
+                return
+            time.sleep(0.005)
+        yield folder
+    finally:
+        os.close(descriptor)
 
 
-class _File:
+class OwnedFile:
     """A claim or ticket of this process, held by its lock."""
 
     def __init__(self, path: Path, content: Owner) -> None:
@@ -221,11 +225,11 @@ class _File:
         os.close(self.descriptor)
 
 
-def _new(prefix: str) -> str:
+def new_name(prefix: str) -> str:
     return f"{prefix}{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
-def _living(folder: Path, prefix: str, young_s: float = float("inf")) -> list[Owner]:
+def living(folder: Path, prefix: str, young_s: float = float("inf")) -> list[Owner]:
     """The claims or tickets whose owners live; those of dead ones are removed. `young_s`: and have looked of late."""
     found = []
     for path in sorted(folder.glob(f"{prefix}*")):

@@ -43,8 +43,7 @@ def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[Machi
 
 def needs_of(slots: Sequence[MachineSlot]) -> dict[int, Need]:
     """What a run in each of these slots uses, by their numbers: its share of a GPU, or else of the cores."""
-    cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
-    cores = cores or tuple(range(os.cpu_count() or 1))
+    cores = cpu_cores()
     share = len(cores) / max(1, len(slots))
     on_gpu = Counter(slot.gpu for slot in slots if slot.gpu)
     names = _device_names(tuple(on_gpu))
@@ -54,6 +53,12 @@ def needs_of(slots: Sequence[MachineSlot]) -> dict[int, Need]:
         else Need("cpu", min(slot.threads, share), cores)
         for slot in slots
     }
+
+
+def cpu_cores() -> tuple[int, ...]:
+    """The numbers of those that this process may use."""
+    cores = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    return cores or tuple(range(os.cpu_count() or 1))
 
 
 def _device_names(gpus: tuple[str, ...]) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""What a plan says of the images of its runs: what is seen of them, and which finished runs read them otherwise."""
+"""What a plan says of the images of its runs: what is seen of them, and which finished runs of the same settings an
+earlier version read or computed otherwise."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -6,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweeps.plan.jobs import Job
+from training.device import BF16_FROM, former_precision
 from training.engine.prepare import Prepared
-from training.identity import identity, slug
+from training.identity import ResolvedSettings, identity, slug
 from training.record import DONE, read_record
 from training.run_folder import CONFIG
 
@@ -20,7 +22,8 @@ def data_notices(jobs: Sequence[Job]) -> list[str]:
 
 
 def left_behind(prepared: Iterable[Prepared]) -> list[str]:
-    """Finished runs of the same configurations that an earlier version made of the same images, read in another way.
+    """Finished runs of the same configurations that an earlier version made of the same images, read in another way or
+    in another precision.
 
     Their folders have other names, so they would be run anew without a word. Nothing is said where the new run was
     begun already: it was said then.
@@ -42,10 +45,21 @@ def left_behind(prepared: Iterable[Prepared]) -> list[str]:
 
 
 def former_folders(run: Prepared) -> list[tuple[str, Path]]:
-    """How earlier versions read the images of a run, and the run folder that this gave."""
-    found = []
-    for former in run.dataset.former:
-        resolved = replace(run.resolved, fingerprint=former.fingerprint, drawn=former.drawn)
-        name = identity(run.config, resolved)
-        found.append((former.why, run.folder.parents[1] / f"{slug(run.config, resolved)}-{name}" / run.replicate))
-    return found
+    """What earlier versions did otherwise with a run (how they read its images, in which precision), and the run
+    folder that this gave."""
+    readings = [
+        (former.why, replace(run.resolved, fingerprint=former.fingerprint, drawn=former.drawn))
+        for former in run.dataset.former
+    ]
+    found = list(readings)
+    if former := former_precision(run.config.trainer, run.config.data.size):
+        why = f"{former}, which trainer.precision=auto is no longer for images of less than {BF16_FROM} px on a CPU"
+        hint = f"(trainer.precision={former} finds them)"
+        found += [(f"{why} {hint}", replace(run.resolved, precision=former))]
+        found += [(f"{reading}, and {why}", replace(resolved, precision=former)) for reading, resolved in readings]
+    return [(why, _folder(run, resolved)) for why, resolved in found]
+
+
+def _folder(run: Prepared, resolved: ResolvedSettings) -> Path:
+    name = f"{slug(run.config, resolved)}-{identity(run.config, resolved)}"
+    return run.folder.parents[1] / name / run.replicate

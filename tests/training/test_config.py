@@ -355,11 +355,13 @@ def test_any_torchvision_model_knows_its_weights() -> None:
 
 def test_precision_counts_as_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.device.cpu_has_bf16", lambda: True)
-    cpu = "trainer.device=cpu"
-    assert prepared(cpu).identity == prepared(cpu, "trainer.precision=bf16").identity
-    assert prepared(cpu).identity != prepared(cpu, "trainer.precision=fp32").identity
+    cpu = ["trainer.device=cpu", "data.size=48"]
+    assert prepared(*cpu).identity == prepared(*cpu, "trainer.precision=bf16").identity
+    assert prepared(*cpu).identity != prepared(*cpu, "trainer.precision=fp32").identity
+    small = ["trainer.device=cpu", "data.size=47"]
+    assert prepared(*small).identity == prepared(*small, "trainer.precision=fp32").identity
     monkeypatch.setattr("training.device.cpu_has_bf16", lambda: False)
-    assert prepared(cpu).identity == prepared(cpu, "trainer.precision=fp32").identity
+    assert prepared(*cpu).identity == prepared(*cpu, "trainer.precision=fp32").identity
 
 
 def test_the_content_of_images_counts_and_their_place_does_not(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Prepared:
 def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     """Check a config against the world it will meet. `dataset`: other images than it names. Raises ConfigError."""
     weights = resolve_weights(config.model, config.weights)
-    compute = resolve_compute(config.trainer)
+    compute = resolve_compute(config.trainer, config.data.size)
     _check_root(Path(config.sweep.root))
     dataset = dataset or open_dataset(config.data)
     _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)

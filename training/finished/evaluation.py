@@ -14,7 +14,7 @@ from training.engine.predictions import Predictions
 from training.finished.finished_runs import FinishedRun
 from training.models.trained_model import TrainedModel
 from training.models.weights import StateDict, put
-from training.schema.checks import need
+from training.schema.checks import AUTO, need
 from training.targets import foreign
 
 
@@ -44,11 +44,20 @@ def same_images(run: FinishedRun) -> Dataset:
     return dataset
 
 
+def _as_trained(run: FinishedRun, compute: Compute) -> Compute:
+    """On a device of the same kind the precision of the run, whatever `auto` stands for by now."""
+    resolved = run.record.resolved
+    same_kind = (resolved.device or "").partition(":")[0] == compute.device.partition(":")[0]
+    if not same_kind or run.config.trainer.precision != AUTO or resolved.precision is None:
+        return compute
+    return replace(compute, precision=resolved.precision)
+
+
 def set_up_evaluation(run: FinishedRun, device: str = "auto") -> Evaluation:
     """Load a run's network and images, and set this process's torch up as the run had it: threads, determinism. Raises
     ConfigError where something is not as it was."""
     config = replace(run.config, trainer=replace(run.config.trainer, device=device))
-    compute = resolve_compute(config.trainer)
+    compute = _as_trained(run, resolve_compute(config.trainer, config.data.size))
     threads = run.record.threads or resolve_threads("auto")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(config.trainer.deterministic, warn_only=True)

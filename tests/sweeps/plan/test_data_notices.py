@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, Door, run_folders
 from in_process import register
 from outcome import TINY, record_of
+from sweeping import without
 
 from training.finished.evaluation import set_up_evaluation
 from training.finished.finished_runs import finished_run, read_predictions
@@ -112,3 +113,31 @@ def test_the_runs_left_behind_are_evaluated_as_they_were_trained(there: Path, mo
             scores = evaluation.predictions(evaluation.trained.model.state_dict(), split)
             assert np.array_equal(scores.labels, kept.labels)
             assert np.allclose(scores.logits, kept.logits, atol=1e-4)
+
+
+def test_runs_in_the_precision_that_auto_was(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU with bf16 `auto` was that at every size of images; what was made so stays, evaluates as it was trained,
+    and is found under its precision."""
+    monkeypatch.setattr("training.device.cpu_has_bf16", lambda: True)
+    command = [*without(QUICK, "data", "trainer.precision"), "sweep.name=digits"]
+    assert train("-m", *command, "seed=0,1", "trainer.precision=bf16").code == 0
+    before = run_folders(tmp_path / "outputs")
+    for folder in before:  # as an earlier version wrote it
+        for file in (folder / "config.json", folder / "record.json"):
+            content = json.loads(file.read_text())
+            content["config"]["trainer"]["precision"] = "auto"
+            file.write_text(json.dumps(content))
+    told = train("-m", *command, "seed=0,1", "sweep.plan=true")
+    (line,) = notices(told.out)
+    assert line.startswith("2 finished runs in ") and "bf16, which trainer.precision=auto is no longer" in line
+    assert "(trainer.precision=bf16 finds them)" in line
+    assert not notices(train("-m", *command, "seed=0,1", "trainer.precision=bf16", "sweep.plan=true").out)
+    (run, _) = before
+    found = finished_run(run)
+    assert found.config.trainer.precision == "auto"
+    evaluation = set_up_evaluation(found)
+    assert evaluation.compute.precision == "bf16"
+    single = train(*command)
+    assert single.code == 0 and len(notices(single.out + single.err)) == 1
+    assert len(run_folders(tmp_path / "outputs")) == 3
+    assert not notices(train("-m", *command, "seed=0", "trainer.precision=fp32", "sweep.plan=true").out)
