@@ -1,13 +1,14 @@
 """What two trainings at once cost each other: images/s of `python train.py`, alone and two side by side.
 
-python -m benchmarks.shared_machine [--spin] [--windows 7] [--repeats 1]
+python -m benchmarks.shared_machine [--spin] [--windows 7] [--repeats 1] [trainer.threads=1 ...]
 
-resnet18 on the digits at 32 px, all cores each, as two people on one machine would start them (a run without -m claims
-no slot). Images/s in epochs of four batches, from a second epoch that all runs have begun to the window's end, so that
-none trains alone while the other starts or ends; medians. `share` is what one of two gets of what it has alone: 0.5 is
-a fair half. --spin adds rows with OMP_WAIT_POLICY=ACTIVE, where threads that wait for each other spin. Two to five
-minutes; a setting that a busy machine makes slower than --limit-s goes by the epochs that it has. Whatever else runs
-counts: the title says how busy the machine was before.
+resnet18 on the digits at 32 px, as two people on one machine would start them: the first has all cores, the second what
+it leaves, one. More overrides are for both: trainer.threads=2, trainer.precision=bf16. Images/s in epochs of four
+batches, from a second epoch that all runs have begun to the window's end, so that none trains alone while the other
+starts or ends; medians. `share` is what one of two gets of what it has alone: 0.5 is a fair half. --spin adds rows with
+OMP_WAIT_POLICY=ACTIVE, where threads that wait for each other spin. Two to five minutes; a setting that a busy machine
+makes slower than --limit-s goes by the epochs that it has. Whatever else runs counts: the title says how busy the
+machine was before.
 """
 
 import argparse
@@ -25,11 +26,13 @@ STEPS = 4  # batches of 64 an epoch: half a second to some ten seconds
 WARM = 1  # epochs of each run that don't count
 
 
-def rates(count: int, windows: int, limit_s: float, variables: dict[str, str]) -> list[list[float]]:
+def rates(
+    count: int, windows: int, limit_s: float, variables: dict[str, str], overrides: list[str]
+) -> list[list[float]]:
     """Of each of `count` runs at once, images/s in its epochs, while all of them train."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "train.py", "model=resnet18", "data=digits", "data.size=32", "tracking=none"]
-        command += ["trainer.epochs=100000", f"debug.max_steps={STEPS}", f"sweep.root={folder}"]
+        command += ["trainer.epochs=100000", f"debug.max_steps={STEPS}", f"sweep.root={folder}", *overrides]
         names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
         environment = {name: value for name, value in os.environ.items() if name not in names} | variables
         runs = [
@@ -82,6 +85,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--limit-s", type=float, default=120)
     parser.add_argument("--spin", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="of both runs")
     args = parser.parse_args()
     ways: dict[str, dict[str, str]] = {"as it is": {}}
     if args.spin:
@@ -92,8 +96,8 @@ def main() -> None:
     shares: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(args.repeats):
         for name, variables in ways.items():
-            (one,) = rates(1, args.windows, args.limit_s, variables)
-            two = rates(2, args.windows, args.limit_s, variables)
+            (one,) = rates(1, args.windows, args.limit_s, variables, args.overrides)
+            two = rates(2, args.windows, args.limit_s, variables, args.overrides)
             middle = sorted(one)[len(one) // 2]
             alone[name] += one
             both[name] += [rate for run in two for rate in run]
