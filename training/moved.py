@@ -24,6 +24,7 @@ MOVED = {
     "training.loop": "training.engine.loop",
     "training.optimize": "training.engine.optimizer",
     "training.prepare": "training.engine.prepare",
+    "training.identity": "training.engine.identity",
     "training.run": "training.engine.run",
     "training.session": "training.engine.session",
 }

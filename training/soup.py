@@ -135,8 +135,8 @@ def identity_of(soup: Soup) -> str:
 
 def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepared":
     """The best run as one of another name, whose weights are called after the soup."""
+    from training.engine.identity import ResolvedSettings
     from training.engine.prepare import Prepared
-    from training.identity import ResolvedSettings
 
     best, compute, dataset = soup.runs[0], evaluation.compute, evaluation.dataset
     sweep = best.folder.absolute().parents[1]

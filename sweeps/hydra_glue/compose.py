@@ -16,7 +16,7 @@ from omegaconf import DictConfig, Node, OmegaConf
 from sweeps import channel
 from sweeps.hydra_glue.arguments import path_of_weights
 from sweeps.hydra_glue.private import keep_missing_values
-from training.config import RunConfig
+from training.config import ModelConfig, RunConfig, WeightsConfig
 from training.console.program import called
 from training.device import check_threads
 from training.errors import ConfigError
@@ -75,6 +75,21 @@ def _run_subfolder(*, _root_: DictConfig) -> str:
     return prepare(run_config(_root_)).subfolder
 
 
+def _trained_size(*, _root_: DictConfig) -> int:
+    """px of the images that the model's weights have seen; where they are its own, or nobody knows, 224."""
+    from training.models.build import family_of
+    from training.models.weights import resolve_weights
+
+    model = ModelConfig(_root_.model._target_, _root_.model.name)
+    model.accepts, model.weights = list(_root_.model.accepts), _root_.model.weights and list(_root_.model.weights)
+    weights = _root_.weights.source
+    resolved = "none" if weights == "checkpoint" else resolve_weights(model, WeightsConfig(weights))
+    if resolved == "none":
+        resolved = (family_of(model).sources(model) or ["none"])[-1].upper()
+    images = None if resolved == "NONE" else family_of(model).pretraining(model, resolved)
+    return (images.size if images is not None else None) or SIZE
+
+
 def _default_sweep_name() -> str:
     multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     return "grid" if multirun else "runs"
@@ -103,6 +118,7 @@ def register() -> None:
         "run_folder": _run_folder,
         "run_subfolder": _run_subfolder,
         "default_sweep_name": _default_sweep_name,
+        "trained_size": _trained_size,
         "log_file": _log_file,
         "called": called,
         "missing_in": _missing_in,
@@ -112,6 +128,7 @@ def register() -> None:
 
 
 CONF = (Path(__file__).parents[2] / "finegrid" / "conf").resolve()  # installed there; in a checkout a link to conf/
+SIZE = 224  # px
 CHOICES = {"sweeper": "grid", "launcher": "local", "job_logging": "finegrid", "hydra_logging": "finegrid"}
 
 

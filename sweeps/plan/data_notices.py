@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sweeps.plan.jobs import Job
 from training.device import BF16_FROM, former_precision
+from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.prepare import Prepared
-from training.identity import ResolvedSettings, identity, slug
 from training.record import DONE, read_record
 from training.run_folder import CONFIG
 

@@ -7,8 +7,8 @@ import dataclasses
 import glob
 from pathlib import Path
 
+from training.engine.identity import identity
 from training.engine.prepare import Prepared
-from training.identity import identity
 from training.record import read_record
 from training.run_folder import BEST, CONFIG
 

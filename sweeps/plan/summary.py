@@ -73,7 +73,17 @@ def notices(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         if job.state == "new" and job.prepared is not None and (line := longer_than_finished(job.prepared)):
             longer.append(f"#{job.number} {line}")
-    return [*left_out(jobs), *longer]
+    return [*left_out(jobs), *longer, *licences(jobs)]
+
+
+def licences(jobs: Sequence[Job]) -> list[str]:
+    """Of the initial weights, a line for each licence that is told."""
+    weights: dict[str, dict[str, None]] = {}
+    for prepared in (job.prepared for job in jobs if job.prepared is not None):
+        if prepared.licence is not None:
+            name = f"{prepared.config.model.name.partition('.')[0]}.{prepared.resolved.weights.lower()}"
+            weights.setdefault(prepared.licence, {})[name] = None
+    return [f"weights under the licence {licence}: {', '.join(names)}" for licence, names in weights.items()]
 
 
 def describe_all(jobs: Sequence[Job]) -> list[str]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
 from training.data.dataset import Dataset, contents, open_dataset
 from training.device import Compute, resolve_compute
+from training.engine.identity import ResolvedSettings, identity, slug
 from training.errors import ConfigError, Impossible
-from training.identity import ResolvedSettings, identity, slug
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
 from training.schema.checks import AUTO, need
@@ -36,6 +36,7 @@ class Prepared:
     resolved: ResolvedSettings
     identity: str
     slug: str  # <model>-...-<identity>
+    licence: str | None = None  # of the initial weights, where their family tells it
 
     @property
     def replicate(self) -> str:
@@ -76,7 +77,8 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
         weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
     )
     name = identity(config, resolved)
-    return Prepared(config, dataset, compute, resolved, name, f"{slug(config, resolved)}-{name}")
+    licence = _licence(model_key, weights)
+    return Prepared(config, dataset, compute, resolved, name, f"{slug(config, resolved)}-{name}", licence)
 
 
 def _check_root(root: Path) -> None:
@@ -208,6 +210,17 @@ def _check_weights(model_key: str, classes: int, weights: str, path: str | None,
         check_weights(model, pretrained_state(model, config, weights), f"{weights} of {config.called}")
     images = family.pretraining(config, weights)
     return "dataset" if images is None else images.normalize
+
+
+@cache
+def _licence(model_key: str, weights: str) -> str | None:
+    if weights == "none" or weights.startswith("checkpoint:"):
+        return None
+    from training.models.build import family_of
+
+    config = ModelConfig(**json.loads(model_key))
+    images = family_of(config).pretraining(config, weights)
+    return None if images is None else images.licence
 
 
 @cache

@@ -42,6 +42,7 @@ def head_of_record(prepared: Prepared) -> Record:
             memory_format=resolved.memory_format,
             device=prepared.compute.device,
             device_name=describe(prepared.compute.device),
+            licence=prepared.licence,
         ),
         data=DataSummary(
             fingerprint=dataset.fingerprint,

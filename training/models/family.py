@@ -30,11 +30,13 @@ class Pretraining:
     size: int | None = None  # px, what the network saw
     shorter_side: int | None = None  # px, to which images were resized before the centre was taken
     interpolation: str = "bilinear"
+    licence: str | None = None  # of the weights, where it is known
 
     def __str__(self) -> str:
         size = "" if self.size is None else f" of {self.size} px"
         centre = "" if self.shorter_side is None else f", the centre of ones resized to {self.shorter_side} px"
-        return f"images{size}{centre}, {self.interpolation}"
+        licence = "" if self.licence is None else f"; licence of the weights: {self.licence}"
+        return f"images{size}{centre}, {self.interpolation}{licence}"
 
 
 class Family:

@@ -177,14 +177,14 @@ def imagenet_not_checked(name: str, resolved: str) -> str:
     if file.is_file():
         imagenet_file(name, resolved)
         return ""
-    answer = _head(url)
+    answer = answer_of(url)
     if isinstance(answer, int):
         raise Impossible(f"weights={resolved.lower()}: {url} answers {answer}; put the file of {name} at {file}")
     return f"{resolved.lower()} not checked: {file} is not there, and no network ({answer})" if answer else ""
 
 
 @cache
-def _head(url: str) -> int | str:
+def answer_of(url: str) -> int | str:
     """How a server answers for a file: nothing where it has it, an HTTP status, or why there was no answer."""
     try:
         with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):

@@ -12,6 +12,7 @@ from training.models.build import family_of, head_prefix
 from training.models.checkpoint_file import StateDict, checkpoint_file, content_hash, read_checkpoint
 from training.models.matching import check_numbers, load_into, match, put, without_prefix
 from training.models.own import Own
+from training.models.timm_models import Timm, timm_not_checked
 from training.models.torchvision import Torchvision, imagenet_not_checked
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def not_checked(config: ModelConfig, resolved: str) -> str:
     family = family_of(config)
     if isinstance(family, Torchvision | Own):
         return imagenet_not_checked(config.name, resolved)
+    if isinstance(family, Timm):
+        return timm_not_checked(config, resolved)
     return f"{resolved.lower()} of {config.called} not checked"
 
 

@@ -18,6 +18,7 @@ class Resolved:
     device_name: str | None = None
     lr: float | None = None  # what optimizer.lr=auto has found
     micro_batch: int | None = None  # images at once, where trainer.on_oom=accumulate made them fewer
+    licence: str | None = None  # of the initial weights, where their family tells it
     extra: Extra = field(default_factory=dict)
 
 

@@ -7,7 +7,7 @@ from conftest import QUICK, Door, run_folders
 from outcome import TINY
 
 from training.engine.prepare import _check_weights
-from training.models.torchvision import _head
+from training.models.torchvision import answer_of
 
 SMALL = [*QUICK, TINY, "tracking=none"]
 LR = "torch.optim.lr_scheduler"
@@ -74,7 +74,7 @@ def test_slurm_without_slurm(train: Door, tmp_path: Path, monkeypatch: pytest.Mo
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights come from an empty cache folder, and nowhere else."""
     _check_weights.cache_clear()
-    _head.cache_clear()
+    answer_of.cache_clear()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
