@@ -23,7 +23,7 @@ from training.engine.hardware.cuda_graph import Captured
 from training.engine.hardware.out_of_memory import pieces
 from training.engine.hardware.unused_conv_weights import zero_unused_gradients
 from training.engine.loss import Loss, cross_entropy, main_labels
-from training.engine.optimizer import gradient_norm
+from training.engine.optimizer import Gradients
 from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
 from training.engine.techniques import Batch, EpochContext, Technique
@@ -60,11 +60,13 @@ class Trainer:
     techniques: Sequence[Technique] = ()
     loss: Loss = cross_entropy
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
+    gradients: Gradients = field(init=False)
     captured: Captured | None = field(init=False, default=None)  # with trainer.capture: forward and backward as a graph
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
             zero_unused_gradients(self.model)
+        self.gradients = Gradients(self.model)
         if self.config.capture and not self.micro_batch:
             self.captured = Captured(self._pass, self.model)
 
@@ -121,7 +123,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         for technique in self.techniques:
             technique.before_step()
-        norm = gradient_norm(self.model, self.config.clip_norm)
+        norm = self.gradients.norm(self.config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.after_step()
