@@ -1,7 +1,7 @@
 """The optimizer, one of torch's kind by `_target_`, its parameter groups, and the norm of the gradients."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -118,6 +118,15 @@ class Gradients:
 
     def __init__(self, model: nn.Module) -> None:
         self.parameters = list(model.parameters())
+
+    def clear(self, places: Sequence[tuple[nn.Parameter, torch.Tensor]] | None = None) -> None:
+        """No gradients; or zeros in tensors that stay where they are, for parameters that have a place."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        if places:
+            for parameter, gradient in places:
+                parameter.grad = gradient
+            torch._foreach_zero_([gradient for _, gradient in places])
 
     def norm(self, limit: float | None) -> torch.Tensor:
         """The norm of all gradients together, before they are clipped to `limit`. (torch's takes a CPU longer.)"""

@@ -21,7 +21,7 @@ class Preprocessing:
         """uint8 [B, 3, S, S] to float32 of the same shape. Line by line, red, green and blue by turns as they lie in
         memory, so that a CPU works on long rows."""
         width = images.shape[3]
-        mean, std = _lines(self.mean, self.std, width, images.device)
+        mean, std = _lines((*self.mean,), (*self.std,), width, images.device)  # lists, where a file told them
         lines = images.permute(0, 2, 3, 1).flatten(2).float().sub_(mean).div_(std)
         return lines.view(*lines.shape[:2], width, 3).permute(0, 3, 1, 2)
 

@@ -75,6 +75,8 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 class Ema(Technique):
     """trainer.ema: the average is what is validated, selected and kept."""
 
+    capturable = True
+
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.model: nn.Module | None = None
