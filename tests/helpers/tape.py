@@ -39,6 +39,11 @@ class Tape:
     def aside(self) -> Iterator[None]:
         yield
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        with _Kernels():
+            yield
+
     def record(self, work: Callable[[], tuple[Tensor, ...]]) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
         self.recorded += 1
         with _Kernels() as kernels:

@@ -119,7 +119,8 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime)
         session = None  # type: ignore[assignment]  # and its tensors with it
         gc.collect()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # of a recording that broke off, in some versions of torch
+                torch.cuda.empty_cache()
 
 
 def _record(session: Session, on_epoch: Listener | None, started: datetime) -> Record:

@@ -71,13 +71,19 @@ class Step:
             self._pass(batch.load if isinstance(batch, Slice) else lambda: batch, share, first, ends)
             return
         kind, load = self._input(batch)
+        key = (kind, share, first, ends, self.phase)
+        self.graphs(key, lambda: self._pass(load, share, first, ends), lambda: self._changed(batch, first))
+        if first and self.config.accumulate > 1 and self.phase not in self.places:
+            self.places[self.phase] = [(p, p.grad) for p in self.gradients.parameters if p.grad is not None]
+
+    def _changed(self, batch: Batch | Slice, first: bool) -> list[Tensor]:
+        """What a pass changes in place."""
         changed = [*self.buffers, self.loss_sum, self.correct, self.norm_sum]
         if isinstance(batch, Slice):
             changed.append(batch.rows.position)
-        key = (kind, share, first, ends, self.phase)
-        self.graphs(key, lambda: self._pass(load, share, first, ends), lambda: changed)
-        if first and self.config.accumulate > 1 and self.phase not in self.places:
-            self.places[self.phase] = [(p, p.grad) for p in self.gradients.parameters if p.grad is not None]
+        if first and self.phase not in self.places:  # it makes its gradients
+            return changed
+        return changed + [one.grad for one in self.gradients.parameters if one.grad is not None]
 
     def finish(self) -> None:
         """Norm and clipping, where they were not part of the last pass. (Plainly: whoever comes between may put other

@@ -35,6 +35,9 @@ class Recorder(Protocol):
     def aside(self) -> contextlib.AbstractContextManager[None]:
         """Where the passes before the recording are made."""
 
+    def watched(self) -> contextlib.AbstractContextManager[None]:
+        """Where a pass raises RuntimeError that could not be recorded, so far as this shows without recording it."""
+
     def record(self, work: Work) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
         """What repeats `work`, and the tensors that hold its results then. Nothing has been computed yet."""
 
@@ -55,10 +58,20 @@ class CudaRecorder:
             yield
         torch.cuda.current_stream().wait_stream(beside)
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """What waits for the device is found out here: in a recording it would leave torch's allocator in disorder."""
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
     def record(self, work: Work) -> tuple[Callable[[], None], tuple[Tensor, ...]]:
         """A graph."""
         self.pool = self.pool or torch.cuda.graph_pool_handle()
-        graph, failure = torch.cuda.CUDAGraph(), None
+        graph, failure, stream = torch.cuda.CUDAGraph(), None, torch.cuda.current_stream()
         results: tuple[Tensor, ...] = ()
         try:
             # other threads may pin memory and save meanwhile, which the default mode takes for a mistake of this one
@@ -69,6 +82,7 @@ class CudaRecorder:
                     failure = error  # the end of the recording raises another one
                     raise
         except Exception as error:
+            torch.cuda.set_stream(stream)  # torch's context leaves its own where the recording can't be ended
             raise failure or error  # noqa: B904 (of one and the same failure)
         return graph.replay, results
 
@@ -95,7 +109,8 @@ class Graphs:
         self.known: dict[Hashable, _Recording | None] = {}
 
     def __call__(self, key: Hashable, work: Work, changed: Callable[[], list[Tensor]]) -> tuple[Tensor, ...]:
-        """What `work` gives. `changed`: the tensors that it changes in place, gradients apart. Raises CaptureError."""
+        """What `work` gives. `changed`: the tensors that it changes in place, gradients that it adds to among them.
+        Raises CaptureError."""
         if key not in self.known:
             self.known[key] = None
             return work()
@@ -115,19 +130,17 @@ class Graphs:
         start, drawn = _State(changed, self.parameters, self.device), _host_draws(self.device)
         passes: list[list[Tensor]] = []
         with self.recorder.aside():
-            for _ in range(WARM_UP):
+            for number in range(WARM_UP):
                 start.restore()
-                results = work()
+                watched = self.recorder.watched() if number == WARM_UP - 1 else contextlib.nullcontext()
+                with _as_capture_error(), watched:
+                    results = work()
                 passes = [*passes[-1:], start.outcome(results)] if self.exact else []
         if passes and not _alike(*passes) and _host_draws(self.device) == drawn:
             raise CaptureError("two plain steps from one state differ: it counts them, or isn't deterministic")
         start.restore()
-        try:
+        with _as_capture_error():
             replay, results = self.recorder.record(work)
-        except Exception as error:
-            if out_of_memory(error):
-                raise
-            raise CaptureError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
         if _host_draws(self.device) != drawn:
             raise CaptureError("it draws random numbers of Python, NumPy or torch's CPU generator")
         recording = _Recording(replay, results, [parameter.grad for parameter in self.parameters])
@@ -138,14 +151,24 @@ class Graphs:
         return recording
 
 
+@contextlib.contextmanager
+def _as_capture_error() -> Iterator[None]:
+    """Whatever is raised but a lack of memory."""
+    try:
+        yield
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise CaptureError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+
+
 class _State:
     """What a part of a step changes, as it was before."""
 
     def __init__(self, changed: list[Tensor], parameters: Sequence[nn.Parameter], device: torch.device) -> None:
         self.parameters, self.device = parameters, device
         self.gradients = [parameter.grad for parameter in parameters]
-        self.tensors = [*changed, *(gradient for gradient in self.gradients if gradient is not None)]
-        self.copies = [tensor.clone() for tensor in self.tensors]
+        self.tensors, self.copies = changed, [tensor.clone() for tensor in changed]
         self.random = torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
     @torch.no_grad()
