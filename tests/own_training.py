@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.engine.hardware.graphs import CaptureError
 from training.engine.predictions import Predictions
 from training.engine.techniques import Batch, EpochContext, Technique
 
@@ -143,3 +145,17 @@ class Triangle(torch.optim.lr_scheduler.LRScheduler):
     def get_lr(self) -> list[float]:
         top = self.total_steps / 2
         return [rate * (1 - abs(self.last_epoch - top) / top) for rate in self.base_lrs]
+
+
+class Stubborn(Technique):
+    """A technique with which the steps of a session's first epoch can't be recorded, where `once` is no file yet."""
+
+    capturable = True
+
+    def __init__(self, once: str) -> None:
+        self.once = Path(once)
+
+    def before_epoch(self, epoch: int) -> None:
+        if epoch == 2 and not self.once.exists():
+            self.once.touch()
+            raise CaptureError("it is stubborn")

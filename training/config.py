@@ -120,7 +120,8 @@ class TrainerConfig:
     techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run
-    capture: bool = False  # on CUDA, forward and backward in one launch; for small batches: hardware/cuda_graph.py
+    # On CUDA, steps as CUDA graphs (engine/step.py). auto: wherever they can, to the same bits; true: or fail
+    capture: bool | str = field(default=False, metadata={"as_default": (AUTO,)})
     on_oom: Literal["fail", "accumulate"] = outside("fail")  # accumulate: the same steps in smaller pieces
     threads: int | str = outside("auto")  # CPU threads; auto: all cores, shared among the slots of a sweep
     device: str = outside("auto")  # auto, cpu, mps, cuda, cuda:N
@@ -136,8 +137,7 @@ class TrainerConfig:
         need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
         ok = not self.freeze_epochs or self.freeze_epochs < self.epochs
         need(ok, f"{frozen} leaves nothing of trainer.epochs={self.epochs}")
-        ok = not self.capture or (self.accumulate == 1 and not self.freeze_epochs and not self.compile)
-        need(ok, "trainer.capture=true goes with neither accumulate, freeze_epochs nor compile")
+        need(self.capture in (True, False, AUTO), f"trainer.capture={self.capture}: expected auto, true or false")
         need(self.patience is None or self.patience >= 1, f"trainer.patience={self.patience}: expected 1 or more")
         need(self.clip_norm is None or self.clip_norm > 0, f"trainer.clip_norm={self.clip_norm}: expected above 0")
         need(self.ema is None or 0 < self.ema < 1, f"trainer.ema={self.ema}: expected a decay between 0 and 1")

@@ -23,11 +23,13 @@ BF16_FROM = 48
 
 @dataclass(frozen=True)
 class Compute:
-    """`device`: cpu, mps, cuda or cuda:N. `precision`: fp32, bf16 or fp16. `memory_format` as torch spells it."""
+    """`device`: cpu, mps, cuda or cuda:N. `precision`: fp32, bf16 or fp16. `memory_format` as torch spells it.
+    `capture`: steps are recorded as CUDA graphs."""
 
     device: str
     precision: str
     memory_format: str
+    capture: bool = False
 
 
 def autocast(compute: Compute, cached: bool = True) -> contextlib.AbstractContextManager[None]:
@@ -76,12 +78,14 @@ def resolve_compute(config: TrainerConfig, size: int | None = None) -> Compute:
     if precision == "auto":
         precision = "fp32" if device == "cpu" and _is_small(size) else _auto_precision(device)
     need(precision != "fp16" or device.startswith("cuda"), f"trainer.precision=fp16 needs a CUDA device, not {device}")
-    ok = not config.capture or (device.startswith("cuda") and precision != "fp16")
-    need(ok, f"trainer.capture=true needs a CUDA device and fp32 or bf16, not {device} and {precision}")
+    cuda = device.startswith("cuda")
+    need(
+        config.capture is not True or cuda, f"trainer.capture=true needs a CUDA device, not {device}; auto is for both"
+    )
     memory_format: str = config.memory_format
     if memory_format == "auto":
         memory_format = "contiguous" if device == "mps" else "channels_last"
-    return Compute(device, precision, memory_format)
+    return Compute(device, precision, memory_format, bool(config.capture) and cuda)
 
 
 def former_precision(config: TrainerConfig, size: int) -> str | None:

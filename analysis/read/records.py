@@ -10,7 +10,7 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -167,12 +167,26 @@ def default_config() -> dict[str, Any]:
     return dict(flat(asdict(RunConfig())))
 
 
+@cache
+def as_default() -> dict[str, tuple[Any, ...]]:
+    """The values that come to the same as the default, by the dotted key of each setting that has such."""
+    config = RunConfig()
+    parts = {"": config} | {f"{name}.": part for name, part in vars(config).items() if is_dataclass(part)}
+    return {
+        prefix + entry.name: entry.metadata["as_default"]
+        for prefix, part in parts.items()
+        for entry in fields(part)
+        if "as_default" in entry.metadata
+    }
+
+
 def config_of(record: Record) -> dict[str, Any]:
     """The dotted keys of a run's config; those of groups that it has are complete, whichever version wrote it."""
-    found = dict(flat(record.config))
+    found, defaults = dict(flat(record.config)), default_config()
+    found |= {name: defaults[name] for name, values in as_default().items() if found.get(name) in values}
     groups = {name.partition(".")[0] for name in found}
     known = {*groups, "loss"} if groups else groups  # the group that came later
-    return {name: value for name, value in default_config().items() if name.partition(".")[0] in known} | found
+    return {name: value for name, value in defaults.items() if name.partition(".")[0] in known} | found
 
 
 def own_metrics(records: Iterable[Record]) -> list[str]:

@@ -86,8 +86,9 @@ def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             continue
         if dataclasses.is_dataclass(value):
             yield from _settings(value, f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name, str(value)
+        else:  # values that come to the same as the default are no change
+            same = value in field.metadata.get("as_default", ())
+            yield prefix + field.name, str(field.default if same else value)
 
 
 def check_same(name: str, old: dict[str, Any], new: dict[str, Any], read_before: Mapping[str, str]) -> None:

@@ -99,8 +99,8 @@ PAIRS = [
     key("impossible pair", "weights=imagenet1k_v2", "resnet18 has no such weights; choose from none, default", ALL),
     key(
         "impossible pair",
-        "trainer.capture=true trainer.accumulate=2",
-        "trainer.capture=true goes with neither accumulate",
+        "trainer.capture=true trainer.device=cpu",
+        "trainer.capture=true needs a CUDA device, not cpu",
     ),
     key(
         "impossible pair", "scheduler.warmup_epochs=6", "scheduler.warmup_epochs=6.0 leaves nothing of trainer.epochs=6"

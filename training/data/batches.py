@@ -15,9 +15,10 @@ from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
 from training.data.pixels.bulk_augmentation import erase, trivial
 from training.data.pixels.preprocessing import Preprocessing, centre, to_device
-from training.data.pixels.transforms import ERASING, TRIVIAL, augment, epoch_table, image_seeds
+from training.data.pixels.transforms import ERASING, TRIVIAL, epoch_table, image_seeds, viewed, views
 from training.data.pixels.user_transforms import UserTransforms
 from training.data.prefetch import prefetch
+from training.data.resident import ResidentRows, Slice
 from training.data.sampling import balanced_draws
 from training.device import Compute, layout
 from training.schema.data_config import AugmentConfig
@@ -34,7 +35,13 @@ class Batches:
         self.dataset, self.store, self.preprocessing = dataset, store, preprocessing
         self.device, self.layout = compute.device, layout(compute)
         self.labels = torch.from_numpy(dataset.labels)
-        self.resident = store.on_device(self.device)
+        self.use(store.on_device(self.device))
+
+    def use(self, resident: Tensor | None) -> None:
+        """All stored images of the data set, uint8 [N, S, S, 3], where they lie on the device."""
+        self.resident = resident
+        self.all_labels = self.labels if resident is None else to_device(self.labels, resident.device)
+        self.rows: dict[str, ResidentRows] = {}  # by split
 
     def _images(self, batches: list[np.ndarray]) -> Iterator[Tensor]:
         """uint8 [B, 3, S, S] on the device, for indices [B]: at once where they lie in memory, else made ready while
@@ -54,33 +61,72 @@ class Batches:
 
     def train(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> Iterator[tuple[Tensor, Tensor]]:
         """The training set once, in the order of this epoch; or with data.sampling=balanced as many draws from it."""
-        indices = self.dataset.split["train"]
-        if self.store.config.sampling == "balanced":
-            indices = indices[balanced_draws(self.dataset.labels[indices], seed, epoch)]
-        table = epoch_table(seed, epoch, len(indices))
+        slices = self.train_slices(seed, epoch, batch_size, config)
+        if slices is not None:
+            yield from (one.load() for one in slices)
+            return
+        indices, table = self._drawn(seed, epoch)
         user_transforms = UserTransforms(config.own) if config.own else None
         trivial_seeds, erasing_seeds = (image_seeds(seed, epoch, len(indices), kind) for kind in (TRIVIAL, ERASING))
         order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
+        seen, done = views(table[np.concatenate(order), :5], config).to(self.device), 0
         for rows, images in zip(order, self._images([indices[rows] for rows in order]), strict=True):
             if user_transforms is not None:
                 images = user_transforms(images, seed, epoch, rows)
             if config.trivial:
                 images = trivial(images, trivial_seeds[rows])
-            images = augment(images, table[rows, :5], config, self.preprocessing)
+            images = viewed(images, seen.rows(slice(done, done + len(rows))), self.preprocessing)
+            done += len(rows)
             if config.erasing:
                 images = erase(images, erasing_seeds[rows], config.erasing)
             yield images.contiguous(memory_format=self.layout), to_device(self.labels[indices[rows]], self.device)
 
+    def train_slices(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> list[Slice] | None:
+        """The same batches, to be made on the device one after the other; None where the images don't lie there, or
+        are changed by what looks at single ones."""
+        if self.resident is None or config.own or config.trivial or config.erasing:
+            return None
+        indices, table = self._drawn(seed, epoch)
+        order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
+        flat = np.concatenate(order)
+        rows = self._resident_rows("train", len(indices))
+        rows.begin(indices[flat], views(table[flat, :5], config))
+        return [Slice(rows, len(one)) for one in order]
+
+    def _drawn(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """An epoch's images by their indices [N], and the random numbers [N, 6] of each."""
+        indices = self.dataset.split["train"]
+        if self.store.config.sampling == "balanced":
+            indices = indices[balanced_draws(self.dataset.labels[indices], seed, epoch)]
+        return indices, epoch_table(seed, epoch, len(indices))
+
     def evaluate(self, split: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A split in the order of its names, without augmentation. `batch_size` is the one of training."""
+        order = self._eval_order(split, batch_size)
+        for chosen, pixels in zip(order, self._images(order), strict=True):
+            images = self.preprocessing.plain(pixels)
+            yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
+
+    def eval_slices(self, split: str, batch_size: int) -> list[Slice] | None:
+        """The same batches, to be made on the device; None where the images don't lie there."""
+        if self.resident is None:
+            return None
+        rows = self._resident_rows(f"{split} plain", len(self.dataset.split[split]))
+        rows.begin(self.dataset.split[split], None)
+        return [Slice(rows, len(one)) for one in self._eval_order(split, batch_size)]
+
+    def _eval_order(self, split: str, batch_size: int) -> list[np.ndarray]:
         indices, size = self.dataset.split[split], min(EVAL_BATCH, 4 * batch_size)
         if torch.device(self.device).type == "cpu":
             size = min(size, CPU_BATCH, max(1, CPU_PIXELS // self.preprocessing.size**2))
             size -= size % batch_size if size > batch_size else 0  # a size that training has made memory ready for
-        order = [indices[start : start + size] for start in range(0, len(indices), size)]
-        for chosen, pixels in zip(order, self._images(order), strict=True):
-            images = self.preprocessing.plain(pixels)
-            yield images.contiguous(memory_format=self.layout), to_device(self.labels[chosen], self.device)
+        return [indices[start : start + size] for start in range(0, len(indices), size)]
+
+    def _resident_rows(self, name: str, count: int) -> ResidentRows:
+        assert self.resident is not None
+        if name not in self.rows:
+            self.rows[name] = ResidentRows(self.resident, self.all_labels, count, self.preprocessing, self.layout)
+        return self.rows[name]
 
 
 def split_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -49,6 +49,8 @@ def _changed(node: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             if inner := _changed(value):
                 content[field.name] = inner
+        elif value in field.metadata.get("as_default", ()):  # it comes to the same
+            continue
         elif value != (field.default if field.default_factory is dataclasses.MISSING else field.default_factory()):
             content[field.name] = value
     return content

@@ -10,25 +10,28 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from torch.optim import Optimizer
 
 from training.config import TrainerConfig
-from training.device import Compute, autocast
-from training.engine.hardware.cuda_graph import Captured
+from training.data.resident import Slice
+from training.device import Compute
+from training.engine.evaluation import evaluate
+from training.engine.hardware.graphs import Graphs, Recorder
 from training.engine.hardware.out_of_memory import pieces
 from training.engine.hardware.unused_conv_weights import zero_unused_gradients
-from training.engine.loss import Loss, cross_entropy, main_labels
-from training.engine.optimizer import gradient_norm
+from training.engine.loss import Loss, cross_entropy
 from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
+from training.engine.step import Step
 from training.engine.techniques import Batch, EpochContext, Technique
-from training.models.build import logits
 from training.schema.checks import need
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,22 @@ class Trainer:
     techniques: Sequence[Technique] = ()
     loss: Loss = cross_entropy
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
-    captured: Captured | None = field(init=False, default=None)  # with trainer.capture: forward and backward as a graph
+    recorder: Callable[[], Recorder] | None = None  # what records steps, as CUDA graphs; None: they run plainly
+    step: Step = field(init=False)
+    eval_graphs: Graphs | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
             zero_unused_gradients(self.model)
-        if self.config.capture and not self.micro_batch:
-            self.captured = Captured(self._pass, self.model)
+        changed = any(type(one).before_step is not Technique.before_step for one in self.techniques)
+        norm_inside = not changed and not self.scaler.is_enabled()
+        graphs, device = None, self.compute.device
+        exact = self.config.deterministic and self.config.capture is not True  # who insists on it takes what comes
+        if self.recorder is not None and not self.micro_batch:
+            # of each its own memory: a validation must not write where the last step's gradients are looked at after it
+            graphs = Graphs(self.recorder(), device, list(self.model.parameters()), exact)
+            self.eval_graphs = Graphs(self.recorder(), device, exact=exact)
+        self.step = Step(self.model, self.loss, self.scaler, self.config, self.compute, norm_inside, graphs)
 
     @property
     def eval_model(self) -> nn.Module:
@@ -78,74 +90,54 @@ class Trainer:
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision that the config asks for."""
-        return autocast(self.compute, cached=not self.config.capture)
+        return self.step.autocast()
 
-    def epoch(
-        self, batches: Iterable[tuple[Tensor, Tensor]], on_batch: Callable[[], object], epoch: int = 1
-    ) -> EpochResult:
-        """Train on `batches` once. `on_batch` is called after each; `epoch` counts from 1."""
+    def epoch(self, batches: Iterable[Batch | Slice], on_batch: Callable[[], object], epoch: int = 1) -> EpochResult:
+        """Train on `batches` once. `on_batch` is called after each; `epoch` counts from 1. Raises
+        hardware.graphs.CaptureError."""
         started = time.perf_counter()
         self.model.train()
         for technique in self.techniques:
             technique.before_epoch(epoch)
-        device = self.compute.device
-        loss_sum, correct, norm_sum = (torch.zeros((), device=device) for _ in range(3))
+        step = self.step
+        step.begin_epoch()
         images = steps = 0
         for group in itertools.islice(grouped(batches, self.config.accumulate), self.max_steps):
-            size = sum(len(labels) for _, labels in group)
-            self.optimizer.zero_grad()  # here, not after the step: the tracker looks at an epoch's last gradients
-            for inputs, labels in (piece for batch in group for piece in pieces(batch, self.micro_batch)):
-                if self.captured is None:
-                    loss, right = self._pass(inputs, labels, len(labels) / size)
-                else:
-                    loss, right = self.captured(inputs, labels)
-                loss_sum += loss * len(labels)
-                correct += right
+            size = sum(map(length, group))
+            parts = [part for batch in group for part in pieces(batch, self.micro_batch)]
+            for number, part in enumerate(parts, start=1):
+                step.forward_backward(part, length(part) / size, number == 1, number == len(parts))
             for _ in group:
                 on_batch()
-            norm_sum += torch.nan_to_num(self._step(), nan=0.0, posinf=0.0)  # fp16 skips steps that overflow
+            self._step()
             images, steps = images + size, steps + 1
-        total = float(loss_sum)  # the one place where the device is waited for
+        total = float(step.loss_sum)  # the one place where the device is waited for
         seconds = time.perf_counter() - started
-        return EpochResult(total / images, 100 * float(correct) / images, float(norm_sum) / steps, images, seconds)
+        acc, norm = 100 * float(step.correct) / images, float(step.norm_sum) / steps
+        return EpochResult(total / images, acc, norm, images, seconds)
 
-    def _pass(self, inputs: Tensor, labels: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Forward, and backward with `share` of the loss; gives the loss and how many are right."""
-        with self.autocast():
-            scores = logits(self.model(inputs)).float()
-            loss = self.loss(scores, labels)
-        self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), (scores.detach().argmax(1) == main_labels(labels)).sum()
-
-    def _step(self) -> Tensor:
-        self.scaler.unscale_(self.optimizer)
-        for technique in self.techniques:
-            technique.before_step()
-        norm = gradient_norm(self.model, self.config.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+    def _step(self) -> None:
+        if self.step.norm_inside:  # as it is with a network that computes in fp32 or bf16
+            self.optimizer.step()
+        else:
+            self.scaler.unscale_(self.optimizer)
+            for technique in self.techniques:
+                technique.before_step()
+            self.step.finish()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         self.schedule.after_step()
         for technique in self.techniques:
             technique.after_step()
-        return norm
 
-    def evaluate(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
-        """Class scores for every image."""
-        return evaluate(self.eval_model, batches, self.compute)
+    def evaluate(self, batches: Iterable[Batch | Slice], once: bool = False) -> Predictions:
+        """Class scores for every image. `once`: there won't be more of these, so that no graph is worth its time."""
+        return evaluate(self.eval_model, batches, self.compute, None if once else self.eval_graphs)
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], compute: Compute) -> Predictions:
-    """Class scores for every image, of the network as it is used, not trained."""
-    model.eval()
-    scores, labels = [], []
-    with autocast(compute):  # once for all batches, so that it casts the weights once
-        for inputs, wanted in batches:
-            scores.append(logits(model(inputs)).float())
-            labels.append(wanted)
-    all_scores, all_labels = torch.cat(scores).cpu(), torch.cat(labels).cpu()
-    loss = float(functional.cross_entropy(all_scores, all_labels))
-    return Predictions(all_labels.numpy(), all_scores.numpy(), loss)
+def length(batch: Batch | Slice) -> int:
+    """How many images it has."""
+    return batch.count if isinstance(batch, Slice) else len(batch[1])
 
 
 def changed_by(techniques: Iterable[Technique], batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
@@ -155,9 +147,9 @@ def changed_by(techniques: Iterable[Technique], batches: Iterable[Batch], contex
     return batches
 
 
-def grouped(batches: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+def grouped(batches: Iterable[T], size: int) -> Iterator[list[T]]:
     """Batches in groups of `size`; the last may be smaller."""
-    group: list[tuple[Tensor, Tensor]] = []
+    group: list[T] = []
     for batch in batches:
         group.append(batch)
         if len(group) == size:

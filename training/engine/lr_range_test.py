@@ -91,8 +91,7 @@ def _trainer(model: nn.Module, config: RunConfig, compute: Compute, loss: Loss, 
     optimizer = build_optimizer(model, replace(config.optimizer, lr=LOW))
     scaler = torch.amp.GradScaler(compute.device.partition(":")[0], enabled=compute.precision == "fp16")
     schedule = Schedule(optimizer, SchedulerConfig(), 1, 1)
-    trainer = replace(config.trainer, capture=False)
-    return Trainer(model, optimizer, schedule, scaler, trainer, compute, loss=loss, micro_batch=micro_batch)
+    return Trainer(model, optimizer, schedule, scaler, config.trainer, compute, loss=loss, micro_batch=micro_batch)
 
 
 def _endless_batches(batches: Batches, config: RunConfig) -> Iterator[tuple[Tensor, Tensor]]:

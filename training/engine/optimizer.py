@@ -1,7 +1,7 @@
 """The optimizer, one of torch's kind by `_target_`, its parameter groups, and the norm of the gradients."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from training.config import OptimizerConfig
+from training.engine.hardware.fused_adam import FUSED
 from training.errors import Impossible
 from training.models.build import layers_of
 from training.schema.checks import AUTO, need
@@ -72,9 +73,9 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         if config.weight_decay != 0:
             raise Impossible(f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
-    if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
-        arguments["fused"] = True
     bind(target, "optimizer", groups, **arguments)
+    if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
+        target, arguments["fused"] = FUSED[target], True
     try:
         optimizer: Optimizer = target(groups, **arguments)
     except (ValueError, TypeError) as error:
@@ -103,8 +104,8 @@ def try_optimizer(config: OptimizerConfig) -> None:
 def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:
     """Not SGD: its kernel wants momentum for all parameters or for none, and thawed ones (techniques/freeze.py)
     come later."""
-    devices = {parameter.device.type for parameter in model.parameters()}
-    return target in (torch.optim.Adam, torch.optim.AdamW) and devices <= {"cpu", "cuda"}
+    kinds = {(parameter.device, parameter.dtype) for parameter in model.parameters()}
+    return target in FUSED and len(kinds) == 1 and {device.type for device, _ in kinds} <= {"cpu", "cuda"}
 
 
 def learning_rates(optimizer: Optimizer) -> dict[str, float]:
@@ -112,16 +113,31 @@ def learning_rates(optimizer: Optimizer) -> dict[str, float]:
     return {str(group["name"]): float(group["lr"]) for group in optimizer.param_groups}
 
 
-def gradient_norm(model: nn.Module, limit: float | None) -> torch.Tensor:
-    """The norm of all gradients together, before they are clipped to `limit`. (torch's takes a CPU longer.)"""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    if {(gradient.device.type, gradient.dtype) for gradient in gradients} == {("cpu", torch.float32)}:  # as BLAS likes
-        norm = torch.stack([torch.dot(flat, flat) for flat in map(_flat, gradients)]).sum().sqrt()
-    else:
-        norm = nn.utils.get_total_norm(gradients)
-    if limit is not None:
-        nn.utils.clip_grads_with_norm_(model.parameters(), limit, norm)
-    return norm
+class Gradients:
+    """The gradients of a network's parameters, which are looked up once."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.parameters = list(model.parameters())
+
+    def clear(self, places: Sequence[tuple[nn.Parameter, torch.Tensor]] | None = None) -> None:
+        """No gradients; or zeros in tensors that stay where they are, for parameters that have a place."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        if places:
+            for parameter, gradient in places:
+                parameter.grad = gradient
+            torch._foreach_zero_([gradient for _, gradient in places])
+
+    def norm(self, limit: float | None) -> torch.Tensor:
+        """The norm of all gradients together, before they are clipped to `limit`. (torch's takes a CPU longer.)"""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if {(gradient.device.type, gradient.dtype) for gradient in gradients} == {("cpu", torch.float32)}:
+            norm = torch.stack([torch.dot(flat, flat) for flat in map(_flat, gradients)]).sum().sqrt()  # as BLAS likes
+        else:
+            norm = nn.utils.get_total_norm(gradients)
+        if limit is not None:
+            nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
+        return norm
 
 
 def _flat(gradient: torch.Tensor) -> torch.Tensor:

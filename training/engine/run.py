@@ -14,6 +14,7 @@ import torch
 from training.code_version import same_results
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
+from training.engine.hardware.graphs import CaptureError
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
 from training.engine.mistakes import worst_mistakes
@@ -93,24 +94,33 @@ def finished(folder: Path, stale: str) -> Record | None:
 
 
 def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> Record:
-    """The record of a session. With on_oom=accumulate one that runs out of memory is followed by another, which
-    goes on from the last state in pieces of half the size."""
+    """The record of a session. One whose steps can't be CUDA graphs, or that runs out of memory with them, is followed
+    by another without, under trainer.capture=auto; and with on_oom=accumulate one that runs out of memory by another in
+    pieces of half the size. Each goes on from the last state."""
     size: int | None = None
+    plain = ""
     while True:
+        captured = False
         try:
-            with contextlib.closing(open_session(prepared, size)) as session:
-                size = session.state.micro_batch
+            with contextlib.closing(open_session(prepared, size, plain)) as session:
+                size, captured = session.state.micro_batch, not session.not_captured
                 return _record(session, on_epoch, started)
         except Exception as error:
             smaller = halved(size or prepared.config.trainer.batch_size)
-            if prepared.config.trainer.on_oom == "fail" or not out_of_memory(error) or smaller is None:
+            short = out_of_memory(error)
+            if prepared.config.trainer.capture == AUTO and (isinstance(error, CaptureError) or (captured and short)):
+                plain = "out of memory with them" if short else str(error)
+                log.warning("no CUDA graphs: %s; it goes on from the last state without", plain)
+            elif prepared.config.trainer.on_oom == "fail" or not short or smaller is None:
                 raise
-            size = smaller
-            log.warning("out of memory: it goes on from the last state in pieces of %d images", size)
+            else:
+                size = smaller
+                log.warning("out of memory: it goes on from the last state in pieces of %d images", size)
         session = None  # type: ignore[assignment]  # and its tensors with it
         gc.collect()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # of a recording that broke off, in some versions of torch
+                torch.cuda.empty_cache()
 
 
 def _record(session: Session, on_epoch: Listener | None, started: datetime) -> Record:
@@ -118,6 +128,8 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     record = head_of_record(prepared)
     if prepared.config.optimizer.lr == AUTO:
         record.resolved.lr = state.lr
+    if prepared.compute.device.startswith("cuda"):
+        record.resolved.capture = session.not_captured or "on"
     record.resolved.micro_batch = state.micro_batch
     record.params, record.threads = session.parameter_count, state.threads
     record = replace(record, **_outcome(session, on_epoch))

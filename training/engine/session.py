@@ -15,8 +15,10 @@ from training.console.progress import bar
 from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
 from training.data.pixels.preprocessing import Preprocessing
+from training.data.resident import Slice
 from training.device import layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
+from training.engine.hardware.graphs import CudaRecorder
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import suggested_rate
@@ -25,6 +27,7 @@ from training.engine.predictions import Predictions, measure, signed
 from training.engine.prepare import Prepared
 from training.engine.process import set_up_process
 from training.engine.schedule import Schedule
+from training.engine.step import why_not_captured
 from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
@@ -39,22 +42,23 @@ from training.schema.checks import AUTO
 log = logging.getLogger(__name__)
 
 
-def open_session(prepared: Prepared, micro_batch: int | None = None) -> "Session":
+def open_session(prepared: Prepared, micro_batch: int | None = None, plain: str = "") -> "Session":
     """The session of a run in this process, whose torch it sets up: a new one, or one that goes on from the resume
-    state in the run's folder. `micro_batch`: images at once, at most, instead of what that state says."""
+    state in the run's folder. `micro_batch`: images at once, at most, instead of what that state says. `plain`: why no
+    step is to be recorded as a CUDA graph, where there is a reason."""
     state, saved = load_state(prepared.folder) or (State(code_version=code_version()), {})
     trainer = prepared.config.trainer
     state.micro_batch = micro_batch or state.micro_batch
     state.threads = state.threads or resolve_threads(trainer.threads)
     set_up_process(trainer, prepared.compute.device, state.threads)
-    return Session(prepared, state, saved)
+    return Session(prepared, state, saved, plain)
 
 
 class Session:
     """Everything that a run needs, built from its config, and how far it has come. `saved`: the state dicts of its
-    parts from an earlier process, by name."""
+    parts from an earlier process, by name. `plain`: why no step is to be a CUDA graph; empty where none forbids it."""
 
-    def __init__(self, prepared: Prepared, state: State, saved: dict[str, Any]) -> None:
+    def __init__(self, prepared: Prepared, state: State, saved: dict[str, Any], plain: str = "") -> None:
         self.prepared, self.config, self.folder, self.state = prepared, prepared.config, prepared.folder, state
         self.opened, self.seconds_before = time.perf_counter(), state.seconds
         self.model = self._build_model()
@@ -64,6 +68,9 @@ class Session:
         self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
         state.lr = state.lr or self._learning_rate()
         self.techniques = active_techniques(self.config)
+        if state.micro_batch:
+            plain = plain or "batches are in pieces"
+        self.not_captured = why_not_captured(prepared.compute, self.config.trainer, self.techniques, plain)
         self.trainer = self._build_trainer()
         self.parts = self._parts()
         for name, content in saved.items():
@@ -138,6 +145,7 @@ class Session:
             techniques=list(self.techniques.values()),
             loss=self.loss,
             micro_batch=self.state.micro_batch,
+            recorder=None if self.not_captured else CudaRecorder,
         )
 
     def _class_weights(self) -> torch.Tensor | None:
@@ -198,12 +206,19 @@ class Session:
 
     def _train(self, epoch: int) -> EpochResult:
         config = self.config
-        batches: Iterable[Batch] = self.batches.train(config.draws, epoch, config.trainer.batch_size, config.augment)
-        context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))
-        batches = changed_by(self.trainer.techniques, batches, context)
+        given = config.draws, epoch, config.trainer.batch_size, config.augment
+        batches: Iterable[Batch | Slice] | None = None
+        if all(type(one).batches is Technique.batches for one in self.trainer.techniques):
+            batches = self.batches.train_slices(*given)
+        if batches is None:
+            batches = self._changed_batches(self.batches.train(*given), epoch)
         total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
         with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
             return self.trainer.epoch(batches, advance, epoch)
+
+    def _changed_batches(self, batches: Iterable[Batch], epoch: int) -> Iterable[Batch]:
+        context = EpochContext(self.config.draws, epoch, len(self.prepared.dataset.classes))
+        return changed_by(self.trainer.techniques, batches, context)
 
     def _select(self, epoch: int, val: Predictions, row: dict[str, float]) -> None:
         """Keep this epoch if it is the best so far. Adds the monitor, and the metrics of the user's own, to the row."""
@@ -227,9 +242,10 @@ class Session:
         since = max([state.improved_epoch, *(technique.patience_from for technique in self.trainer.techniques)])
         return patience is not None and state.epoch - since >= patience
 
-    def _evaluate(self, split: str) -> Predictions:
+    def _evaluate(self, split: str, once: bool = False) -> Predictions:
         size = self.state.micro_batch or self.config.trainer.batch_size
-        return self.trainer.evaluate(self.batches.evaluate(split, size))
+        slices = self.batches.eval_slices(split, size)
+        return self.trainer.evaluate(self.batches.evaluate(split, size) if slices is None else slices, once)
 
     def _write_history(self) -> None:
         text = io.StringIO()
@@ -246,7 +262,7 @@ class Session:
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.saver.changing()
         put(self.trainer.eval_model, state.best_weights)
-        return val, self._evaluate("test")
+        return val, self._evaluate("test", once=True)
 
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""

@@ -9,7 +9,7 @@ from training.data.batches import Batches
 from training.data.dataset import Dataset, open_as_read
 from training.data.image_store import ImageStore
 from training.device import Compute, layout, resolve_compute, resolve_threads
-from training.engine.loop import evaluate
+from training.engine.evaluation import evaluate
 from training.engine.predictions import Predictions
 from training.finished.finished_runs import FinishedRun
 from training.models.trained_model import TrainedModel

@@ -17,6 +17,7 @@ class Resolved:
     device: str | None = None
     device_name: str | None = None
     lr: float | None = None  # what optimizer.lr=auto has found
+    capture: str | None = None  # on CUDA: on, off, or why steps were not recorded as CUDA graphs
     micro_batch: int | None = None  # images at once, where trainer.on_oom=accumulate made them fewer
     licence: str | None = None  # of the initial weights, where their family tells it
     extra: Extra = field(default_factory=dict)

@@ -53,3 +53,31 @@ def test_one_batch_is_one_of_many_classes_and_leaves_the_test_images() -> None:
     assert len(few.split["train"]) == 8 and set(few.split["train"]) <= set(data.split["train"])
     assert few.split["test"].tolist() == data.split["test"].tolist()
     assert len(data.split["train"]) == 40
+
+
+@pytest.mark.parametrize("config", [AugmentConfig(), AugmentConfig(flip=0.5), STANDARD])
+def test_images_that_lie_on_the_device_make_the_same_batches(config: AugmentConfig) -> None:
+    """What a GPU does with its copy of the images, here with one in memory: the same bits, epoch after epoch."""
+    data = dataset(21)
+    fetched, resident = batches(data, channels_last=True), batches(data, channels_last=True)
+    assert fetched.train_slices(3, 1, 4, config) is None and fetched.eval_slices("val", 4) is None
+    resident.use(resident.store.copied_to("cpu"))
+    for epoch in (1, 2):
+        for name in ("train", "val"):
+            if name == "train":
+                wanted, slices = list(fetched.train(3, epoch, 4, config)), resident.train_slices(3, epoch, 4, config)
+            else:
+                wanted, slices = list(fetched.evaluate("val", 4)), resident.eval_slices("val", 4)
+            assert slices is not None and [one.count for one in slices] == [len(labels) for _, labels in wanted]
+            for (images, labels), one in zip(wanted, slices, strict=True):
+                found, found_labels = one.load()
+                assert torch.equal(found, images) and torch.equal(found_labels, labels)
+                assert found.stride() == images.stride()
+        assert torch.equal(next(resident.train(3, epoch, 4, config))[0], next(fetched.train(3, epoch, 4, config))[0])
+
+
+def test_batches_that_look_at_single_images_are_not_made_ahead() -> None:
+    given = batches(dataset(8))
+    given.use(given.store.copied_to("cpu"))
+    assert given.train_slices(0, 1, 4, AugmentConfig(erasing=0.5)) is None
+    assert len(list(given.train(0, 1, 4, AugmentConfig(erasing=0.5)))) == 2

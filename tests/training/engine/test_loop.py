@@ -6,7 +6,7 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import QUICK, Door
-from outcome import history_of, record_of
+from outcome import history_of, outcome, record_of
 from torch import Tensor
 
 SMOOTH = "model._target_=own_parts.smooth"  # no BatchNorm, no dropout: batches don't matter
@@ -85,3 +85,26 @@ def test_fp16_without_a_gpu_is_refused(train: Door) -> None:
     result = train(*QUICK, SMOOTH, "trainer.precision=fp16", "trainer.device=cpu")
     assert result.code == 2
     assert result.err == "error: trainer.precision=fp16 needs a CUDA device, not cpu\n"
+
+
+def test_what_cannot_be_captured_goes_on_plainly(train: Door, tmp_path: Path) -> None:
+    """From its last state, with one line, to the same result. With trainer.capture=false the same error is one."""
+    technique = f"trainer.techniques=[{{_target_: own_training.Stubborn, once: {tmp_path / 'once'}}}]"
+    (tmp_path / "once").touch()
+    straight = outcome(run_named(train, tmp_path, "straight", technique))
+    (tmp_path / "once").unlink()
+    assert train(*EXACT, technique, "trainer.capture=false", "sweep.name=never").code == 1
+    (tmp_path / "once").unlink()
+    result = train(*EXACT, technique, "sweep.name=later")
+    assert result.code == 0 and result.out.count("no CUDA graphs: it is stubborn") == 1
+    assert "going on after epoch 1 of 2" in result.out
+    (later,) = (tmp_path / "outputs" / "later").glob("*/*")
+    assert outcome(later) == straight and record_of(later)["config"]["trainer"]["capture"] == "auto"
+
+
+def test_capture_stays_out_of_the_identity_where_it_is_auto(train: Door, tmp_path: Path) -> None:
+    """And what it is on a CPU: off."""
+    auto, off = (run_named(train, tmp_path, name, f"trainer.capture={name}") for name in ("auto", "False"))
+    assert record_of(auto)["identity"] == record_of(off)["identity"]
+    assert torch.equal(weights_of(auto), weights_of(off))
+    assert "capture" not in record_of(auto)["resolved"] or torch.cuda.is_available()

@@ -12,7 +12,7 @@ from own_parts import tiny
 from torch import nn
 
 from training.config import OptimizerConfig
-from training.engine.optimizer import build_optimizer, gradient_norm
+from training.engine.optimizer import Gradients, build_optimizer
 from training.errors import ConfigError
 from training.models.build import torchvision_model
 
@@ -91,11 +91,11 @@ def test_weight_decay_spares_relative_positions(name: str) -> None:
 def test_clipping_limits_what_a_step_sees_and_tells_the_norm_before() -> None:
     layer = nn.Linear(2, 1, bias=False)
     layer.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert gradient_norm(layer, None).item() == 5
+    assert Gradients(layer).norm(None).item() == 5
     assert layer.weight.grad.tolist() == [[3.0, 4.0]]
-    assert gradient_norm(layer, 10.0).item() == 5
+    assert Gradients(layer).norm(10.0).item() == 5
     assert layer.weight.grad.tolist() == [[3.0, 4.0]]
-    assert gradient_norm(layer, 0.5).item() == 5
+    assert Gradients(layer).norm(0.5).item() == 5
     assert layer.weight.grad.flatten().tolist() == pytest.approx([0.3, 0.4])
 
 
@@ -107,7 +107,7 @@ def test_norm_of_gradients_as_they_lie_in_memory() -> None:
         model(torch.randn(2, 3, 12, 12).to(memory_format=layout)).square().sum().backward()
         model[0].weight.grad = model[0].weight.grad.transpose(2, 3).clone().transpose(2, 3)  # in neither order
         wanted = nn.utils.get_total_norm(p.grad for p in model.parameters())
-        torch.testing.assert_close(gradient_norm(model, None), wanted, rtol=1e-5, atol=0)
+        torch.testing.assert_close(Gradients(model).norm(None), wanted, rtol=1e-5, atol=0)
 
 
 def test_optimizer_and_schedule_of_ones_own(train: Door, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 Every image's random numbers derive from (seed, epoch, its row in the training set), never from what ran before.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,21 +40,51 @@ def crop_boxes(draws: np.ndarray, config: AugmentConfig) -> np.ndarray:
     return np.stack([draws[:, 2] * (1 - width), draws[:, 3] * (1 - height), width, height], axis=1)
 
 
-def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
-    """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size]."""
+@dataclass(frozen=True)
+class Views:
+    """How images are cropped and flipped, a row an image: affine matrices float32 [B, 2, 3] of what the network sees in
+    the stored image, or whether its centre is mirrored, bool [B]; None where that is left out."""
+
+    theta: Tensor | None
+    flipped: Tensor | None
+
+    def to(self, device: torch.device | str) -> "Views":
+        """On a device."""
+        theta, flipped = (None if one is None else to_device(one, device) for one in (self.theta, self.flipped))
+        return Views(theta, flipped)
+
+    def rows(self, chosen: slice | Tensor) -> "Views":
+        """Those of some images."""
+        theta, flipped = (None if one is None else one[chosen] for one in (self.theta, self.flipped))
+        return Views(theta, flipped)
+
+
+def views(draws: np.ndarray, config: AugmentConfig) -> Views:
+    """What uniform draws [B, 5] make of `config`."""
     if config.crop_scale is None:
-        images = centre(images, preprocessing.size)
-        if config.flip:  # before they are numbers of four bytes each
-            flipped = to_device(torch.from_numpy(np.flatnonzero(draws[:, 4] < config.flip)), images.device)
-            images = images.clone()
-            images[flipped] = images[flipped].flip(3)
-        return preprocessing.normalize(images)
+        return Views(None, torch.from_numpy(draws[:, 4] < config.flip) if config.flip else None)
     left, top, width, height = crop_boxes(draws[:, :4], config).T
     mirror = np.where(draws[:, 4] < config.flip, -1.0, 1.0)
     theta = np.zeros((len(draws), 2, 3), dtype=np.float32)
     theta[:, 0, 0], theta[:, 1, 1] = width * mirror, height
     theta[:, 0, 2], theta[:, 1, 2] = 2 * left + width - 1, 2 * top + height - 1
-    shape = [len(draws), 3, preprocessing.size, preprocessing.size]
-    grid = functional.affine_grid(to_device(torch.from_numpy(theta), images.device), shape, align_corners=False)
+    return Views(torch.from_numpy(theta), None)
+
+
+def viewed(images: Tensor, seen: Views, preprocessing: Preprocessing) -> Tensor:
+    """Crop, flip and normalize: uint8 [B, 3, S, S] to float32 [B, 3, size, size]. `seen` lies on their device; no value
+    is looked at, so that a CUDA graph can be recorded."""
+    if seen.theta is None:
+        images = centre(images, preprocessing.size)
+        if seen.flipped is not None:  # before they are numbers of four bytes each
+            images = torch.where(seen.flipped.view(-1, 1, 1, 1), images.flip(3), images)
+        return preprocessing.normalize(images)
+    shape = [len(images), 3, preprocessing.size, preprocessing.size]
+    grid = functional.affine_grid(seen.theta, shape, align_corners=False)
     pixels = preprocessing.normalize(images)
     return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def augment(images: Tensor, draws: np.ndarray, config: AugmentConfig, preprocessing: Preprocessing) -> Tensor:
+    """Crop, flip and normalize: uint8 [B, 3, S, S] and uniform draws [B, 5] to float32 [B, 3, size, size]."""
+    return viewed(images, views(draws, config).to(images.device), preprocessing)

@@ -2,7 +2,8 @@
 Ott et al. 2018, arXiv 1806.00187)."""
 
 import torch
-from torch import Tensor
+
+from training.data.resident import Batch, Slice
 
 # What a shortage is called by the CPU's allocator, by CUDA outside torch's allocator, by cuBLAS and by cuDNN.
 SHORTAGES = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
@@ -19,14 +20,17 @@ def halved(images: int) -> int | None:
     return max(2, images // 2) if images > 2 else None
 
 
-def pieces(batch: tuple[Tensor, Tensor], largest: int | None) -> list[tuple[Tensor, Tensor]]:
+def pieces(batch: Batch | Slice, largest: int | None) -> list[Batch | Slice]:
     """A batch (images, labels) in equal pieces of at most `largest` images, none of which is a single one.
 
     Their gradients, weighted by their size, add up to that of the batch. Only BatchNorm notices: it sees the statistics
     of a piece (and so does dropout, which draws anew for each).
     """
-    count = len(batch[1])
-    if largest is None or count <= largest:
+    if largest is None:
         return [batch]
+    images, labels = batch.load() if isinstance(batch, Slice) else batch
+    count = len(labels)
+    if count <= largest:
+        return [(images, labels)]
     parts = max(1, min(-(-count // largest), count // 2))
-    return list(zip(batch[0].tensor_split(parts), batch[1].tensor_split(parts), strict=True))
+    return list(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True))

@@ -1,6 +1,7 @@
 """A moving average of the weights of training, which generalizes better than the last of them."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,17 +28,17 @@ class Average:
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.decay = decay
         self.updates = 0
+        self.pairs: _Pairs | None = None
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Call after every optimizer step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        pairs = list(zip(_tensors(self.model), _tensors(model), strict=True))
-        floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        get_ema_multi_avg_fn(decay)([old for old, _ in floats], [new for _, new in floats], self.updates)  # type: ignore[no-untyped-call]
-        for old, new in pairs:
-            if not old.is_floating_point():
-                old.copy_(new)
+        if self.pairs is None or self.pairs.model is not model:
+            self.pairs = _pairs(self.model, model)
+        get_ema_multi_avg_fn(decay)(self.pairs.averages, self.pairs.floats, self.updates)  # type: ignore[no-untyped-call]
+        for old, new in self.pairs.others:
+            old.copy_(new)
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -50,12 +51,31 @@ class Average:
         self.updates = state["updates"]
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """The tensors of an average and of the network that it follows, looked up once."""
+
+    model: nn.Module
+    averages: list[Tensor]
+    floats: list[Tensor]
+    others: list[tuple[Tensor, Tensor]]
+
+
+def _pairs(average: nn.Module, model: nn.Module) -> _Pairs:
+    pairs = list(zip(_tensors(average), _tensors(model), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    others = [pair for pair in pairs if not pair[0].is_floating_point()]
+    return _Pairs(model, [old for old, _ in floats], [new for _, new in floats], others)
+
+
 def _tensors(model: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
 
 
 class Ema(Technique):
     """trainer.ema: the average is what is validated, selected and kept."""
+
+    capturable = True
 
     def __init__(self, decay: float) -> None:
         self.decay = decay

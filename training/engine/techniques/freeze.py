@@ -32,6 +32,8 @@ def _within(name: str, layer: str) -> bool:
 class Freeze(Technique):
     """trainer.freeze_epochs: in the first epochs the head alone learns. They don't count for trainer.patience."""
 
+    capturable = True
+
     def __init__(self, epochs: int) -> None:
         self.patience_from = epochs
         self.model: nn.Module | None = None

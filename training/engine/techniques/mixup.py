@@ -44,6 +44,8 @@ def _is_channels_last(images: Tensor) -> bool:
 class Mixup(Technique):
     """augment.mixup and augment.cutmix."""
 
+    capturable = True
+
     makes_shares = True
 
     def __init__(self, config: AugmentConfig) -> None:

@@ -28,6 +28,10 @@ class Technique:
     """
 
     makes_shares = False  # whether the labels of its batches are shares of the classes
+    # Whether trainer.capture=auto may record steps with it as CUDA graphs, which repeat the network's kernels and none
+    # of its Python: from step to step it changes tensors in place, gradients or batches, from epoch to epoch what is
+    # frozen or in which mode layers are, and nothing else.
+    capturable = False
     patience_from = 0  # trainer.patience counts no epoch up to this one
 
     def start(self, model: nn.Module, optimizer: Optimizer) -> None:
