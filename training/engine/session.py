@@ -19,13 +19,13 @@ from training.data.resident import Slice
 from training.device import layout, resolve_threads
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
+from training.engine.hardware.process import set_up_process
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import suggested_rate
 from training.engine.optimizer import build_optimizer, learning_rates
 from training.engine.predictions import Predictions, measure, signed
 from training.engine.prepare import Prepared
-from training.engine.process import set_up_process
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
 from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
