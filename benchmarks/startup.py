@@ -1,12 +1,12 @@
-"""What a run of a sweep takes from its slot to its first step, beyond the construction of its network.
+"""What a run of a sweep takes from its slot to its first step, and what a slot spends between two runs.
 
 python -m benchmarks.startup [--models resnet18 resnet50 swin_v2_t] [--repeats 3]
 
 Runs of one step in one slot, each forked by the local launcher; the first, which decodes the images for all, is left
 out. From the beginning of a run's preparation (settings, images, network, weights, optimizer, TensorBoard) to its first
-batch in the network, less what torchvision's builder took in that run; and the builder. The gap is what a slot spends
-between two runs: from the record of one (the last file that it writes) to the first batch of the next, all included.
-With random weights, and with those of a checkpoint (whose classes are others).
+batch in the network; and what torchvision's builder takes, which is done before the run begins where another one ends.
+The gap is what a slot spends between two runs: from the record of one (the last file that it writes) to the first batch
+of the next, all included. With random weights, and with those of a checkpoint (whose classes are others).
 """
 
 import argparse
@@ -58,7 +58,7 @@ def measured(model: str, weights: str, repeats: int) -> list[list[float]]:
         began = [datetime.fromisoformat(text).timestamp() for text in starts]
         gaps = [note["at"] - file.stat().st_mtime for note, file in zip(found[1:], files[:-1], strict=True)]
         pairs = list(zip(found, began, strict=True))[1:]
-        ours = [note["at"] - start - note["construction"] for note, start in pairs]
+        ours = [note["at"] - start for note, start in pairs]
         return [ours, [note["construction"] for note, _ in pairs], gaps]
 
 

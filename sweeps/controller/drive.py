@@ -89,6 +89,7 @@ class _SweepUnderWay:
     jobs: dict[int, Job] = field(default_factory=dict)
     waiting_for_lock: list[Job] = field(default_factory=list)  # another process works on their folders
     held: list[Job] = field(default_factory=list)  # they wait for a slot that other sweeps use, or for room on a card
+    announced: int = -1  # how many jobs had been submitted when the launcher was told of the next one
     idle_until: float = 0.0  # when to ask for a job again, after there was none
     epochs: dict[int, int] = field(default_factory=dict)  # how far jobs have come, by number
     told_to_stop: set[int] = field(default_factory=set)
@@ -153,9 +154,20 @@ class _SweepUnderWay:
                 self.live.submitted(self.launcher.submit(job))
             else:  # other sweeps use the slots; ours goes on, though nothing of it may run
                 self.held.append(job)
+        self._announce()
         line = self._waits_for_others() if self.held else ""
         self.live.say("waits_for", line)
         self.view.waits(line)
+
+    def _announce(self) -> None:
+        """Tell a launcher that prepares runs which comes next; of a search, which doesn't know, one like the last."""
+        expect = getattr(self.launcher, "expect", None)
+        if expect is None or len(self.jobs) == self.announced:
+            return
+        self.announced, total = len(self.jobs), self.view.total
+        coming = [*self.held, *self.source.planned()]
+        more = not coming and self.jobs and (total is None or len(self.jobs) < total)
+        expect(coming[0] if coming else list(self.jobs.values())[-1] if more else None)
 
     def _next_job(self, free: bool) -> Job | None:
         """The first job that can begin now, of those that wait and those that come; without a `free` slot any."""

@@ -101,7 +101,8 @@ class Launcher(Protocol):
     gave None for that. The controller goes on asking then.
 
     One whose slots differ by the job may have `place(job)`: choose the slot of a job that is submitted next, or False
-    where there is none for it now (see `has_room`). And `longest_first`: whether a grid shall begin with its longest
+    where there is none for it now (see `has_room`). `expect(job)`: which job is likely to come next, or None, so that
+    it can be prepared while another ends. And `longest_first`: whether a grid shall begin with its longest
     runs.
     """
 

@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -26,32 +25,17 @@ from sweeps.launchers.claims import INSIDE, Claims
 from sweeps.launchers.faults import park, part, trouble_in
 from sweeps.launchers.fork_server import Forks, preload
 from sweeps.launchers.launcher import Capabilities, Event, Handle, RunnableJob
+from sweeps.launchers.local_config import OFF, LocalConfig
 from sweeps.launchers.run_process import Processes, RunProcess, Task
 from sweeps.launchers.sharing import Sharing
 from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus, needs_of
-from sweeps.launchers.worker import Payload, Program
+from sweeps.launchers.worker import Ahead, Payload, Program
 from training.run_folder import LOG
 from training.schema.checks import need
 
-
-@dataclass
-class LocalConfig:
-    """hydra/launcher=local"""
-
-    _target_: str = "sweeps.launchers.local.LocalLauncher"
-    slots: Any = "auto"  # how many runs at once; auto: as many as the GPUs take, or one for the whole CPU
-    slots_per_gpu: Any = "auto"  # auto: up to four, as many as fit into its memory
-    mps: str = "auto"  # auto, off: whether runs that share a GPU do so under NVIDIA's Multi-Process Service
-    devices: str = "auto"  # auto, cpu or gpu
-    wait: bool = True  # for slots that other sweeps on this machine use; false: exit code 2 where none is free at first
-    retries: int = 3  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
-    timeout_minutes: float | None = None  # of one run
-    grace_s: float = 30.0  # from SIGTERM to the end of all
-
-
+__all__ = ["LocalConfig", "LocalLauncher"]
+AHEAD_S = 15.0  # before the end of a run the next one is prepared
 LOOK_S = 0.1  # where runs wait for others to be gone
-
-ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="finegrid")
 
 
 class LocalLauncher(Launcher):
@@ -73,14 +57,14 @@ class LocalLauncher(Launcher):
         need(retries >= 0, f"hydra.launcher.retries={retries}: expected 0 or more")
         need(timeout_minutes is None or timeout_minutes > 0, "hydra.launcher.timeout_minutes: expected above 0")
         need(grace_s >= 0, f"hydra.launcher.grace_s={grace_s}: expected 0 or more")
-        mps = "off" if str(mps).lower() == "false" else mps  # which is what YAML makes of off
-        need(mps in ("auto", "off"), f"hydra.launcher.mps={mps}: expected auto or off")
-        self.slot_settings, self.mps = (slots, slots_per_gpu, devices), mps
+        need(mps in ("auto", *OFF), f"hydra.launcher.mps={mps}: expected auto or off")
+        self.slot_settings, self.mps = (slots, slots_per_gpu, devices), "off" if mps in OFF else mps
         self.waits, self.retries, self.grace_s = wait, retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
         self.processes = Processes()
         self.slots: list[MachineSlot] = []
         self.placed: tuple[int, MachineSlot] | None = None  # the job that was placed last
+        self.expected: RunnableJob | None = None  # the job that comes next, or one like it
         self.composer: Composer | None = None
         self.forks: Forks | None = None
         self.claims: Claims | None = None
@@ -93,9 +77,9 @@ class LocalLauncher(Launcher):
         if self.slot_settings[2] == "cpu":
             hide_gpus()
         self.slots = find_slots(*self.slot_settings)
-        auto = self.slot_settings[1] == "auto" and any(slot.gpu for slot in self.slots)
-        self.sharing = Sharing(auto, self.mps, Path(str(config.hydra.sweep.dir)), self.slots)
-        name = OmegaConf.select(config, "sweep.name", default=None) or Path(str(config.hydra.sweep.dir)).name
+        folder = Path(str(config.hydra.sweep.dir))
+        self.sharing = Sharing(self.slot_settings[1] == "auto", self.mps, folder, self.slots)
+        name = OmegaConf.select(config, "sweep.name", default=None) or folder.name
         self.claims = Claims(str(name), needs_of(self.slots))
         if self.claims.problem:
             print(self.claims.problem, file=sys.stderr)
@@ -146,7 +130,7 @@ class LocalLauncher(Launcher):
         return [slot for slot in self.slots if slot.number not in taken and slot.gpu not in closed]
 
     def free_slot(self) -> MachineSlot | None:
-        """A slot in which nothing runs, and which no other sweep uses: it is kept from others until `wait_any`."""
+        """A slot in which nothing runs, and which no other sweep uses: kept from others until `wait_any`."""
         return self._claimed(self._free())
 
     def place(self, job: RunnableJob) -> bool:
@@ -186,15 +170,16 @@ class LocalLauncher(Launcher):
         self.placed, handle = None, Handle(job.number, job.folder, slot)
         with read_write(job.config.hydra):  # resolved, so that the run need not work it out once more
             job.config.hydra.sweep.subdir = os.path.relpath(handle.folder, str(job.config.hydra.sweep.dir))
-        self._start(Task(handle, slot, job.config, self._sharing().demand(job)), 0)
+        self._start(Task(handle, slot, job.config, self._sharing().demand(job)))
         return handle
 
-    def _start(self, task: Task, attempt: int) -> None:
-        self.processes.empty(task.slot)
+    def _start(self, task: Task, attempt: int = 0) -> None:
+        if self._sharing().has_to_be_empty(task):
+            self.processes.empty(task.slot)
         task.handle.begun = False
         variables, mps = self._sharing().environment(task.slot, task.alone)
         payload = cloudpickle.dumps(Payload(task.config, str(task.handle.folder / LOG), variables | {INSIDE: "1"}))
-        run = RunProcess(task, *self._forks().take(payload), attempt=attempt, mps=mps)
+        run = RunProcess(task, *self._forks().take(payload, variables), attempt=attempt, mps=mps)
         task.handle.process = run.process.pid
         self.processes.at_work.append(run)
 
@@ -204,6 +189,8 @@ class LocalLauncher(Launcher):
         if at_work and time.monotonic() - at_work[-1].started > 0.2:  # else it would slow that start down
             self._forks().make_spare()
         self.processes.kill_overdue(self.timeout_s)
+        self.processes.reap_gone()
+        self._get_ready()
         events = self._go_on_alone(retry)
         self._give_back()
         owners: dict[Any, RunProcess] = {run.connection: run for run in at_work}
@@ -214,13 +201,24 @@ class LocalLauncher(Launcher):
                 events += self._hear(run, retry)
         return events
 
+    def expect(self, job: RunnableJob | None) -> None:
+        """Which job is likely to be submitted next; None: none."""
+        self.expected = job
+
+    def _get_ready(self) -> None:
+        """Have the next run prepared where one is about to end."""
+        ending = [run for run in self.processes.at_work if run.seconds_left < AHEAD_S]
+        if self.expected is not None and ending and self._sharing().has_room_ahead(ending[0], self.processes):
+            variables, _ = self._sharing().environment(ending[0].slot, alone=False)
+            self._forks().get_ready(Ahead(self.expected.config, variables))
+
     def _go_on_alone(self, retry: bool) -> list[Event]:
         """Start what has to be alone on its card, where that is empty."""
         if not retry:
             stopped, self.processes.parked = [Event("stopped", task.handle) for task in self.processes.parked], []
             return stopped
         for task in self.processes.alone_now():
-            self._start(task, 0)
+            self._start(task)
         return []
 
     def _hear(self, run: RunProcess, retry: bool) -> list[Event]:
@@ -235,6 +233,7 @@ class LocalLauncher(Launcher):
             self._sharing().heard(run, content)
             if content.epoch > run.epoch:  # a run that goes on repeats its last one, or does some again
                 run.attempt, run.epoch = 0, content.epoch
+            run.seconds_left = content.seconds_left
             return [Event("epoch", run.handle, report=content)]
         if message == "begun":
             run.handle.begun = True
@@ -252,6 +251,7 @@ class LocalLauncher(Launcher):
         events = part(
             self.processes, run, f"{why} #{run.handle.number} under MPS, which the runs of a card share", retry
         )
+        self._forks().close()  # what was made ready is a client too
         self._sharing().stop_mps(run.slot.gpu, why)
         return events
 
@@ -266,8 +266,8 @@ class LocalLauncher(Launcher):
             if not final:
                 return events
             self.processes.forget(run.handle)
-            ended = Event("ended", run.handle, result=failed(run.task.config, died))
-            return [ended, *(event for event in events if event.handle is not run.handle)]
+            others = [event for event in events if event.handle is not run.handle]
+            return [Event("ended", run.handle, result=failed(run.task.config, died)), *others]
         if final:
             return [Event("ended", run.handle, result=failed(run.task.config, died))]
         if not retry:
@@ -287,7 +287,9 @@ class LocalLauncher(Launcher):
     def answer(self, handle: Handle, answer: Answer) -> None:
         """Let a run that reported an epoch go on, or end it."""
         with suppress(BrokenPipeError, ConnectionResetError):  # it died meanwhile, which wait_any will tell
-            self.processes.of(handle).connection.send(answer)
+            run = self.processes.of(handle)
+            run.seconds_left = run.seconds_left if answer == "go" else 0.0
+            run.connection.send(answer)
 
     def cancel(self, handle: Handle) -> None:
         """Stop a job now. Its last saved epoch stays; nothing more is heard of it."""

@@ -45,6 +45,7 @@ class RunProcess:
     told: float | None = None  # when it told of the memory that it keeps
     seconds_left: float = float("inf")  # by its last report
     started: float = field(default_factory=time.monotonic)
+    ended: float = float("inf")  # when it told its end
     timed_out: bool = False
 
     def __post_init__(self) -> None:
@@ -140,8 +141,15 @@ class Processes:
                 run.timed_out = True
                 run.process.kill()
 
+    def reap_gone(self) -> None:
+        """Clear up after those that have left, or that have told their end long ago."""
+        for run in list(self.leaving):
+            if run.is_gone or time.monotonic() - run.ended > PATIENCE_S:
+                self.release(run)
+
     def tell_end(self, run: RunProcess) -> None:
         """A run has told its end."""
+        run.ended = time.monotonic()
         self.at_work.remove(run)
         self.leaving.append(run)
 

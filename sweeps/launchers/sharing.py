@@ -8,12 +8,13 @@ from typing import Any
 
 from sweeps.launchers.gpu.cards import Card, read_cards
 from sweeps.launchers.gpu.mps import Mps, why_no_mps
-from sweeps.launchers.gpu.placing import Resident, need_of, ranked
-from sweeps.launchers.run_process import Processes, RunProcess
+from sweeps.launchers.gpu.placing import HEADROOM, Resident, need_of, objection, ranked
+from sweeps.launchers.run_process import Processes, RunProcess, Task
 from sweeps.launchers.slots import MachineSlot
 from sweeps.plan.demand import MARGIN, Demand, Demands
 from training.console.progress import EpochReport
 
+AHEAD = Demand("ahead", recorded_mb=1024.0)  # a process with a network and the images, before it trains
 FRESH_S = 2.0  # how old what nvidia-smi said may be
 
 
@@ -33,6 +34,9 @@ class Sharing:
     lack: str = ""  # in words: which memory of other programs a run waits for
     servers: dict[str, Mps] = field(default_factory=dict)  # by card
     without_mps: dict[str, str] = field(default_factory=dict)  # cards that do without from now on, and why
+
+    def __post_init__(self) -> None:
+        self.auto = self.auto and any(slot.gpu for slot in self.slots)
 
     def demand(self, job: Any) -> Demand | None:
         """What a job asks of a GPU; None where memory is nobody's concern, or the job was not planned by us."""
@@ -78,6 +82,24 @@ class Sharing:
             return
         run.told = run.told if run.told is not None else time.monotonic()
         self.told_mb[demand.kind] = max(self.told_mb.get(demand.kind, 0.0), MARGIN * report.gpu_memory_mb)
+
+    def has_to_be_empty(self, task: Task) -> bool:
+        """Whether a run can't begin before what has ended in its slot is gone."""
+        card = self.cards.get(task.slot.gpu)
+        return task.alone or (card is not None and card.exclusive and card.name not in self.servers)
+
+    def has_room_ahead(self, run: RunProcess, processes: Processes) -> bool:
+        """Whether a card has room for one process more than runs, with its context and network."""
+        if not run.slot.gpu:
+            return True
+        self.look()
+        card = self.cards.get(run.slot.gpu)
+        if run.task.alone or processes.parked or card is None:
+            return False
+        if not self.auto:
+            return not card.exclusive and card.total_mb * (1 - HEADROOM) - card.used_mb > 2 * (AHEAD.recorded_mb or 0)
+        others = [one for one in self._residents(run.slot.gpu, processes) if not one.leaving]
+        return not objection(AHEAD, None, card, others, run.mps)
 
     def environment(self, slot: MachineSlot, alone: bool) -> tuple[dict[str, str], bool]:
         """Environment variables of a run in a slot, and whether it is a client of MPS, which is started where it has to
