@@ -240,7 +240,7 @@ class LocalLauncher(Launcher):
             return [Event("begun", run.handle)]
         trouble = trouble_in(content, run.mps, self.processes.has_company(run)) if message == "ended" else ""
         if trouble == "fault":
-            return self._part(run, "a CUDA error of", retry)
+            return self._part(run, "had a CUDA error", retry)
         if trouble == "memory":
             return [park(self.processes, run, "out of memory beside others", retry)]
         self.processes.tell_end(run)
@@ -249,7 +249,7 @@ class LocalLauncher(Launcher):
     def _part(self, run: RunProcess, why: str, retry: bool) -> list[Event]:
         """All runs of a card go on from their last saved epoch without MPS, one at a time."""
         events = part(
-            self.processes, run, f"{why} #{run.handle.number} under MPS, which the runs of a card share", retry
+            self.processes, run, f"#{run.handle.number} {why} under MPS, which all runs of a card share", retry
         )
         self._forks().close()  # what was made ready is a client too
         self._sharing().stop_mps(run.slot.gpu, why)
@@ -262,7 +262,7 @@ class LocalLauncher(Launcher):
         shares = run.mps and died.kind in ("killed", "timeout")  # by a signal: MPS knows no other's work from its
         final = died.kind != "killed" or (not shares and (run.attempt >= self.retries or run.task.alone))
         if shares:
-            events = self._part(run, f"{died} was", retry)
+            events = self._part(run, f"was {died}", retry)
             if not final:
                 return events
             self.processes.forget(run.handle)

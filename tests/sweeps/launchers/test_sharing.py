@@ -117,6 +117,15 @@ def test_auto_slots_fill_as_runs_tell_what_they_take(train: Door, tmp_path: Path
     assert not at_once(records(tmp_path / "outputs")), "nobody knows what the first takes"
 
 
+def test_the_longest_runs_begin_first(train: Door, tmp_path: Path, one_card: StandIns) -> None:
+    """By the rule: nothing has run yet. Numbers keep the grid's order."""
+    command = ["-m", "model=resnet18,resnet50", "data.size=32", "debug=two_steps", "tracking=none"]
+    result = train(*command, "trainer.epochs=1")
+    assert result.code == 0, result.err
+    started = [line for line in result.out.splitlines() if " started: " in line]
+    assert [line.split("-")[0] for line in started] == ["#1 started: resnet50", "#0 started: resnet18"]
+
+
 @pytest.mark.parametrize("given", ["slots_per_gpu=0", "slots_per_gpu=many", "mps=maybe"])
 def test_settings_out_of_range(train: Door, tmp_path: Path, given: str) -> None:
     result = train("-m", f"hydra.launcher.{given}", "seed=0,1")
