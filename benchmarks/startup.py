@@ -1,11 +1,12 @@
-"""What a run of a sweep takes from its slot to its first step, beyond the construction of its network.
+"""What a run of a sweep takes from its slot to its first step, and what a slot spends between two runs.
 
 python -m benchmarks.startup [--models resnet18 resnet50 swin_v2_t] [--repeats 3]
 
 Runs of one step in one slot, each forked by the local launcher; the first, which decodes the images for all, is left
 out. From the beginning of a run's preparation (settings, images, network, weights, optimizer, TensorBoard) to its first
-batch in the network, less what torchvision's builder took in that run; and the builder. With random weights, and with
-those of a checkpoint (whose classes are others).
+batch in the network; and what torchvision's builder takes, which is done before the run begins where another one ends.
+The gap is what a slot spends between two runs: from the record of one (the last file that it writes) to the first batch
+of the next, all included. With random weights, and with those of a checkpoint (whose classes are others).
 """
 
 import argparse
@@ -40,7 +41,7 @@ def timed(num_classes: int, network: str, notes: str) -> nn.Module:
 
 
 def measured(model: str, weights: str, repeats: int) -> list[list[float]]:
-    """Seconds of start-up and of construction, of each run but the first."""
+    """Seconds of start-up, of construction, and of the gap before it, of each run but the first."""
     with tempfile.TemporaryDirectory() as root:
         notes = Path(root, "notes")
         notes.mkdir()
@@ -52,11 +53,13 @@ def measured(model: str, weights: str, repeats: int) -> list[list[float]]:
             words.append(f"weights.path={root}/start.pth")
         python("train.py", "-m", *words, f"sweep.root={root}")
         found = [json.loads(file.read_text()) for file in sorted(notes.glob("*.json"))]
-        records = [json.loads(file.read_text())["time"]["started"] for file in Path(root).glob("*/*/*/record.json")]
-        began = sorted(datetime.fromisoformat(text).timestamp() for text in records)
+        files = sorted(Path(root).glob("*/*/*/record.json"), key=lambda file: file.stat().st_mtime_ns)
+        starts = [json.loads(file.read_text())["time"]["started"] for file in files]
+        began = [datetime.fromisoformat(text).timestamp() for text in starts]
+        gaps = [note["at"] - file.stat().st_mtime for note, file in zip(found[1:], files[:-1], strict=True)]
         pairs = list(zip(found, began, strict=True))[1:]
-        ours = [note["at"] - start - note["construction"] for note, start in pairs]
-        return [ours, [note["construction"] for note, _ in pairs]]
+        ours = [note["at"] - start for note, start in pairs]
+        return [ours, [note["construction"] for note, _ in pairs], gaps]
 
 
 def main() -> None:
@@ -70,7 +73,11 @@ def main() -> None:
         for model in args.models
         for weights in ("none", "checkpoint")
     ]
-    show("A run of one step, digits at 64 px", ["model", "weights", "to the first step, s", "construction, s"], rows)
+    show(
+        "A run of one step, digits at 64 px",
+        ["model", "weights", "to the first step, s", "construction, s", "gap, s"],
+        rows,
+    )
 
 
 if __name__ == "__main__":

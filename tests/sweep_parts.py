@@ -81,6 +81,8 @@ def _happen(what: str) -> float:
         raise MemoryError("no memory, on purpose")
     elif what == "cuda_memory":
         raise torch.OutOfMemoryError("CUDA out of memory, on purpose")
+    elif what == "cuda_fault":
+        raise RuntimeError("CUDA error: an illegal memory access was encountered, on purpose")
     elif what == "odd":
         raise OddError("broken on purpose", "a test")
     elif what == "raise":

@@ -27,6 +27,7 @@ FLOORS = {
         ["sweeps"],
         ["sweeps.hydra_glue"],
         ["sweeps.plan"],
+        ["sweeps.launchers.gpu"],
         ["sweeps.launchers"],
         ["sweeps.controller"],
         ["sweeps.sweepers"],

@@ -56,6 +56,7 @@ class Record:
     versions: Versions = field(default_factory=Versions)
     params: int | None = None
     threads: int | None = None
+    gpu_memory_mb: float | None = None  # the most that torch held on the GPU (2**20 bytes), without the CUDA context
     status: str | None = None  # done, pruned, diverged, failed; None in config.json
     failure: Failure = field(default_factory=Failure)
     epochs_run: int | None = None

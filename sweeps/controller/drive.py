@@ -20,7 +20,7 @@ from sweeps.controller.live_state import LiveState
 from sweeps.controller.view import View
 from sweeps.controller.weights_budget import WeightsBudget
 from sweeps.hydra_glue.private import returned
-from sweeps.launchers.launcher import Event, Handle, Launcher
+from sweeps.launchers.launcher import Event, Handle, Launcher, has_room
 from sweeps.plan.jobs import Job
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, heed_signals
 from training.console.progress import EpochReport
@@ -28,6 +28,7 @@ from training.record import Record
 from training.run_folder import RunInUse
 
 LOOK_AGAIN_S = 2.0  # for a job, where there was none for a free slot: a study may get one from a controller that died
+LOOK_AHEAD = 32  # jobs of a grid that are asked for while others wait for room: a smaller one may fit
 
 
 class Source(Protocol):
@@ -87,7 +88,8 @@ class _SweepUnderWay:
     live: LiveState
     jobs: dict[int, Job] = field(default_factory=dict)
     waiting_for_lock: list[Job] = field(default_factory=list)  # another process works on their folders
-    next: Job | None = None  # it waits for a slot, all of which are used by other sweeps
+    held: list[Job] = field(default_factory=list)  # they wait for a slot that other sweeps use, or for room on a card
+    announced: int = -1  # how many jobs had been submitted when the launcher was told of the next one
     idle_until: float = 0.0  # when to ask for a job again, after there was none
     epochs: dict[int, int] = field(default_factory=dict)  # how far jobs have come, by number
     told_to_stop: set[int] = field(default_factory=set)
@@ -102,7 +104,7 @@ class _SweepUnderWay:
         self.live.say("ending", self.outcome.request.reason)
         self.live.tick()
         if not self.outcome.request.reason:
-            return bool(self.launcher.running or self.waiting_for_lock or self.next)
+            return bool(self.launcher.running or self.waiting_for_lock or self.held)
         self._stop([handle for handle in self.launcher.running if not handle.begun])  # nothing is lost
         return bool(self.launcher.running)
 
@@ -120,9 +122,9 @@ class _SweepUnderWay:
             if not handle.begun:
                 self.launcher.cancel(handle)
                 self._left(handle)
-        if self.next is not None and self._is_cancelled(self.next):
-            self._cancelled(self.next)
-            self.next = None
+        for job in [job for job in self.held if self._is_cancelled(job)]:
+            self.held.remove(job)
+            self._cancelled(job)
         self.live.mark({name_of(job.folder): None for job in self.source.planned() if self._is_cancelled(job)})
 
     def _is_cancelled(self, job: Job) -> bool:
@@ -138,14 +140,12 @@ class _SweepUnderWay:
         self.source.on_cancel(job)
 
     def _fill_slots(self) -> None:
-        while not self.outcome.request.is_made() and (self.next or time.monotonic() >= self.idle_until):
+        while not self.outcome.request.is_made() and (self.held or time.monotonic() >= self.idle_until):
             free = self.launcher.free_slot() is not None
-            if not free and (self.next or not self._waits_for_others()):
+            if not free and (self.held or not self._waits_for_others()):
                 break  # all slots are ours
-            job, self.next = self.next or self.source.next_job() or self._take_unlocked(), None
+            job = self._next_job(free)
             if job is None:
-                if not self.waiting_for_lock:
-                    self.idle_until = time.monotonic() + LOOK_AGAIN_S
                 break
             if self._is_cancelled(job):
                 self._cancelled(job)
@@ -153,10 +153,40 @@ class _SweepUnderWay:
                 self.jobs[job.number] = job
                 self.live.submitted(self.launcher.submit(job))
             else:  # other sweeps use the slots; ours goes on, though nothing of it may run
-                self.next = job
-        line = self._waits_for_others() if self.next else ""
+                self.held.append(job)
+        self._announce()
+        line = self._waits_for_others() if self.held else ""
         self.live.say("waits_for", line)
         self.view.waits(line)
+
+    def _announce(self) -> None:
+        """Tell a launcher that prepares runs which comes next; of a search, which doesn't know, one like the last."""
+        expect = getattr(self.launcher, "expect", None)
+        if expect is None or len(self.jobs) == self.announced:
+            return
+        self.announced, total = len(self.jobs), self.view.total
+        coming = [*self.held, *self.source.planned()]
+        more = not coming and self.jobs and (total is None or len(self.jobs) < total)
+        expect(coming[0] if coming else list(self.jobs.values())[-1] if more else None)
+
+    def _next_job(self, free: bool) -> Job | None:
+        """The first job that can begin now, of those that wait and those that come; without a `free` slot any."""
+        for waiting in self.held if free else ():
+            if self._is_cancelled(waiting) or has_room(self.launcher, waiting):
+                self.held.remove(waiting)
+                return waiting
+        while not self.held or (free and len(self.held) < LOOK_AHEAD and self.source.planned()):
+            if time.monotonic() < self.idle_until:
+                return None
+            job = self.source.next_job() or self._take_unlocked()
+            if job is None:
+                if not self.waiting_for_lock:
+                    self.idle_until = time.monotonic() + LOOK_AGAIN_S
+                return None
+            if not free or self._is_cancelled(job) or has_room(self.launcher, job):
+                return job
+            self.held.append(job)
+        return None
 
     def _waits_for_others(self) -> str:
         """Which other sweeps use the slots, where the launcher shares them."""
@@ -187,9 +217,9 @@ class _SweepUnderWay:
         """Stop what runs or waits still, and let the launcher go."""
         self._stop(list(self.launcher.running))
         self.launcher.close()
-        for job in [*self.waiting_for_lock, *filter(None, [self.next])]:
+        for job in [*self.waiting_for_lock, *self.held]:
             self.source.on_stop(job)
-        self.next = None
+        self.held.clear()
 
     def note(self, event: Event) -> None:
         """Show what happened to a job, and tell its source."""
@@ -201,7 +231,7 @@ class _SweepUnderWay:
             self.live.begun(handle)
         elif event.kind == "retried":
             self.live.begun(handle)
-            self.view.say(f"#{handle.number} was killed; it goes on from its last saved epoch")
+            self.view.say(event.note or f"#{handle.number} was killed; it goes on from its last saved epoch")
         elif event.kind == "stopped":
             if handle.number not in self.told_to_stop and not self.outcome.request.is_made():
                 self.requests.add(str(handle.number))  # by SIGTERM to its process

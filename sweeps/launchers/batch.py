@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweeps.cancelling import mark_cancelled, name_of
 from sweeps.hydra_glue.private import current_job, failed
-from sweeps.launchers.launcher import Event, Launcher
+from sweeps.launchers.launcher import Event, Launcher, has_room
 from sweeps.stopping import RunCancelled, StopRequest, heed_signals
 from training.run_folder import RunInUse
 
@@ -38,7 +38,9 @@ def run_batch(launcher: Launcher, configs: Iterable[DictConfig]) -> list[JobRetu
     request, told = StopRequest(), {""}  # what was said of other sweeps that use the slots
     with heed_signals(request, launcher.grace_s, print), contextlib.closing(launcher):
         while not request.is_due and (launcher.running or (waiting and not request.reason)):
-            while waiting and not request.reason and launcher.free_slot() is not None:
+            while (
+                waiting and not request.reason and launcher.free_slot() is not None and has_room(launcher, waiting[-1])
+            ):
                 launcher.submit(waiting.pop())
             if waiting and not launcher.running and (line := getattr(launcher, "waits_for", "")) not in told:
                 told.add(line)

@@ -4,17 +4,23 @@ Torch in a forked child is safe as long as the server touches no GPU and starts 
 """
 
 import contextlib
+import json
 import multiprocessing
 import signal
 import sys
+from collections.abc import Mapping
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from types import MappingProxyType
+
+import cloudpickle
 
 from sweeps.launchers.temp_folder import mark_temp_folder
-from sweeps.launchers.worker import SIGNALS, Program, main
+from sweeps.launchers.worker import SIGNALS, Ahead, Program, main
 
 SERVER_DIED = 255  # multiprocessing's exit code for a process whose fork server is gone
+ANY = ""
 # A process, the controller's end of its channel, and what ends the process when the controller lets go of it
 Forked = tuple[ForkServerProcess, Connection, Connection]
 
@@ -26,7 +32,7 @@ class Forks:
         self.program = program.pickled()
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(modules)
-        self.spare: Forked | None = None
+        self.spares: dict[str, Forked] = {}  # by the environment that they were made ready for
 
     def start_server(self) -> None:
         """Start the server where none runs; returns at once. It and its runs are out of Ctrl-C's and SIGTERM's reach:
@@ -39,16 +45,17 @@ class Forks:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def take(self, payload: bytes) -> Forked:
-        """A process that has received this job."""
+    def take(self, payload: bytes, environment: Mapping[str, str] = MappingProxyType({})) -> Forked:
+        """A process that has received this job; one that was made ready for this environment, where there is one."""
         for attempt in range(3):
             try:
-                if self.spare is not None and self.spare[0].exitcode is not None:
+                key = next((key for key in (_key(environment), ANY) if key in self.spares), ANY)
+                if key in self.spares and self.spares[key][0].exitcode is not None:
                     self.close()  # it died, or the server did, without which nobody hears of its end
-                self.spare = self.spare or self._fork()
-                self.spare[1].send_bytes(payload)
-                forked, self.spare = self.spare, None
-                return forked
+                forked = self.spares.pop(key, None) or self._fork()
+                self.spares[key] = forked
+                forked[1].send_bytes(payload)
+                return self.spares.pop(key)
             except (EOFError, OSError):  # the server, or the process in its first moments, was killed
                 self.close()
                 if attempt == 2:
@@ -57,18 +64,26 @@ class Forks:
 
     def make_spare(self) -> None:
         """Have a process ready for the next job, which spares that one the fork."""
-        if self.spare is None:
+        if ANY not in self.spares:
             with contextlib.suppress(EOFError, OSError):  # the next job will see to it
-                self.spare = self._fork()
+                self.spares[ANY] = self._fork()
+
+    def get_ready(self, ahead: Ahead) -> None:
+        """Have a process prepare this run, where none does for this environment."""
+        key = _key(ahead.environment)
+        if key not in self.spares:
+            self.make_spare()
+            with contextlib.suppress(EOFError, OSError, KeyError):
+                self.spares[ANY][1].send_bytes(cloudpickle.dumps(ahead))
+                self.spares[key] = self.spares.pop(ANY)
 
     def close(self) -> None:
-        """End the process that waits for a job."""
-        if self.spare is not None:
-            process, connection, lifeline = self.spare
+        """End the processes that wait for a job."""
+        for process, connection, lifeline in self.spares.values():
             lifeline.close()  # which ends it
             connection.close()
             process.join()
-            self.spare = None
+        self.spares.clear()
 
     def _fork(self) -> Forked:
         controllers_end, runs_end = self.context.Pipe()
@@ -87,12 +102,24 @@ class Forks:
         return process, controllers_end, lifeline
 
 
+def _key(environment: Mapping[str, str]) -> str:
+    """What a process that was made ready holds on to: its card, its threads."""
+    return json.dumps(dict(environment), sort_keys=True) if environment else ANY
+
+
 def preload(trains: bool) -> list[str]:
     """What the server imports before it forks: nothing that touches a GPU or leaves a thread. `trains`: its runs do."""
     plugins = [name for name in sys.modules if name.startswith(("hydra.", "hydra_plugins."))]
     plugins = [name for name in plugins if not name.rpartition(".")[2].startswith("_")]  # not what does their work
     training = (
-        ["training.engine.run", "training.predict", "torch.utils.tensorboard", "sklearn.datasets", "sklearn.metrics"]
+        [
+            "training.engine.run",
+            "training.engine.ahead",
+            "training.predict",
+            "torch.utils.tensorboard",
+            "sklearn.datasets",
+            "sklearn.metrics",
+        ]
         if trains
         else []
     )

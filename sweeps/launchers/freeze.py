@@ -5,9 +5,12 @@ Else Python's collector, looking through all of torch in each new process, would
 """
 
 import gc
+import sys
 
 from sweeps.launchers.end_with_controller import stop_watching
 
 stop_watching()
+if (module := sys.modules.get("training.code_version")) is not None:
+    module.code_version()  # a tenth of a second and more, which no run has to spend again
 gc.collect()
 gc.freeze()

@@ -74,12 +74,13 @@ class Handle:
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job. `stopped`: it obeyed the answer `stop`, or SIGTERM to its
-    process. `retried`: killed, and begun again."""
+    process. `retried`: killed, and begun again, or about to be; `note` says more."""
 
     kind: Literal["begun", "epoch", "ended", "stopped", "retried"]
     handle: Handle
     report: EpochReport | None = None  # of an epoch; `answer` it
     result: JobReturn | None = None  # of an end
+    note: str = ""
 
 
 class Died(Exception):
@@ -98,6 +99,11 @@ class Launcher(Protocol):
 
     One that shares its slots with other programs may have, too, `waits_for`: who uses them, in words, where `free_slot`
     gave None for that. The controller goes on asking then.
+
+    One whose slots differ by the job may have `place(job)`: choose the slot of a job that is submitted next, or False
+    where there is none for it now (see `has_room`). `expect(job)`: which job is likely to come next, or None, so that
+    it can be prepared while another ends. And `longest_first`: whether a grid shall begin with its longest
+    runs.
     """
 
     capabilities: Capabilities
@@ -140,3 +146,9 @@ def as_launcher(hydra_launcher: Any) -> Launcher | None:
         return None
     launcher: Launcher = hydra_launcher
     return launcher
+
+
+def has_room(launcher: Launcher, job: RunnableJob) -> bool:
+    """Whether a launcher with a free slot can take this job now."""
+    place = getattr(launcher, "place", None)
+    return place is None or bool(place(job))

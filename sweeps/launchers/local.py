@@ -1,20 +1,17 @@
 """hydra/launcher=local: every run a process of its own, in a slot of this machine."""
 
-import contextlib
 import os
 import pickle
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -25,47 +22,20 @@ from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import failed, singletons
 from sweeps.launchers.batch import run_batch
 from sweeps.launchers.claims import INSIDE, Claims
-from sweeps.launchers.fork_server import SERVER_DIED, Forks, preload
-from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, RunnableJob
+from sweeps.launchers.faults import park, part, trouble_in
+from sweeps.launchers.fork_server import Forks, preload
+from sweeps.launchers.launcher import Capabilities, Event, Handle, RunnableJob
+from sweeps.launchers.local_config import OFF, LocalConfig
+from sweeps.launchers.run_process import Processes, RunProcess, Task
+from sweeps.launchers.sharing import Sharing
 from sweeps.launchers.slots import MachineSlot, find_slots, hide_gpus, needs_of
-from sweeps.launchers.worker import Payload, Program
+from sweeps.launchers.worker import Ahead, Payload, Program
 from training.run_folder import LOG
 from training.schema.checks import need
 
-
-@dataclass
-class LocalConfig:
-    """hydra/launcher=local"""
-
-    _target_: str = "sweeps.launchers.local.LocalLauncher"
-    slots: Any = "auto"  # how many runs at once; auto: one per GPU, or one for the whole CPU
-    slots_per_gpu: int = 1
-    devices: str = "auto"  # auto, cpu or gpu
-    wait: bool = True  # for slots that other sweeps on this machine use; false: exit code 2 where none is free at first
-    retries: int = 3  # of a run that was killed; it goes on from its last saved epoch, and counts anew after a further
-    timeout_minutes: float | None = None  # of one run
-    grace_s: float = 30.0  # from SIGTERM to the end of all
-
-
-PATIENCE_S = 10.0  # for a run that has told its end but doesn't go
-
-ConfigStore.instance().store(group="hydra/launcher", name="local", node=LocalConfig, provider="finegrid")
-
-
-@dataclass(eq=False)
-class RunProcess:
-    """The process that works on a job: its channel, and what ends it when we let go."""
-
-    handle: Handle
-    slot: MachineSlot
-    config: DictConfig
-    process: ForkServerProcess
-    connection: Connection
-    lifeline: Connection
-    attempt: int  # how often it was killed since its last epoch
-    epoch: int = 0  # the last of which it has told
-    started: float = field(default_factory=time.monotonic)
-    timed_out: bool = False
+__all__ = ["LocalConfig", "LocalLauncher"]
+AHEAD_S = 15.0  # before the end of a run the next one is prepared
+LOOK_S = 0.1  # where runs wait for others to be gone
 
 
 class LocalLauncher(Launcher):
@@ -76,7 +46,8 @@ class LocalLauncher(Launcher):
     def __init__(
         self,
         slots: int | str,
-        slots_per_gpu: int,
+        slots_per_gpu: int | str,
+        mps: str,
         devices: str,
         wait: bool,
         retries: int,
@@ -86,15 +57,18 @@ class LocalLauncher(Launcher):
         need(retries >= 0, f"hydra.launcher.retries={retries}: expected 0 or more")
         need(timeout_minutes is None or timeout_minutes > 0, "hydra.launcher.timeout_minutes: expected above 0")
         need(grace_s >= 0, f"hydra.launcher.grace_s={grace_s}: expected 0 or more")
-        self.slot_settings = (slots, slots_per_gpu, devices)
+        need(mps in ("auto", *OFF), f"hydra.launcher.mps={mps}: expected auto or off")
+        self.slot_settings, self.mps = (slots, slots_per_gpu, devices), "off" if mps in OFF else mps
         self.waits, self.retries, self.grace_s = wait, retries, grace_s
         self.timeout_s = None if timeout_minutes is None else 60 * timeout_minutes
-        self.at_work: list[RunProcess] = []
-        self.leaving: list[RunProcess] = []  # told their end, but their processes may not be gone
+        self.processes = Processes()
         self.slots: list[MachineSlot] = []
+        self.placed: tuple[int, MachineSlot] | None = None  # the job that was placed last
+        self.expected: RunnableJob | None = None  # the job that comes next, or one like it
         self.composer: Composer | None = None
         self.forks: Forks | None = None
         self.claims: Claims | None = None
+        self.sharing: Sharing | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Remember what to run, and find the slots. No process starts yet."""
@@ -103,7 +77,9 @@ class LocalLauncher(Launcher):
         if self.slot_settings[2] == "cpu":
             hide_gpus()
         self.slots = find_slots(*self.slot_settings)
-        name = OmegaConf.select(config, "sweep.name", default=None) or Path(str(config.hydra.sweep.dir)).name
+        folder = Path(str(config.hydra.sweep.dir))
+        self.sharing = Sharing(self.slot_settings[1] == "auto", self.mps, folder, self.slots)
+        name = OmegaConf.select(config, "sweep.name", default=None) or folder.name
         self.claims = Claims(str(name), needs_of(self.slots))
         if self.claims.problem:
             print(self.claims.problem, file=sys.stderr)
@@ -119,6 +95,14 @@ class LocalLauncher(Launcher):
         assert self.forks is not None, "Hydra calls setup first"
         return self.forks
 
+    def _claims(self) -> Claims:
+        assert self.claims is not None, "Hydra calls setup first"
+        return self.claims
+
+    def _sharing(self) -> Sharing:
+        assert self.sharing is not None, "Hydra calls setup first"
+        return self.sharing
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's interface: run a batch of jobs, give their results in order. Raises SweepEnded when stopped."""
         assert self.composer is not None, "Hydra calls setup first"
@@ -127,21 +111,39 @@ class LocalLauncher(Launcher):
     @property
     def running(self) -> list[Handle]:
         """Jobs that were submitted and have not ended."""
-        return [run.handle for run in self.at_work]
+        return self.processes.handles
 
     @property
     def waits_for(self) -> str:
-        """Which other sweeps use the slots, where `free_slot` found none for that; else nothing."""
-        return self._claims().waits_for
+        """Which other sweeps use the slots, where `free_slot` found none for that, or which memory other programs
+        use; else nothing."""
+        return self._claims().waits_for or self._sharing().lack
 
-    def _claims(self) -> Claims:
-        assert self.claims is not None, "Hydra calls setup first"
-        return self.claims
+    @property
+    def longest_first(self) -> bool:
+        """Whether the longest runs of a grid shall begin first."""
+        return self._sharing().auto
+
+    def _free(self) -> list[MachineSlot]:
+        """Slots in which nothing runs, on cards that no run wants for itself."""
+        taken, closed = {run.slot.number for run in self.processes.at_work}, self.processes.closed
+        return [slot for slot in self.slots if slot.number not in taken and slot.gpu not in closed]
 
     def free_slot(self) -> MachineSlot | None:
-        """A slot in which nothing runs, and which no other sweep uses: it is kept from others until `wait_any`."""
-        taken, claims = {run.slot.number for run in self.at_work}, self._claims()
-        free = [slot for slot in self.slots if slot.number not in taken]
+        """A slot in which nothing runs, and which no other sweep uses: kept from others until `wait_any`."""
+        return self._claimed(self._free())
+
+    def place(self, job: RunnableJob) -> bool:
+        """Choose the slot of a job that is submitted next; False where no card has room for it now."""
+        sharing = self._sharing()
+        slots = sharing.choose(sharing.demand(job), self._free(), self.processes)
+        cards = [[slot for slot in slots if slot.gpu == gpu] for gpu in dict.fromkeys(slot.gpu for slot in slots)]
+        slot = next((found for of in cards if (found := self._claimed(of)) is not None), None)
+        self.placed = None if slot is None else (job.number, slot)
+        return slot is not None
+
+    def _claimed(self, free: Sequence[MachineSlot]) -> MachineSlot | None:
+        claims = self._claims()
         for slot in [slot for slot in free if slot.number in claims.held]:
             if claims.may_keep(slot.number):
                 return slot
@@ -151,56 +153,75 @@ class LocalLauncher(Launcher):
 
     def _vacate(self, slot: MachineSlot) -> None:
         """Let others have a slot, when what ran in it is gone."""
-        for leaving in [run for run in self.leaving if run.slot is slot]:
-            self._reap(leaving)
+        self.processes.empty(slot)
         self._claims().release(slot.number)
 
     def _give_back(self) -> None:
         """Let others have what is not in use."""
-        busy = {run.slot.number for run in self.at_work}
-        busy |= {run.slot.number for run in self.leaving if run.process.exitcode is None}
-        for number in [number for number in self._claims().held if number not in busy]:
+        for number in set(self._claims().held) - self.processes.busy:
             self._claims().release(number)
         self._claims().end_of_turn()
 
     def submit(self, job: RunnableJob) -> Handle:
-        """Start a job in a free slot; its output goes to run.log in its folder."""
-        slot = self.free_slot()
+        """Start a job in the slot that it was placed in, or a free one; its output goes to run.log in its folder."""
+        number, slot = self.placed or (-1, None)
+        slot = slot if slot is not None and number == job.number else self.free_slot()
         assert slot is not None, "submit needs a free slot"
-        handle = Handle(job.number, job.folder, slot)
+        self.placed, handle = None, Handle(job.number, job.folder, slot)
         with read_write(job.config.hydra):  # resolved, so that the run need not work it out once more
             job.config.hydra.sweep.subdir = os.path.relpath(handle.folder, str(job.config.hydra.sweep.dir))
-        self._start(handle, slot, job.config, 0)
+        self._start(Task(handle, slot, job.config, self._sharing().demand(job)))
         return handle
 
-    def _start(self, handle: Handle, slot: MachineSlot, config: DictConfig, attempt: int) -> None:
-        for leaving in [run for run in self.leaving if run.slot is slot]:
-            self._reap(leaving)
-        handle.begun = False
-        payload = cloudpickle.dumps(Payload(config, str(handle.folder / LOG), slot.environment() | {INSIDE: "1"}))
-        run = RunProcess(handle, slot, config, *self._forks().take(payload), attempt=attempt)
-        handle.process = run.process.pid
-        self.at_work.append(run)
+    def _start(self, task: Task, attempt: int = 0) -> None:
+        if self._sharing().has_to_be_empty(task):
+            self.processes.empty(task.slot)
+        task.handle.begun = False
+        variables, mps = self._sharing().environment(task.slot, task.alone)
+        payload = cloudpickle.dumps(Payload(task.config, str(task.handle.folder / LOG), variables | {INSIDE: "1"}))
+        run = RunProcess(task, *self._forks().take(payload, variables), attempt=attempt, mps=mps)
+        task.handle.process = run.process.pid
+        self.processes.at_work.append(run)
 
     def wait_any(self, timeout_s: float, retry: bool = True) -> list[Event]:
         """What has happened, at the latest after `timeout_s`; often nothing. `retry`: whether killed runs may."""
-        if self.at_work and time.monotonic() - self.at_work[-1].started > 0.2:  # else it would slow that start down
+        at_work = self.processes.at_work
+        if at_work and time.monotonic() - at_work[-1].started > 0.2:  # else it would slow that start down
             self._forks().make_spare()
-        self._kill_overdue()
+        self.processes.kill_overdue(self.timeout_s)
+        self.processes.reap_gone()
+        self._get_ready()
+        events = self._go_on_alone(retry)
         self._give_back()
-        owners: dict[Any, RunProcess] = {run.connection: run for run in self.at_work}
-        owners |= {run.process.sentinel: run for run in self.at_work}
-        ready = {owners[item]: None for item in wait(list(owners), timeout_s)}  # each once
-        return [self._hear(run, retry) for run in ready]
+        owners: dict[Any, RunProcess] = {run.connection: run for run in at_work}
+        owners |= {run.process.sentinel: run for run in at_work}
+        waits_s = 0.0 if events else min(timeout_s, LOOK_S) if self.processes.parked else timeout_s
+        for run in {owners[item]: None for item in wait(list(owners), waits_s)}:  # each once
+            if run in at_work:  # and not ended with another of its card
+                events += self._hear(run, retry)
+        return events
 
-    def _kill_overdue(self) -> None:
-        for run in self.at_work:
-            overdue = self.timeout_s is not None and time.monotonic() - run.started > self.timeout_s
-            if overdue and not run.timed_out:
-                run.timed_out = True
-                run.process.kill()
+    def expect(self, job: RunnableJob | None) -> None:
+        """Which job is likely to be submitted next; None: none."""
+        self.expected = job
 
-    def _hear(self, run: RunProcess, retry: bool) -> Event:
+    def _get_ready(self) -> None:
+        """Have the next run prepared where one is about to end."""
+        ending = [run for run in self.processes.at_work if run.seconds_left < AHEAD_S]
+        if self.expected is not None and ending and self._sharing().has_room_ahead(ending[0], self.processes):
+            variables, _ = self._sharing().environment(ending[0].slot, alone=False)
+            self._forks().get_ready(Ahead(self.expected.config, variables))
+
+    def _go_on_alone(self, retry: bool) -> list[Event]:
+        """Start what has to be alone on its card, where that is empty."""
+        if not retry:
+            stopped, self.processes.parked = [Event("stopped", task.handle) for task in self.processes.parked], []
+            return stopped
+        for task in self.processes.alone_now():
+            self._start(task)
+        return []
+
+    def _hear(self, run: RunProcess, retry: bool) -> list[Event]:
         """One message of a run, or its end."""
         try:
             if not run.connection.poll():  # its process is gone, though one of its own may hold the other end
@@ -209,75 +230,71 @@ class LocalLauncher(Launcher):
         except (EOFError, OSError):
             return self._end_of_dead(run, retry)
         if message == "epoch":
+            self._sharing().heard(run, content)
             if content.epoch > run.epoch:  # a run that goes on repeats its last one, or does some again
                 run.attempt, run.epoch = 0, content.epoch
-            return Event("epoch", run.handle, report=content)
+            run.seconds_left = content.seconds_left
+            return [Event("epoch", run.handle, report=content)]
         if message == "begun":
             run.handle.begun = True
-            return Event("begun", run.handle)
-        self.at_work.remove(run)
-        self.leaving.append(run)
-        return Event(message, run.handle, result=content)
+            return [Event("begun", run.handle)]
+        trouble = trouble_in(content, run.mps, self.processes.has_company(run)) if message == "ended" else ""
+        if trouble == "fault":
+            return self._part(run, "had a CUDA error", retry)
+        if trouble == "memory":
+            return [park(self.processes, run, "out of memory beside others", retry)]
+        self.processes.tell_end(run)
+        return [Event(message, run.handle, result=content)]
 
-    def _end_of_dead(self, run: RunProcess, retry: bool) -> Event:
+    def _part(self, run: RunProcess, why: str, retry: bool) -> list[Event]:
+        """All runs of a card go on from their last saved epoch without MPS, one at a time."""
+        events = part(
+            self.processes, run, f"#{run.handle.number} {why} under MPS, which all runs of a card share", retry
+        )
+        self._forks().close()  # what was made ready is a client too
+        self._sharing().stop_mps(run.slot.gpu, why)
+        return events
+
+    def _end_of_dead(self, run: RunProcess, retry: bool) -> list[Event]:
         """A process has ended and sent no result: start it again where that is wanted, else tell of what it died."""
-        self._release(run)
-        died = self._cause_of_death(run)
-        if died.kind != "killed" or run.attempt >= self.retries:
-            return Event("ended", run.handle, result=failed(run.config, died))
+        self.processes.release(run)
+        died = run.cause_of_death(self.timeout_s)
+        shares = run.mps and died.kind in ("killed", "timeout")  # by a signal: MPS knows no other's work from its
+        final = died.kind != "killed" or (not shares and (run.attempt >= self.retries or run.task.alone))
+        if shares:
+            events = self._part(run, f"was {died}", retry)
+            if not final:
+                return events
+            self.processes.forget(run.handle)
+            others = [event for event in events if event.handle is not run.handle]
+            return [Event("ended", run.handle, result=failed(run.task.config, died)), *others]
+        if final:
+            return [Event("ended", run.handle, result=failed(run.task.config, died))]
         if not retry:
-            return Event("stopped", run.handle)
-        self._start(run.handle, run.slot, run.config, run.attempt + 1)
-        self.at_work[-1].epoch = run.epoch
-        return Event("retried", run.handle)
-
-    def _cause_of_death(self, run: RunProcess) -> Died:
-        code = run.process.exitcode
-        if run.timed_out:
-            minutes = (self.timeout_s or 0) / 60
-            return Died("timeout", f"not finished after {minutes:g} minutes (hydra.launcher.timeout_minutes)")
-        if code is not None and code < 0:
-            return Died("killed", f"killed by {signal.Signals(-code).name}")
-        if code == SERVER_DIED:
-            return Died("killed", "killed with the server that it was forked from")
-        return Died("exit", f"its process ended by itself with exit code {code}")
-
-    def _release(self, run: RunProcess) -> None:
-        self.at_work.remove(run)
-        self._reap(run)
+            return [Event("stopped", run.handle)]
+        self._start(replace(run.task, epoch=run.epoch), run.attempt + 1)
+        return [Event("retried", run.handle)]
 
     def close(self) -> None:
         """Let go of all processes. Runs that are under way are cancelled."""
         for handle in self.running:
             self.cancel(handle)
-        for run in list(self.leaving):
-            self._reap(run)
+        self.processes.empty()
         self._claims().close()
         self._forks().close()
-
-    def _reap(self, run: RunProcess) -> None:
-        """Wait until a process and all that it started are gone."""
-        run.process.join(PATIENCE_S)
-        if run.process.exitcode is None:
-            run.process.kill()
-            run.process.join()
-        with contextlib.suppress(OSError):  # ProcessLookupError: it had no children left
-            os.killpg(run.process.pid or 0, signal.SIGKILL)
-        run.connection.close()
-        run.lifeline.close()
-        if run in self.leaving:
-            self.leaving.remove(run)
+        self._sharing().close()
 
     def answer(self, handle: Handle, answer: Answer) -> None:
         """Let a run that reported an epoch go on, or end it."""
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died meanwhile, which wait_any will tell
-            self._process_of(handle).connection.send(answer)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died meanwhile, which wait_any will tell
+            run = self.processes.of(handle)
+            run.seconds_left = run.seconds_left if answer == "go" else 0.0
+            run.connection.send(answer)
 
     def cancel(self, handle: Handle) -> None:
         """Stop a job now. Its last saved epoch stays; nothing more is heard of it."""
-        run = self._process_of(handle)
+        if self.processes.forget(handle):
+            return
+        run = self.processes.of(handle)
         run.process.kill()
-        self._release(run)
-
-    def _process_of(self, handle: Handle) -> RunProcess:
-        return next(run for run in self.at_work if run.handle is handle)
+        self.processes.release(run)

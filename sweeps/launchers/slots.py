@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweeps.launchers.claims import Need
+from sweeps.launchers.gpu.cards import read_cards
+from sweeps.launchers.gpu.placing import slots_of
 from training.device import may_have_gpu, resolve_threads
 from training.schema.checks import need
 
@@ -31,14 +33,17 @@ class MachineSlot:
         return threads | {"CUDA_VISIBLE_DEVICES": self.gpu}
 
 
-def find_slots(slots: int | str, slots_per_gpu: int, devices: str) -> list[MachineSlot]:
+def find_slots(slots: int | str, slots_per_gpu: int | str, devices: str) -> list[MachineSlot]:
     """The slots of this machine. Raises ConfigError."""
     need(slots == "auto" or (isinstance(slots, int) and slots >= 1), f"hydra.launcher.slots={slots}: auto or 1 and up")
-    need(slots_per_gpu >= 1, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: expected 1 or more")
+    ok = slots_per_gpu == "auto" or (isinstance(slots_per_gpu, int) and slots_per_gpu >= 1)
+    need(ok, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: auto or 1 and up")
     need(devices in ("auto", "cpu", "gpu"), f"hydra.launcher.devices={devices}: expected auto, cpu or gpu")
     gpus = gpu_names(_count_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     need(bool(gpus) or devices != "gpu", "hydra.launcher.devices=gpu: this machine has no CUDA device")
-    return lay_out(gpus, slots, slots_per_gpu, resolve_threads("auto"))
+    cores = resolve_threads("auto")
+    known = slots_per_gpu == "auto" and set(gpus) == set(read_cards(gpus))
+    return lay_out(gpus, slots, slots_of(slots_per_gpu, len(gpus), known, cores), cores)
 
 
 def needs_of(slots: Sequence[MachineSlot]) -> dict[int, Need]:

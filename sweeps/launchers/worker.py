@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from logging import LogRecord
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import CodeType
@@ -25,6 +26,7 @@ from omegaconf import DictConfig
 
 from sweeps import channel
 from sweeps.hydra_glue.private import failed, returned, set_failed, set_singletons
+from sweeps.launchers.getting_ready import get_ready, telling
 from training.errors import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -54,6 +56,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
 
 
 @dataclass
+class Ahead:
+    """What a run will be that this process is likely to get: it makes ready what it can."""
+
+    config: DictConfig
+    environment: dict[str, str]
+
+
+@dataclass
 class Payload:
     """What one run's process needs to know."""
 
@@ -75,8 +85,14 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
     os.setpgid(0, 0)  # so that what it starts, and would hold the lock of its folder, can be ended with it
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     program: Program = cloudpickle.loads(pickled)
+    ready: Ahead | None = None
+    told: list[LogRecord] = []
     try:
-        job: Payload = cloudpickle.loads(connection.recv_bytes())
+        job: Payload | Ahead = cloudpickle.loads(connection.recv_bytes())
+        while isinstance(job, Ahead):
+            _write_output_to(Path(os.devnull))
+            told, ready = get_ready(program, job.config, job.environment), job
+            job = cloudpickle.loads(connection.recv_bytes())
     except EOFError:  # there is no job for a spare process
         return
     os.environ.update(job.environment)
@@ -85,10 +101,12 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
     set_singletons(program.singletons)
     channel.attach(connection)
     connection.send(("begun", None))
+    alike = ready is not None and ready.config.get("data") == job.config.get("data")
+    task = telling(program.task_function, told) if alike and told else program.task_function
     try:
         result = run_job(
             hydra_context=program.context,
-            task_function=program.task_function,
+            task_function=task,
             config=job.config,
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",

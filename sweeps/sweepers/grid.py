@@ -25,6 +25,7 @@ from sweeps.hydra_glue.private import BasicSweeper, in_quotes, returned
 from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.applicable import check_launcher
 from sweeps.plan.data_notices import data_notices
+from sweeps.plan.demand import Demands
 from sweeps.plan.jobs import TO_RUN, Job, Planner, check_one_sweep, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe_all, notices, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
@@ -88,7 +89,7 @@ class JobList:
     """A list of jobs as a source for `drive`."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.waiting = [job for job in jobs if job.state in TO_RUN]
+        self.waiting = [job for job in jobs if job.state in TO_RUN]  # numbers and files keep the grid's order
         self.total = len(self.waiting)
         self.waiting.reverse()
 
@@ -123,6 +124,8 @@ def carry_out(hydra_launcher: Any, jobs: Sequence[Job], outcome: Outcome, batch_
     launcher, sweep_folder = as_launcher(hydra_launcher), todo[0].folder.parents[1]
     if launcher is not None:
         build_caches(launcher, todo)
+        if getattr(launcher, "longest_first", False):
+            source = JobList(todo := Demands().longest_first(todo))
         with View(source.total, sweep_folder, todo, len(launcher.slots)) as view:
             drive(launcher, source, view, outcome, sweep_folder)
         return

@@ -21,6 +21,7 @@ class EpochReport:
     seconds_left: float
     monitor: str = "val_acc"
     value: float | None = None  # of the monitor, where it is neither val_acc nor val_loss
+    gpu_memory_mb: float | None = None  # at its peak so far
     repeated: bool = False  # told by the run that goes on after it, since its sweep may not have heard of it
 
     def figure(self, name: str) -> float | None:

@@ -15,6 +15,7 @@ from training.code_version import same_results
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
 from training.engine.hardware.graphs import CaptureError
+from training.engine.hardware.memory_peak import peak_memory_mb
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
 from training.engine.mistakes import worst_mistakes
@@ -137,6 +138,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
         record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
+    record.gpu_memory_mb = peak_memory_mb(prepared.compute.device)
     session.saver.forget()
     return record
 
@@ -205,6 +207,7 @@ def _report(session: Session, row: dict[str, float]) -> EpochReport:
         seconds_left=(trainer.epochs - state.epoch) * state.seconds / state.epoch,
         monitor=trainer.monitor,
         value=row[trainer.monitor],
+        gpu_memory_mb=peak_memory_mb(session.prepared.compute.device),
     )
 
 

@@ -17,6 +17,7 @@ from training.data.image_store import ImageStore
 from training.data.pixels.preprocessing import Preprocessing
 from training.data.resident import Slice
 from training.device import layout, resolve_threads
+from training.engine.ahead import initial_model
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
 from training.engine.hardware.process import set_up_process
@@ -32,10 +33,9 @@ from training.engine.techniques import Batch, EpochContext, Technique, active_te
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
-from training.models.build import build_model
 from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
-from training.models.weights import initialize, trained_mean_std
+from training.models.weights import trained_mean_std
 from training.run_folder import HISTORY, write_whole
 from training.schema.checks import AUTO
 
@@ -92,9 +92,7 @@ class Session:
         }
 
     def _build_model(self) -> torch.nn.Module:
-        torch.manual_seed(self.config.draws)
-        model = build_model(self.config.model, len(self.prepared.dataset.classes))
-        initialize(model, self.config.model, self.config.weights, self.prepared.resolved.weights)
+        model = initial_model(self.prepared)
         model.to(memory_format=layout(self.prepared.compute))
         model.to(self.prepared.compute.device)
         if self.config.trainer.compile:  # its CUDA graphs (reduce-overhead) would take back gradients that we look at
