@@ -20,7 +20,7 @@ from typing import IO, Any
 RECORD = "record.json"
 CONFIG = "config.json"
 HISTORY = "history.csv"
-MISTAKES = "mistakes.json"  # {"images": [...]}, see training/engine/mistakes.py
+MISTAKES = "mistakes.json"  # {"images": [...]}, see training/engine/tracking/mistakes.py
 BEST = "best.safetensors"
 RESUME = "resume.pt"
 LOG = "run.log"

@@ -155,9 +155,9 @@ def prepared_as(soup: Soup, evaluation: "Evaluation", identity: str) -> "Prepare
 
 def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidates: int) -> tuple[Path, Record]:
     """Read test, and leave a run folder; gives it and its record. Raises ConfigError where another run lies there."""
-    from training.engine.mistakes import worst_mistakes
     from training.engine.predictions import save_predictions
     from training.engine.run_record import head_of_record
+    from training.engine.tracking.mistakes import worst_mistakes
     from training.models.trained_model import weights_file
 
     identity, best = identity_of(soup), soup.runs[0]
@@ -169,7 +169,7 @@ def write_soup(soup: Soup, evaluation: "Evaluation", out: Path | None, candidate
     about = head_of_record(prepared)
     write_beginning(folder, about)
     save_predictions(folder, prepared.dataset, val, test)
-    write_json(folder / MISTAKES, {"images": worst_mistakes(prepared.dataset, test)})
+    write_json(folder / MISTAKES, {"images": worst_mistakes(prepared.dataset, test.labels, test.logits)})
     file = weights_file(weights, evaluation.trained.about | {"identity": identity, "seed": 0})
     write_whole(folder / BEST, file)
     record = replace(about, **outcome(soup, evaluation, val, test), soup=summary(soup, evaluation, test, candidates))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from training.device import autocast, layout, resolve_threads
+from training.engine.hardware.process import set_up_process
 from training.engine.prepare import Prepared
-from training.engine.process import set_up_process
 from training.models.build import build_model, logits
 from training.models.weights import initialize
 

@@ -18,11 +18,11 @@ from training.engine.hardware.graphs import CaptureError
 from training.engine.hardware.memory_peak import peak_memory_mb
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
-from training.engine.mistakes import worst_mistakes
 from training.engine.predictions import save_predictions, summarize
 from training.engine.prepare import Prepared, replaced_since_opened
 from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
+from training.engine.tracking.mistakes import worst_mistakes
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
 from training.record import DONE, Record, read_record, write_beginning, write_record
 from training.run_folder import (
@@ -216,7 +216,9 @@ def _finish(session: Session) -> dict[str, Any]:
     state = session.state
     val, test = session.final_predictions()
     save_predictions(session.folder, session.prepared.dataset, val, test)
-    write_json(session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test)})
+    write_json(
+        session.folder / MISTAKES, {"images": worst_mistakes(session.prepared.dataset, test.labels, test.logits)}
+    )
     write_whole(session.folder / BEST, session.best_weights_file())
     classes, own = session.prepared.dataset.classes, session.config.trainer.metrics
     outcome = {

@@ -8,24 +8,24 @@ import numpy as np
 
 from training.data.dataset import Dataset
 from training.data.files.decoding import BadImage, decode, to_rgb
-from training.engine.predictions import Predictions
 
 SHOWN, SIDE = 24, 96  # images, and pixels of their longer side
 
 
-def worst_mistakes(dataset: Dataset, test: Predictions) -> list[dict[str, Any]]:
-    """Of `test` predictions, in the order of dataset.split["test"]: at most SHOWN, the most confident first: id, label
-    and guess (class names), probability (0 to 1) of the guess, and a JPEG in base64."""
-    logits = test.logits.astype(np.float64)
+def worst_mistakes(dataset: Dataset, labels: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    """Of the test images, `labels` int64 [N] and class `scores` float32 [N, classes] in the order of
+    dataset.split["test"]: at most SHOWN, the most confident first: id, label and guess (class names), probability (0 to
+    1) of the guess, and a JPEG in base64."""
+    logits = scores.astype(np.float64)
     logits -= logits.max(1, keepdims=True)
     probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     guesses = logits.argmax(1)
-    wrong = np.flatnonzero(guesses != test.labels)
+    wrong = np.flatnonzero(guesses != labels)
     wrong = wrong[np.argsort(-probability[wrong, guesses[wrong]], kind="stable")][:SHOWN]
     return [
         {
             "id": dataset.names[index := int(dataset.split["test"][row])],
-            "label": dataset.classes[int(test.labels[row])],
+            "label": dataset.classes[int(labels[row])],
             "guess": dataset.classes[int(guesses[row])],
             "probability": round(float(probability[row, guesses[row]]), 4),
             "jpeg": _thumbnail(dataset, index),
