@@ -4,8 +4,8 @@ python -m benchmarks.loops ROW MODEL FOLDER SIZE BATCH EPOCHS [by-turns]
 
 By turns: it stops itself (SIGSTOP) after every epoch and goes on at SIGCONT, so that another loop can train meanwhile.
 
-ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer; -fp32: not in bf16; -captured: with
-trainer.capture); tutorial (DataLoader with 2 workers, defaults); tuned (the same with channels_last and bf16 where
+ROW: ours (-untracked: without TensorBoard; -all-histograms: of every layer; -fp32: not in bf16; -plain: without
+CUDA graphs); tutorial (DataLoader with 2 workers, defaults); tuned (the same with channels_last and bf16 where
 the CPU has it); lightning (its Trainer, the same precision); ceiling (the bare network, forwards, backwards and
 optimizer steps of training and forwards of evaluation alike, on batches that lie in memory, same precision and
 layout; -kept: on a CPU it keeps freed memory, as ours does). All evaluate on val after each epoch, and all but the
@@ -262,7 +262,7 @@ ROWS: dict[str, Callable[..., float]] = {
     "ours-untracked": lambda *given: ours(*given, "tracking=none"),
     "ours-all-histograms": lambda *given: ours(*given, "tracking.histogram_layers=[all]"),
     "ours-fp32": lambda *given: ours(*given, "trainer.precision=fp32", "trainer.memory_format=contiguous"),
-    "ours-captured": lambda *given: ours(*given, "trainer.capture=true"),
+    "ours-plain": lambda *given: ours(*given, "trainer.capture=false"),
     "tutorial": lambda *given: plain("tutorial", *given),
     "tuned": lambda *given: plain("tuned", *given),
     "lightning": lightning,

@@ -1,5 +1,6 @@
 """Networks and a data source of a user's own, for config lines such as model._target_=own_parts.tiny."""
 
+import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,23 @@ class Hungry(nn.Module):
 
 def hungry(num_classes: int, largest: int = 10**9, at: int = 0) -> nn.Module:
     return Hungry(num_classes, largest, at)
+
+
+class Uncapturable(nn.Module):
+    """Does what can't be part of a CUDA graph: looks at a number (`looks`), or draws one in Python (`draws`)."""
+
+    def __init__(self, num_classes: int, kind: str) -> None:
+        super().__init__()
+        self.network, self.kind = smooth(num_classes), kind
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.network(images)
+        factor = 1 + random.random() if self.kind == "draws" else 1 + (scores.detach().sum() > 0).item()
+        return scores * factor
+
+
+def uncapturable(num_classes: int, kind: str) -> nn.Module:
+    return Uncapturable(num_classes, kind)
 
 
 @dataclass

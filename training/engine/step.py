@@ -135,8 +135,7 @@ def why_not_captured(compute: Compute, config: TrainerConfig, techniques: Mappin
     if not compute.capture:
         return "off"
     own = [technique for technique in techniques.values() if not technique.capturable]
-    if own and config.capture == AUTO:
-        plain = plain or f"{type(own[0]).__name__} doesn't say that it is capturable"
-    if plain:
+    if own and config.capture == AUTO and not plain:
+        plain = f"{type(own[0]).__name__} doesn't say that it is capturable"
         log.info("no CUDA graphs: %s", plain)
     return plain and f"off: {plain}"

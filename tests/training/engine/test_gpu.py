@@ -59,39 +59,30 @@ def test_out_of_memory_is_a_failed_run_of_its_kind(train: Door, tmp_path: Path) 
 LATE = ["trainer.save_every_s=1000"]  # the saver waits, between epochs
 
 
-@pytest.mark.parametrize("case", [[], ["augment=standard"], ["data.cache=none"], ["trainer.capture=true"]])
+@pytest.mark.parametrize("case", [[], ["augment=standard"], ["data.cache=none"], ["trainer.capture=false"]])
 def test_no_step_waits_for_the_device(
     train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: list[str]
 ) -> None:
-    """torch raises where it would wait, from the second step of an epoch to its last."""
-    steps = []
+    """torch raises where it would wait, from the second step of the third epoch to its last. (Steps are recorded in the
+    two before.)"""
+    steps: list[int] = []
+    epochs = 0
     grouped = training.engine.loop.grouped
 
     def watched(*given: Any) -> Iterator[Any]:
+        nonlocal epochs
+        epochs += 1
         try:
             for group in grouped(*given):
                 yield group
                 steps.append(torch.cuda.get_sync_debug_mode())
-                torch.cuda.set_sync_debug_mode("error")
+                if epochs == 3:
+                    torch.cuda.set_sync_debug_mode("error")
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(training.engine.loop, "grouped", watched)
-    result = train(
-        *QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.precision=bf16", *case, *LATE
-    )
+    whole = ["model=resnet18", "data.size=32", "debug.max_steps=null", "trainer.precision=bf16", "trainer.epochs=3"]
+    result = train(*QUICK, *whole, *case, *LATE)
     assert result.code == 0, result.err
     assert steps.count(2) > 20 and record_of(run_folders(tmp_path / "outputs")[0])["status"] == "done"
-
-
-@pytest.mark.parametrize("case", [["model=resnet18"], ["model=swin_t"], ["model=resnet18", "augment.mixup=0.2"]])
-def test_a_captured_pass_trains_the_same(train: Door, tmp_path: Path, case: list[str]) -> None:
-    """Two whole batches and a smaller one an epoch, which can't go through the graph."""
-    common = [*case, "data.size=32", "trainer.epochs=3", "trainer.precision=fp32", "optimizer.lr=1e-5", "tracking=none"]
-    common += ["data.val_fraction=0.02", "data.test_fraction=0.02", "debug.max_steps=null", "trainer.batch_size=700"]
-    losses = {}
-    for capture in ("false", "true"):
-        assert train(*common, f"trainer.capture={capture}", f"sweep.name={capture}").code == 0
-        (folder,) = run_folders(tmp_path / "outputs" / capture)
-        losses[capture] = [row[name] for row in history_of(folder) for name in ("train_loss", "val_loss", "grad_norm")]
-    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)

@@ -132,9 +132,11 @@ class Graphs:
         with self.recorder.aside():
             for number in range(WARM_UP):
                 start.restore()
-                watched = self.recorder.watched() if number == WARM_UP - 1 else contextlib.nullcontext()
-                with _as_capture_error(), watched:
+                if number < WARM_UP - 1:
                     results = work()
+                else:
+                    with _as_capture_error(), self.recorder.watched():
+                        results = work()
                 passes = [*passes[-1:], start.outcome(results)] if self.exact else []
         if passes and not _alike(*passes) and _host_draws(self.device) == drawn:
             raise CaptureError("two plain steps from one state differ: it counts them, or isn't deterministic")
