@@ -12,6 +12,7 @@ random, since others would have to be downloaded; where that is possible, weight
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -46,13 +47,14 @@ def noise(folder: Path, count: int = 24, size: int = 256) -> Path:
 
 
 def sweep(data: Path, outputs: Path, epochs: int, size: int, overrides: Sequence[str]) -> tuple[float, list[Any]]:
-    """Wall seconds of the whole command, and the records. Raises CalledProcessError."""
+    """Wall seconds of the whole command, images decoded anew, and the records. Raises CalledProcessError."""
     words = ["sweeps=lab2_table", "data=folder", f"data.root={data}", f"data.size={size}", f"trainer.epochs={epochs}"]
     words += [f"sweep.root={outputs}", f"sweep.name=epochs{epochs}"]
     words += [] if any(word.startswith("weights=") for word in overrides) else ["weights=none"]
     command = [sys.executable, "train.py", "-m", *words, *overrides]
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"FINEGRID_CACHE": str(outputs / f"cache{epochs}")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     took = time.perf_counter() - started
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout[-3000:], done.stderr[-3000:])
