@@ -100,9 +100,11 @@ def lab2(
             rows[-1] += [f"{rate:.0f}", f"{largest:.0f}"]
     headings = ["epochs", "runs", "wall, s", "at once", "of a run not in training", "images/s a run, median", "most MB"]
     show(f"sweeps=lab2_table, {images} train images, {size} px", headings, rows)
-    print(
-        f"By these, {EPOCHS} epochs of {images} images take {seconds_of(both, took) / 60:.1f} min, start-up included."
-    )
+    if took[1] <= took[0]:
+        print("The longer sweep took no longer, which says nothing of 100 epochs: take more apart (--epochs 2 12).")
+        return
+    minutes = seconds_of(both, took) / 60
+    print(f"By these, {EPOCHS} epochs of {images} images take {minutes:.1f} min, start-up included.")
 
 
 def main() -> None:
