@@ -83,7 +83,7 @@ class World:
             shared = generator.normal(0, np.sqrt(VIEW * 0.8), (groups, n)) if setting.cousins > 1 else None
             own = generator.normal(0, np.sqrt(VIEW * 0.2 if setting.cousins > 1 else VIEW), (rows, n))
             view = own if shared is None else own + np.repeat(shared, setting.cousins, axis=0)[:rows]
-            self.images[split] = view + generator.normal(0, np.sqrt(IMAGE), n)
+            self.images[split] = (view + generator.normal(0, np.sqrt(IMAGE), n)).astype(np.float32)
 
     def runs(self, row: int, count: int) -> RowResults:
         """New runs of a configuration."""
@@ -96,8 +96,9 @@ class World:
         right = {}
         for split, accuracy, lucks in (("val", self.val_truth[row], val_luck), ("test", self.truth[row], luck)):
             n = self.images[split].shape[1]
-            chance = generator.normal(0, np.sqrt(CHANCE), (count, n)).astype(np.float32)
-            right[split] = level(accuracy, self.luck[row]) + self.images[split][row] + lucks + chance > 0
+            chance = np.float32(np.sqrt(CHANCE)) * generator.standard_normal((count, n), dtype=np.float32)
+            mean = (level(accuracy, self.luck[row]) + lucks).astype(np.float32)
+            right[split] = chance + self.images[split][row] > -mean
         val, test = (100 * right[split].mean(1) for split in ("val", "test"))
         return RowResults(val, test, setting.n_test, right["test"], "", setting.n_val, asked - count)
 

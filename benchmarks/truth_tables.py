@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from analysis.statistics import inference
 from benchmarks.measure import show
 from benchmarks.truth_units import GAPS
 
 COVERED, MARKED, PRINTED, POWER = 0.935, 0.06, 0.8, 0.9  # the bars
 PRINTED_REACH = 0.1
+ERRORS = 3.0  # standard errors of the simulation that bars allow for
 LEAST_POWER = 0.05  # of the other method, below which a ratio says nothing
 Counts = Mapping[str, Any]
 
@@ -29,13 +31,14 @@ class Bars:
         return "" if passes else " FAIL"
 
     def share(self, counts: Counts, part: str, whole: str, bar: tuple[float, float], name: str) -> str:
-        """A proportion in per cent with three standard errors, as far as sweeps are independent; `bar`: least, most."""
+        """A proportion in per cent with Wilson's interval of three standard errors, which has a width at 0 and 100 %
+        too, as far as sweeps are independent; `bar`: least, most, one of which the interval has to reach."""
         if not counts.get(whole):
             return "-"
         p = counts.get(part, 0) / counts[whole]
-        error = 3 * math.sqrt(max(p * (1 - p), 1e-4) / counts["sweeps"])
-        failed = self.check(bar[0] - error <= p <= bar[1] + error, f"{name}: {part} {100 * p:.1f} %")
-        return f"{100 * p:.1f} ± {100 * error:.1f}{failed}"
+        low, high = inference.wilson(p, counts["sweeps"], ERRORS)
+        failed = self.check(low <= bar[1] and bar[0] <= high, f"{name}: {part} {100 * p:.1f} %")
+        return f"{100 * p:.1f} ({100 * low:.1f} to {100 * high:.1f}){failed}"
 
 
 def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
@@ -49,8 +52,9 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
             "95 % intervals that cover; sweeps with any mark; power, beside one t a comparison at the same error rate",
             headings,
             [
-                setting_line(name, *(totals.get((kind, name), {}) for kind in ("equal", "worse", "printed")), bars)
+                setting_line(name, equal, worse, printed, bars)
                 for name in names
+                for equal, worse, printed in [[totals.get((kind, name), {}) for kind in ("equal", "worse", "printed")]]
             ],
         )
     others = {kind: [(name, found) for (one, name), found in totals.items() if one == kind] for kind, _ in totals}
@@ -101,15 +105,17 @@ def setting_line(name: str, equal: Counts, worse: Counts, printed: Counts, bars:
 
 
 def power_cell(name: str, gap: float, worse: Counts, level: float, bars: Bars) -> str:
-    """Rows marked in per cent, and those that one t a comparison marks at `level`."""
+    """Rows marked in per cent, and those that one t a comparison marks at `level`: "-" where it marks next to none,
+    as where no equal row was marked, so that there is no error rate to compare it at."""
     total = worse.get(f"all {gap:g}", 0)
     if not total:
         return "-"
     power = worse[f"marked {gap:g}"] / total
     other = float(np.mean(np.array(worse[f"plain {gap:g}"]) <= level))
-    error = 3 * math.sqrt(max(power * (1 - power), other * (1 - other), 1e-4) / worse["sweeps"])
+    error = ERRORS * math.sqrt(max(power * (1 - power), other * (1 - other), 1e-4) / worse["sweeps"])
     passes = other < LEAST_POWER or power >= POWER * other - error
-    return f"{100 * power:.0f} ({100 * other:.0f})" + bars.check(passes, f"{name}: power at {gap:g}")
+    bracket = "-" if other < LEAST_POWER else f"{100 * other:.0f}"
+    return f"{100 * power:.0f} ({bracket})" + bars.check(passes, f"{name}: power at {gap:g}")
 
 
 def printed_cell(name: str, printed: Counts, bars: Bars) -> str:

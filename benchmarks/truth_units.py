@@ -74,7 +74,7 @@ def looked_at_again(setting: Setting, generator: np.random.Generator, sweeps: in
         for look in range(1, setting.looks + 1):
             found = compared(rows, setting, look)
             told |= marks_any(found)
-            untold |= marks_any(compared(rows, setting)) if look > 1 else told
+            untold |= marks_any_untold(rows, found)
             if look < setting.looks:
                 rows = {key: more(row, world.runs(int(key), 1)) for key, row in rows.items()}
         count(world.truth, found, counts)
@@ -198,6 +198,14 @@ def count(truth: np.ndarray, found: Comparisons, counts: Counter[str]) -> None:
 def marks_any(found: Comparisons) -> bool:
     """Whether any row is said to differ from the reference."""
     return any(row.mark in ("worse", "better") for row in found.by_row.values())
+
+
+def marks_any_untold(rows: Mapping[str, RowResults], found: Comparisons) -> bool:
+    """The same if the report were not told of the looks before: by the tables that it has drawn already."""
+    assert found.simulated is not None and found.reference is not None
+    base = rows[found.reference]
+    t = {key: difference(rows[key], base, found.noise).t for key in found.simulated.keys if key != found.reference}
+    return any(p <= 1 - inference.LEVEL for p in found.simulated.p_values(t, found.reference).values())
 
 
 def plain(rows: Mapping[str, RowResults], found: Comparisons) -> dict[str, float]:

@@ -11,7 +11,7 @@ case of the pick: where some are plainly worse, it chooses among fewer.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -34,6 +34,7 @@ DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
 TAIL = 0.02  # of the drawn tables, from whose largest t follows what lies beyond all of them
 STEPS = 8  # of a fixed point, after which it stands still
 SEED = 20240501  # the same table has the same report
+LUCK, TEST_IMAGES, VAL_LUCK, VAL_IMAGES = range(4)  # of a drawn table, each with a stream of its own
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def simulate(
     images = image_covariance(found, noise)
     if with_seeds is not None:
         images = images.with_chance(images.chance * seen / runs)
-    luck = generator.standard_normal((draws, count))
+    luck = _normal(LUCK, draws, count)
     if noise.pairing:
         groups = {row.parts: generator.standard_normal((draws, 1)) for row in found}
         share_of = np.array([noise.pairing * bool(row.parts) for row in found])
@@ -204,13 +205,14 @@ def simulate(
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
-    test = _correlated(generator, images.raw, draws) + np.sqrt(besides) * luck
+    test = _correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
     val = np.zeros((draws, count))
     if named is None:
         share = np.minimum(1.0, shared_luck(found) * np.sqrt(true / np.maximum(besides, 1e-12)))
-        own = share * luck + np.sqrt(1 - share**2) * generator.standard_normal((draws, count))
+        own = share * luck + np.sqrt(1 - share**2) * _normal(VAL_LUCK, draws, count)
         val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
-        val = np.sqrt(val_seeds) * own + _correlated(generator, val_images(found, noise, images), draws)
+        val = np.sqrt(val_seeds) * own
+        val += _correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
     return Simulated(
         tuple(rows),
         test,
@@ -250,9 +252,24 @@ def _tail(largest: np.ndarray) -> tuple[float, float]:
     return start, 1 / max(float(np.mean(np.log(largest[-count:] / start))), 1e-6)
 
 
-def _correlated(generator: np.random.Generator, covariance: np.ndarray, draws: int) -> np.ndarray:
-    """Normal draws [draws, rows] with this covariance."""
+def _normal(part: int, draws: int, count: int) -> np.ndarray:
+    """Standard normal draws [draws, count] of one part of the tables: always the same ones, so that a report that draws
+    its tables again, as with other numbers of seeds, doesn't draw these again. Not to be written to."""
+    return _kept_normal(part, draws, count) if count <= MANY_ROWS else _drawn_normal(part, draws, count)
+
+
+def _drawn_normal(part: int, draws: int, count: int) -> np.ndarray:
+    found: np.ndarray = np.random.default_rng([SEED, part]).standard_normal((draws, count))
+    found.setflags(write=False)
+    return found
+
+
+_kept_normal = lru_cache(4)(_drawn_normal)  # of one number of rows, 10 MB a part at most
+
+
+def _correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """Draws [draws, rows] with this covariance from standard normal ones."""
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0.0))
-    found: np.ndarray = generator.standard_normal((draws, len(covariance))) @ factor.T
+    found: np.ndarray = normal @ factor.T
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import truth, truth_units
+from benchmarks import truth, truth_tables, truth_units
 from benchmarks.simulated_sweeps import Setting
 
 
@@ -39,3 +39,18 @@ def test_looks_that_are_told_mark_less() -> None:
     setting = Setting("looked at", (2,) * 3, 500, 500, looks=5)
     found = truth_units.measure("looks", setting, 0, 20)
     assert found["any look"] <= found["any look, untold"] and found["any look"] <= 4
+
+
+def test_a_share_of_all_or_none_has_an_interval_too() -> None:
+    bars = truth_tables.Bars()
+    assert bars.share({"in": 400, "sweeps": 400}, "in", "sweeps", (0.935, 1), "all") == "100.0 (97.8 to 100.0)"
+    assert bars.share({"sweeps": 400}, "in", "sweeps", (0, 0.06), "none") == "0.0 (0.0 to 2.2)"
+    assert "FAIL" in bars.share({"in": 40, "sweeps": 400}, "in", "sweeps", (0, 0.01), "too many")
+    assert bars.checked == 3 and len(bars.failed) == 1
+
+
+def test_power_of_the_other_method_is_not_printed_where_there_is_none() -> None:
+    worse = {"sweeps": 100, "all 4": 100, "marked 4": 60, "plain 4": [0.001] * 50 + [0.5] * 50}
+    bars = truth_tables.Bars()
+    assert truth_tables.power_cell("some", 4.0, worse, 0.0, bars) == "60 (-)"
+    assert truth_tables.power_cell("some", 4.0, worse, 0.01, bars) == "60 (50)"
