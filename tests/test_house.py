@@ -15,7 +15,7 @@ FLOORS = {
         ["training.schema"],
         ["training"],
         ["training.console"],
-        ["training.data.files", "training.data.pixels"],
+        ["training.data.files", "training.data.pixels", "training.data.near_copies"],
         ["training.data"],
         ["training.models"],
         ["training.engine.techniques", "training.engine.tracking", "training.engine.hardware"],
