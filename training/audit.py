@@ -51,9 +51,7 @@ def show(audit: "Audit") -> None:
     lines = [f"not shown: {', '.join(hidden)} (--csv and --html have more)"] if hidden else []
     lines.append("found: " + (", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"))
     if audit.leaks:
-        lines.append(
-            f"{audit.leaks} test image(s) are in train too, exactly or nearly: test accuracy is biased upwards"
-        )
+        lines.append(f"{audit.leaks} test image(s) in train too, exactly or nearly: test accuracy is biased upwards")
     print_lines(console, lines)
 
 
