@@ -1,8 +1,9 @@
 """Which pairs of images are worth a closer look: the nearest by the low frequencies of their small grey pictures.
 
 A perceptual hash (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions") keeps the signs of
-these DCT coefficients. Here they stay numbers, weighted by their frequency, because a tenth cropped off turns up to a
-third of the signs; and whole blocks of images are compared at once by a matrix product, in memory that does not grow.
+these DCT coefficients. Here they stay numbers, weighted by their frequency, because a tenth cropped off turns as many
+signs as another image does (docs/data.md); and whole blocks of images are compared at once by a matrix product, in
+memory that does not grow.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ SIDE = 32  # px of the small grey pictures
 FREQUENCIES = 8  # coefficients with u + v below it
 WINDOW = 0.9  # share of the sides that the crops show with which crops are looked for: the middle, and four corners
 PLACES = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
-NEAREST, LEAST = 6, 0.75  # pairs an image at most, and the least cosine of their descriptors
+NEAREST, LEAST = 8, 0.75  # pairs an image at most, and the least cosine of their descriptors
 BLOCK, WIDE = 1024, 8192  # images whose neighbours are looked for at once, among so many: 32 MB a product
 
 
