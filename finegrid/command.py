@@ -23,6 +23,7 @@ PROGRAMS = {
     "ensemble": ("training.ensemble", "average the predictions of several runs"),
     "soup": ("training.soup", "average the weights of several runs"),
     "screen": ("training.screen", "rank pretrained networks on your images, without training them"),
+    "audit": ("training.audit", "look for copies, wrong labels and odd images in a data set"),
     "zoo": ("training.zoo", "the networks to choose from, with the licence of their weights"),
     "lr_find": ("training.lr_find", "find a learning rate by a range test"),
 }

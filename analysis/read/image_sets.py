@@ -25,6 +25,8 @@ def split_key(record: Record, split: str) -> str:
     folded = split == "val" and config.get("folds") is not None
     names = [*(DRAW if drawn or folded else ()), *(FOLDS if folded else ())]
     chosen = {name: config.get(name) for name in names}
+    if (drawn or folded) and config.get("group_by") is not None:
+        chosen["group_by"] = config["group_by"]
     if folded:
         chosen["fold"] = record.fold if record.fold is not None else config.get("fold")
     return json.dumps([record.data.fingerprint, chosen], default=str)

@@ -14,6 +14,7 @@ from PIL import Image
 from training.data.files.decoding import to_rgb
 from training.data.files.left_out import left_out_lines
 from training.data.files.same_files import SameFiles, same_files
+from training.data.groups import DUPLICATES, groups_by, twins_in_train
 from training.data.integrity import Look, examine, fingerprint, unchanged
 from training.data.reading import READ_AS_EVER, Reading, reading_of
 from training.data.sources import (
@@ -26,7 +27,7 @@ from training.data.sources import (
     of_splits,
     take,
 )
-from training.data.splits import SPLITS, split_or_fold
+from training.data.splits import SPLITS, needs_draw, split_or_fold
 from training.errors import ConfigError
 from training.schema.data_config import DataConfig
 from training.schema.record_parts import LeftOut
@@ -62,6 +63,7 @@ class Dataset:
     split_folders: dict[str, list[str]] = field(default_factory=dict)  # train, val, test: their folders
     same_files: SameFiles = field(default_factory=SameFiles)
     former: tuple[Former, ...] = ()
+    twins: dict[str, int] | None = None  # val and test: images with a copy, near or exact, in train; None: not looked
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
@@ -97,16 +99,18 @@ def open_as_read(config: DataConfig, fingerprint: str | None) -> Dataset:
             read = {key: getattr(earlier, key) for key in ("classes", "labels", "splits")}
             kept = np.flatnonzero(earlier.labels >= 0).tolist()
             source = take(dataclasses.replace(source, **read, split_folders={}, earlier=()), kept)
-            split, drawn = split_or_fold(source, config, _described(config))
-            return _dataset(source, [looks[index] for index in kept], skipped, split, drawn, config)
+            seen = [looks[index] for index in kept]
+            groups = groups_by(config, source, seen)
+            split, drawn = split_or_fold(source, config, _described(config), groups)
+            return _dataset(source, seen, skipped, split, drawn, config, groups)
     return dataset
 
 
 def open_without_test(config: DataConfig) -> Dataset:
     """Train and val of open_dataset(config), with a fingerprint of their own: no file of a test image is opened.
 
-    (With data.on_bad=skip and splits that have to be drawn, it is: the draw depends on which images are readable. And
-    some of torchvision's sets open theirs to tell their labels.)
+    (With data.on_bad=skip or data.group_by=duplicates and splits that have to be drawn, it is: the draw depends on
+    which images are readable, and on what they show. And some of torchvision's sets open theirs to tell their labels.)
     """
     return _open(json.dumps(dataclasses.asdict(config), sort_keys=True), with_test=False)
 
@@ -117,8 +121,9 @@ def _open(config_as_json: str, with_test: bool = True) -> Dataset:
     if not with_test:
         return _without_test(config)
     source, looks, skipped = _usable_images(_without_fold(config))
-    split, drawn = split_or_fold(source, config, _described(config))
-    return _dataset(source, looks, skipped, split, drawn, config)
+    groups = groups_by(config, source, looks)
+    split, drawn = split_or_fold(source, config, _described(config), groups)
+    return _dataset(source, looks, skipped, split, drawn, config, groups)
 
 
 def _without_fold(config: DataConfig) -> str:
@@ -128,13 +133,14 @@ def _without_fold(config: DataConfig) -> str:
 def _without_test(config: DataConfig) -> Dataset:
     source = in_order_of_names(from_config(config))
     check_classes(source, _described(config))
-    split, drawn = split_or_fold(source, config, _described(config))
-    if drawn and config.on_bad == "skip":
+    if needs_draw(source, config) and (config.on_bad == "skip" or config.group_by == DUPLICATES):
         whole = open_dataset(config)
         return dataclasses.replace(whole, split=whole.split | {"test": np.empty(0, dtype=np.int64)})
+    groups = None if config.group_by == DUPLICATES else groups_by(config, source, None)
+    split, drawn = split_or_fold(source, config, _described(config), groups)
     source, looks, skipped = _without_bad(of_splits(source, split, ("train", "val")), config)
     split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
-    return _dataset(source, looks, skipped, split, drawn, config)
+    return _dataset(source, looks, skipped, split, drawn, config, None)
 
 
 def _dataset(
@@ -144,6 +150,7 @@ def _dataset(
     split: dict[str, np.ndarray],
     drawn: tuple[str, ...],
     config: DataConfig,
+    groups: np.ndarray | None,
 ) -> Dataset:
     reading = reading_of(source.names, looks, config.value_range)
     reading.tell()
@@ -172,6 +179,7 @@ def _dataset(
         left_out=source.left_out,
         split_folders=source.split_folders,
         same_files=same,
+        twins=_twins(split, groups) if groups is not None and config.group_by == DUPLICATES else None,
         former=tuple(former),
     )
 
@@ -225,6 +233,14 @@ def _without_bad(source: Source, config: DataConfig) -> tuple[Source, list[Look]
 
 def _described(config: DataConfig) -> str:
     return f"data.csv={config.csv}" if config.csv else config.root or config.name or config._target_
+
+
+def _twins(split: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, int]:
+    twins = twins_in_train(split, groups)
+    for name, count in twins.items():
+        if count:
+            log.warning("%d of the %s images have a copy, exact or near, in train", count, name)
+    return twins
 
 
 def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.data.grouped_draw import draw_groups
 from training.errors import ConfigError
 from training.schema.checks import SPLITS as SPLITS
 from training.schema.data_config import DataConfig
@@ -15,26 +16,48 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def split_or_fold(source: "Source", config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def split_or_fold(
+    source: "Source", config: DataConfig, where: str, groups: np.ndarray | None = None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The indices of each split, int64 ascending, and the names of those that were drawn. `where`: what to call the
-    data in messages. Raises ConfigError for a class with too few images to draw from."""
-    split, drawn = _split(source, config, where)
+    data in messages; `groups` [N]: images that a draw doesn't part. Raises ConfigError for a class with too few images
+    to draw from."""
+    split, drawn = _split(source, config, where, groups)
     if config.folds is not None and config.fold is not None:
-        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn)
+        split, drawn = _fold(source, config, config.folds, config.fold, split, drawn, groups)
     return split, drawn
 
 
-def _split(source: "Source", config: DataConfig, where: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def needs_draw(source: "Source", config: DataConfig) -> bool:
+    """Whether not all splits come with the data."""
+    given = set() if source.splits is None else set(source.splits.tolist())
+    return config.folds is not None or bool(set(SPLITS) - given)
+
+
+def _drawn(
+    source: "Source", config: DataConfig, rows: np.ndarray, fractions: dict[str, float], groups: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Train and `fractions` of the images `rows`, as positions in `rows`."""
+    if groups is None:
+        return draw(source.labels[rows], fractions, config.split_seed, source.classes)
+    shares = {"train": 1 - sum(fractions.values()), **fractions}
+    named = f"data.group_by={config.group_by}"
+    return draw_groups(source.labels[rows], groups[rows], shares, config.split_seed, source.classes, named)
+
+
+def _split(
+    source: "Source", config: DataConfig, where: str, groups: np.ndarray | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """The indices of each split, and which of them were drawn: from all images, or from train where that is given."""
     fractions = {"val": config.val_fraction, "test": config.test_fraction}
     if source.splits is None:
-        return draw(source.labels, fractions, config.split_seed, source.classes), SPLITS
+        return _drawn(source, config, np.arange(len(source.labels)), fractions, groups), SPLITS
     split = {name: np.flatnonzero(source.splits == name) for name in SPLITS}
     drawn = tuple(name for name in fractions if not len(split[name]))
     if drawn:
         train = split["train"]
         shares = {name: fractions[name] for name in drawn}
-        parts = draw(source.labels[train], shares, config.split_seed, source.classes)
+        parts = _drawn(source, config, train, shares, groups)
         split.update({name: train[part] for name, part in parts.items()})
         taken = " and ".join(f"{len(split[name])} images for {name}" for name in drawn)
         log.info("%s comes without %s: drew %s from train", where, " and ".join(drawn), taken)
@@ -42,11 +65,24 @@ def _split(source: "Source", config: DataConfig, where: str) -> tuple[dict[str, 
 
 
 def _fold(
-    source: "Source", config: DataConfig, folds: int, fold: int, split: dict[str, np.ndarray], drawn: tuple[str, ...]
+    source: "Source",
+    config: DataConfig,
+    folds: int,
+    fold: int,
+    split: dict[str, np.ndarray],
+    drawn: tuple[str, ...],
+    groups: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Train and val of one fold. The test images are the same as without folds, so that both can be compared."""
     pool = np.sort(np.concatenate([split["train"], split["val"]]))
-    parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
+    if groups is None:
+        parts = draw_fold(source.labels[pool], folds, fold, config.split_seed, source.classes)
+    else:
+        shares = {f"fold {number}": 1 / folds for number in range(folds)}
+        named = f"data.group_by={config.group_by}"
+        every = draw_groups(source.labels[pool], groups[pool], shares, config.split_seed, source.classes, named)
+        val = every[f"fold {fold}"]
+        parts = {"train": np.setdiff1d(np.arange(len(pool)), val), "val": val}
     split = split | {name: pool[part] for name, part in parts.items()}
     # val_fraction has a say in which images are drawn for test, and in nothing else
     return split, SPLITS if {"val", "test"} <= set(drawn) else ("train", *(name for name in drawn if name == "test"))

@@ -67,6 +67,7 @@ def _drop_what_does_not_apply(content: dict[str, Any], config: RunConfig, resolv
         data.pop("test_fraction", None)
     if not resolved.drawn:
         data.pop("split_seed", None)
+        data.pop("group_by", None)
     if config.augment.crop_scale is None:
         content.get("augment", {}).pop("crop_ratio", None)
     if config.optimizer.weight_decay == 0:

@@ -61,6 +61,7 @@ def head_of_record(prepared: Prepared) -> Record:
             two_labels=from_keys(Counts, dataset.same_files.two_labels),
             two_labels_first=list(dataset.same_files.examples) or None,
             repeated=dataset.same_files.repeated,
+            twins=from_keys(Counts, dataset.twins or {}),
         ),
         code_version=code_version(),
         versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),

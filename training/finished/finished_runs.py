@@ -22,7 +22,7 @@ from training.run_folder import RECORD, UNREADABLE_ARRAYS, predictions_file
 from training.schema.checks import need
 
 # Of config.data: with the fingerprint, which images are in which split
-SPLIT = ("val_fraction", "test_fraction", "split_seed", "folds", "fold")
+SPLIT = ("val_fraction", "test_fraction", "split_seed", "group_by", "folds", "fold")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class DataConfig:
     sampling: Literal["natural", "balanced"] = "natural"  # balanced: as many draws an epoch, each class as often
     folds: int | None = None  # cross-validation: train and val images in so many stratified parts
     fold: int | None = outside(None)  # which of them is val, from 0; it stands beside the identity, as the seed does
+    group_by: str | None = None  # what a drawn split doesn't part: duplicates, or a column of data.csv
     size: int = 32  # px, what the network sees
     resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
     stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)

@@ -64,6 +64,7 @@ class DataSummary:
     two_labels: Counts = field(default_factory=Counts)  # files that have another label in train or in the same split
     two_labels_first: list[Any] | None = None  # some of them: "a/1.png (a), b/1.png (b)"
     repeated: int | None = None  # images of train that are there before, under the same label
+    twins: Counts = field(default_factory=Counts)  # images with a copy, near ones too, in train (group_by=duplicates)
     extra: Extra = field(default_factory=dict)
 
 

@@ -62,7 +62,11 @@ def data_lines(record: Record) -> Iterator[tuple[str, str]]:
         yield "value range", str(line)
     if left := left_out(record):
         yield "left out", left
-    for kind, what in (("shared", "images that are in another split, too"), ("two_labels", "files under two labels")):
+    for kind, what in (
+        ("shared", "images that are in another split, too"),
+        ("two_labels", "files under two labels"),
+        ("twins", "images with a copy, exact or near, in train"),
+    ):
         found: Counts = getattr(data, kind)
         parts = [f"{count} {split}" for split in ("train", "val", "test") if (count := getattr(found, split))]
         if parts:

@@ -38,6 +38,15 @@ def from_csv(file: Path, folder: Path) -> list[ImageFile]:
     return rows
 
 
+def column_of(file: Path, folder: Path, column: str) -> dict[str, str]:
+    """What a column of the CSV says of each image, by its name. Raises ConfigError where there is no such column."""
+    named = f"data.csv={file}"
+    columns, table = read_csv_table(file, named, ("path", "label"), "[,split]")
+    if column.lower() not in columns:
+        raise ConfigError(f"data.group_by={column}: {named} has no such column, but {', '.join(columns)}")
+    return {_name(cells["path"], folder): cells.get(column.lower(), "") for _, cells in table}
+
+
 def _splits(table: Sequence[CsvRow], named: str) -> dict[str, str]:
     """What each word in the column split stands for: train, val or test."""
     first: dict[str, int] = {}

@@ -1,0 +1,120 @@
+"""How many planted twins near_copies finds, how many clean images it accuses, and how long it takes.
+
+python -m benchmarks.audit FOLDER [--digits] [--count 10000]
+
+FOLDER: photographs, of which 200 are planted again in each of the ways below, a way at a time; --digits:
+scikit-learn's, drawn with 64 px a side, and at their own 8 px. --count: so many drawn pictures, for the time and the
+memory alone.
+"""
+
+import argparse
+import io
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from training.data.near_copies.candidates import small_grey
+from training.data.near_copies.search import near_copies
+
+PLANTED, SEED = 200, 0
+Change = Callable[[Image.Image], Image.Image]
+
+
+def encoded(image: Image.Image) -> Image.Image:
+    """As JPEG of quality 40."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=40)
+    return Image.open(stream).convert("RGB")
+
+
+def cropped(image: Image.Image, random: np.random.Generator | None) -> Image.Image:
+    """Nine tenths of width and height, in the middle or anywhere."""
+    width, height = round(0.9 * image.width), round(0.9 * image.height)
+    room = image.width - width, image.height - height
+    left, top = (room[0] // 2, room[1] // 2) if random is None else (int(random.integers(r + 1)) for r in room)
+    return image.crop((left, top, left + width, top + height))
+
+
+def changes() -> dict[str, Change]:
+    """The ways in which a twin is made."""
+    random = np.random.default_rng(SEED)
+    return {
+        "JPEG, quality 40": encoded,
+        "half the size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.BILINEAR),
+        "cropped by 10 %": lambda image: cropped(image, None),
+        "the same, anywhere": lambda image: cropped(image, random),
+        "brightened by 30 %": lambda image: ImageEnhance.Brightness(image).enhance(1.3),
+        "mirrored": ImageOps.mirror,
+    }
+
+
+def measure(name: str, images: Sequence[Image.Image]) -> None:
+    """Print a line for the clean images, and one a way."""
+    clean = np.stack([small_grey(image) for image in images])
+    started, used = time.perf_counter(), time.process_time()
+    found = near_copies(clean)
+    each, of_cpu = (
+        1000 * seconds / len(images) for seconds in (time.perf_counter() - started, time.process_time() - used)
+    )
+    cost = f"{each:.2f} ms an image ({of_cpu:.2f} of CPU)"
+    accused = {index for one in found for index in (one.first, one.second)}
+    share = 100 * len(accused) / len(images)
+    print(f"{name}: {len(images)} images, {len(accused)} ({share:.2f} %) have a near copy; {cost}")
+    chosen = np.random.default_rng(SEED).choice(len(images), min(PLANTED, len(images)), replace=False)
+    for way, change in changes().items():
+        planted = np.stack([small_grey(change(images[index])) for index in chosen])
+        pairs = {(one.first, one.second) for one in near_copies(np.concatenate([clean, planted]))}
+        hits = sum((int(index), len(images) + number) in pairs for number, index in enumerate(chosen))
+        print(f"  {way}: {hits} of {len(chosen)} found")
+
+
+def digits(side: int) -> list[Image.Image]:
+    """scikit-learn's 1797."""
+    from sklearn.datasets import load_digits
+
+    pixels = np.rint(load_digits().images * (255 / 16)).astype(np.uint8)
+    return [Image.fromarray(one).convert("RGB").resize((side, side), Image.Resampling.BICUBIC) for one in pixels]
+
+
+def time_many(count: int) -> None:
+    """Smooth random pictures, some 2 % of them twice."""
+    random = np.random.default_rng(SEED)
+    small = np.empty((count, 32, 32), dtype=np.uint8)
+    for index in range(count):
+        pixels = random.integers(0, 256, (8, 8), dtype=np.uint8)
+        small[index] = small_grey(Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC))
+    small[-count // 50 :] = small[: count // 50]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, used = time.perf_counter(), time.process_time()
+    found = near_copies(small)
+    each, of_cpu = (1000 * seconds / count for seconds in (time.perf_counter() - started, time.process_time() - used))
+    cost = f"{each:.2f} ms an image ({of_cpu:.2f} of CPU)"
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{count} drawn pictures: {len(found)} pairs, {cost}, {more:.0f} MB more memory")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--digits", action="store_true")
+    parser.add_argument("--count", type=int)
+    options = parser.parse_args()
+    if options.folder:
+        files = sorted(file for file in options.folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        measure(options.folder.name, [Image.open(file).convert("RGB") for file in files])
+    if options.digits:
+        measure("digits, 64 px", digits(64))
+        measure("digits, 8 px", digits(8))
+    if options.count:
+        time_many(options.count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
