@@ -38,7 +38,7 @@ def card(folder: Path, record: Record) -> str:
                 "model": f"{settings.model}, {record.params:,} parameters" if record.params else settings.model,
                 "initial weights": resolved.weights,
                 "licence of the initial weights": licence,
-                "images": f"{data.n.train} train, {data.n.val} val, {data.n.test} test; data={_source(record)}",
+                "images": f"{data.n.train} train, {data.n.val} val, {data.n.test} test; {_source(record)}",
                 "test accuracy": _accuracy(record.test.acc, record.test.n),
                 "val accuracy (chose the epoch)": _accuracy(record.val.acc, record.val.n),
                 "macro F1, test": None if record.test.macro_f1 is None else f"{record.test.macro_f1:.1f} %",
@@ -78,7 +78,8 @@ def _accuracy(percent: float | None, n: int | None) -> str:
 
 def _source(record: Record) -> str:
     data = (record.config or {}).get("data") or {}
-    return str(data.get("root") or data.get("name") or data.get("source") or "?")
+    kind = str(data.get("_target_") or "?").rpartition(".")[2]
+    return " ".join(str(part) for part in (kind, data.get("name"), data.get("root") or data.get("csv")) if part)
 
 
 def _table(rows: dict[str, Any]) -> str:
