@@ -154,9 +154,11 @@ class TrainerConfig:
 
 @dataclass
 class TrackingConfig:
-    """What TensorBoard gets to see, and what else is measured."""
+    """Who gets to see the run, what TensorBoard sees, and what else is measured."""
 
     tensorboard: bool = True
+    wandb: bool = False  # these two beside it or instead (training/engine/tracking/elsewhere.py)
+    mlflow: bool = False
     histograms_every: int = 1  # epochs; 0: none
     histogram_layers: list[str] = field(default_factory=lambda: ["first", "head"])  # or all, or patterns: layer4.*
     latency: bool = False  # measure how long the trained network takes for an image (training/engine/latency.py)

@@ -3,11 +3,13 @@
 python -m training.predict outputs/runs/resnet18-.../seed=0 photos --out ID_result.csv
 python -m training.predict outputs/runs/resnet18-.../seed=0 list.csv 'more/*.jpg' --scores
 
+python -m training.predict model.onnx photos
+
 Writes rows `ID,label`: the ID is the file's name without its extension (with it, where two files would share an ID) or
 the path as it stands in a CSV; the label is the name of the class, or its index with --indices. classes.json beside the
 CSV says which index is which class. An image that can't be read has an empty label, is named at the end, and the exit
 code is 1. Rows are written as they come, to FILE.part, which becomes FILE when all are there. Classes and preprocessing
-come from the run folder.
+come from the run folder, or from a file of training.export (.onnx, .pt2), which needs none.
 """
 
 import argparse
@@ -26,8 +28,11 @@ from training.schema.checks import need
 if TYPE_CHECKING:
     import numpy as np
 
+    from training.finished.exported_model import ExportedModel
     from training.finished.image_inputs import Inputs
     from training.models.trained_model import TrainedModel
+
+    Classifier = TrainedModel | ExportedModel
 
 FAILED = 1  # exit code where an image could not be read
 NAMED = 20  # of the images that could not be read
@@ -40,7 +45,7 @@ class Prediction(NamedTuple):
     problem: str = ""
 
 
-def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64) -> Iterator[list[Prediction]]:
+def predict(trained: "Classifier", files: Sequence[Path], batch_size: int = 64) -> Iterator[list[Prediction]]:
     """The predictions of `files`, a batch at a time, as soon as they are made."""
     import numpy as np
 
@@ -58,7 +63,7 @@ def predict(trained: "TrainedModel", files: Sequence[Path], batch_size: int = 64
             yield [Prediction(None, one) if isinstance(one, str) else Prediction(next(logits)) for one in loaded]
 
 
-def _stored(trained: "TrainedModel", file: Path) -> "np.ndarray | str":
+def _stored(trained: "Classifier", file: Path) -> "np.ndarray | str":
     """An image at its stored size, uint8 [S, S, 3], or why it can't be read."""
     from training.data.files import decode_memory
     from training.data.files.decoding import BadImage, read_image
@@ -75,7 +80,9 @@ def _stored(trained: "TrainedModel", file: Path) -> "np.ndarray | str":
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = parser_for("training.predict", __doc__)
-    parser.add_argument("run_folder", type=Path, help="the folder of a finished run, or its id in the report")
+    parser.add_argument(
+        "run_folder", type=Path, help="the folder of a finished run, its id in the report, or an exported .onnx or .pt2"
+    )
     images = "folders of images (subfolders included), files, quoted patterns, or CSVs with a column path"
     parser.add_argument("images", nargs="+", help=images)
     parser.add_argument("--out", type=Path, default=Path("ID_result.csv"), help="the CSV to write (ID_result.csv)")
@@ -106,10 +113,7 @@ def _predict(options: argparse.Namespace) -> list[str]:
     check_out(options.out, options.images)
     for line in inputs.left_out:
         _say(line)
-    from training.finished.run_names import named_run
-    from training.models.trained_model import TrainedModel
-
-    trained = TrainedModel.load(named_run(options.run_folder), options.device)
+    trained = _trained(options.run_folder, options.device)
     problems = _write(options, trained, inputs)
     kind = "class indices; their names are" if options.indices else "class names; their indices are"
     count = len(inputs.images) - len(problems)
@@ -123,7 +127,15 @@ def _predict(options: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _write(options: argparse.Namespace, trained: "TrainedModel", inputs: "Inputs") -> list[str]:
+def _trained(name: Path, device: str) -> "Classifier":
+    from training.finished.exported_model import ExportedModel, is_export
+    from training.finished.run_names import named_run
+    from training.models.trained_model import TrainedModel
+
+    return ExportedModel.load(name, device) if is_export(name) else TrainedModel.load(named_run(name), device)
+
+
+def _write(options: argparse.Namespace, trained: "Classifier", inputs: "Inputs") -> list[str]:
     from training.data.files.decoding import BadImage
     from training.finished.image_inputs import ids_of, writable
     from training.finished.prediction_csv import growing_csv, part_of, write_classes

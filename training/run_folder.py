@@ -27,6 +27,8 @@ LOG = "run.log"
 LOCK = ".lock"
 MULTIRUN = "multirun.yaml"  # of a sweep, as Hydra calls it
 ASKED = "sweep.json"  # of a sweep: the names that weights were asked for under, and a search's objectives
+TRACKERS = "trackers.json"  # which run of a tracker this is (training/engine/tracking/elsewhere.py)
+CARD = "README.md"  # training/engine/model_card.py
 EXPORTS = {"onnx": "model.onnx", "torch": "model.pt2"}  # kind: its file, where no other is named
 # What numpy raises for a file of predictions that is damaged, by where
 UNREADABLE_ARRAYS = (

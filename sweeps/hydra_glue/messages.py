@@ -30,7 +30,7 @@ EXTRAS = {  # of Hydra's launchers: the extra of ours that brings the package
 }
 ELSEWHERE = {  # what other projects have under such names, and what does it here
     "hydra/sweeper": "; searches are hydra/sweeper=optuna_async, whose samplers are hydra/sweeper/sampler=NAME",
-    "tracking": "; runs are tracked with TensorBoard (tracking=default), and python -m analysis.report reads them",
+    "tracking": "; several at once: tracking.wandb=true beside TensorBoard, and python -m analysis.report reads runs",
 }
 OF_SEARCHES = ["hydra.sweeper.n_trials", "hydra.sweeper.direction", "hydra.sweeper.storage", "hydra.sweeper.study_name"]
 WORDS = {

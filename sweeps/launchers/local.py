@@ -77,10 +77,10 @@ class LocalLauncher(Launcher):
         if self.slot_settings[2] == "cpu":
             hide_gpus()
         self.slots = find_slots(*self.slot_settings)
+        name = OmegaConf.select(config, "sweep.name", default=None)  # first, as the folder depends on it
         folder = Path(str(config.hydra.sweep.dir))
         self.sharing = Sharing(self.slot_settings[1] == "auto", self.mps, folder, self.slots)
-        name = OmegaConf.select(config, "sweep.name", default=None) or folder.name
-        self.claims = Claims(str(name), needs_of(self.slots))
+        self.claims = Claims(str(name or folder.name), needs_of(self.slots))
         if self.claims.problem:
             print(self.claims.problem, file=sys.stderr)
         if not self.waits and not OmegaConf.select(config, "sweep.plan", default=False):

@@ -189,6 +189,21 @@ def test_a_swin(train: Door, shell: Door, tmp_path: Path) -> None:
     assert (folder / "model.onnx").stat().st_size > 100e6, "the weights are inside"
 
 
+@pytest.mark.parametrize("name", ["test_vit.r160_in1k", "test_convnext.r160_in1k"])
+def test_a_model_of_timm(
+    train: Door, tmp_path: Path, photos: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As either file; `compare` asks it about batches of other sizes than it was traced with."""
+    small = ["data.size=32", "trainer.precision=fp32", "debug.max_steps=2", "trainer.epochs=1", "trainer.batch_size=8"]
+    common = ["data=folder", f"data.root={photos}", "tracking=none", "trainer.threads=1"]
+    result = train("model=timm", f"model.name={name}", *small, *common)
+    assert result.code == 0, result.err
+    (folder,) = run_folders(tmp_path / "outputs")
+    for kind in ("onnx", "torch"):
+        assert main([str(folder), "--to", kind]) == 0, capfd.readouterr().err
+        assert "answers as the run did on all 14 val images" in capfd.readouterr().out
+
+
 def test_latency_goes_to_the_record_and_the_report(
     train: Door, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

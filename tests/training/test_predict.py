@@ -387,3 +387,32 @@ def test_an_image_lies_as_it_was_held(run_folder: Path, tmp_path: Path) -> None:
     trained.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     list(predict(trained, [folder / "a.png", folder / "b.png"]))
     assert torch.equal(seen[0][0], seen[0][1])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_an_exported_file_answers_as_its_run(run_folder: Path, photos: Path, tmp_path: Path, kind: str) -> None:
+    """Far from its run folder, which is gone; images of another shape than those of training among them."""
+    from training.export import main as export
+
+    file, out = tmp_path / ("moved.onnx" if kind == "onnx" else "moved.pt2"), tmp_path / "ID_result.csv"
+    assert export([str(run_folder), "--to", kind, "--out", str(file)]) == 0
+    Image.new("RGBA", (90, 30), (250, 10, 10, 255)).save(photos / "test" / "red" / "wide.png")
+    command = [str(photos / "test"), "--out", str(out), "--scores", "--batch-size", "3"]
+    assert main([str(run_folder), *command]) == 0
+    before = rows(out)
+    run_folder.rename(tmp_path / "away")
+    assert main([str(file), *command]) == 0
+    assert [(row["ID"], row["label"]) for row in rows(out)] == [(row["ID"], row["label"]) for row in before]
+    for one, other in zip(rows(out), before, strict=True):
+        assert float(one["probability_red"]) == pytest.approx(float(other["probability_red"]), abs=1e-3)
+
+
+def test_files_that_are_no_exports(tmp_path: Path, photos: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("model.onnx", "model.pt2"):
+        for content, words in ((None, "no such file"), (b"nothing", "can't be read as")):
+            if content is not None:
+                (tmp_path / name).write_bytes(content)
+            capfd.readouterr()
+            assert main([str(tmp_path / name), str(photos), "--out", str(tmp_path / "out.csv")]) == 2
+            said = capfd.readouterr().err
+            assert words in said and said.startswith("error: ") and said.count("\n") == 1, said

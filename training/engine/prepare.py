@@ -16,6 +16,7 @@ from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig,
 from training.data.dataset import Dataset, contents, open_dataset
 from training.device import Compute, resolve_compute
 from training.engine.identity import ResolvedSettings, identity, slug
+from training.engine.tracking.needed import check_packages
 from training.errors import ConfigError, Impossible
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
@@ -59,6 +60,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     weights = resolve_weights(config.model, config.weights)
     compute = resolve_compute(config.trainer, config.data.size)
     _check_root(Path(config.sweep.root))
+    check_packages(config.tracking)
     dataset = dataset or open_dataset(config.data)
     _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
     given = "num_classes" in config.model.kwargs

@@ -18,6 +18,7 @@ from training.engine.hardware.graphs import CaptureError
 from training.engine.hardware.memory_peak import peak_memory_mb
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
+from training.engine.model_card import leave_card
 from training.engine.predictions import save_predictions, summarize
 from training.engine.prepare import Prepared, replaced_since_opened
 from training.engine.run_record import head_of_record, record_failure, times_of
@@ -27,6 +28,7 @@ from training.errors import ConfigError, DataChanged, Diverged, Pruned
 from training.record import DONE, Record, read_record, write_beginning, write_record
 from training.run_folder import (
     BEST,
+    CARD,
     EXPORTS,
     MISTAKES,
     RECORD,
@@ -60,7 +62,7 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
         if (known := finished(folder, config.sweep.stale)) is not None:
             (folder / RESUME).unlink(missing_ok=True)  # there if the run was killed right after its record
             return add_latency(prepared, known) if lacks_latency(config, known) else known
-        for name in (RECORD, *EXPORTS.values()):  # an export is of the network that is trained anew now
+        for name in (RECORD, CARD, *EXPORTS.values()):  # an export is of the network that is trained anew now
             (folder / name).unlink(missing_ok=True)
         about = head_of_record(prepared)
         log.info("%s: identity %s, %s", folder, prepared.identity, prepared.replicate)
@@ -73,6 +75,8 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             record = _in_memory(prepared, on_epoch, started)
             if record.status == "pruned":  # before its record, since nobody looks into the folder of a pruned run again
                 (folder / RESUME).unlink(missing_ok=True)
+            if record.status == "done":
+                leave_card(folder, record)
             write_record(folder, record)
         except Exception as error:
             record_failure(folder, about, error)
@@ -139,6 +143,7 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
         side = prepared.config.data.stored
         record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
     record.gpu_memory_mb = peak_memory_mb(prepared.compute.device)
+    session.elsewhere.record(record)
     session.saver.forget()
     return record
 

@@ -30,6 +30,7 @@ from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
 from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
+from training.engine.tracking.elsewhere import Elsewhere
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
@@ -79,6 +80,8 @@ class Session:
         self.saver = Saver(self.folder, self.config.trainer.save_every_s, keeps_trained)
         self.tracker = Tracker(self.folder, self.config.tracking, self.model, state.epoch + 1)
         self.tracker.watch(self.trainer.optimizer, self.steps_per_epoch)
+        self.elsewhere = Elsewhere(self.folder, self.config, prepared.subfolder, prepared.identity, state.epoch + 1)
+        self.elsewhere.watch(self.trainer.optimizer, self.steps_per_epoch)
 
     def _parts(self) -> dict[str, Any]:
         """What has a state that a resumed run needs, by its name in the resume state."""
@@ -199,6 +202,7 @@ class Session:
         state.seconds += time.perf_counter() - started
         self._write_history()
         self.tracker.epoch(epoch, _scalars(row))
+        self.elsewhere.epoch(epoch, _scalars(row))
         self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
@@ -279,8 +283,9 @@ class Session:
         return self.seconds_before + time.perf_counter() - self.opened
 
     def close(self) -> None:
-        """Let go of TensorBoard's file, when the resume state is on the disk. Raises OSError where it can't be."""
+        """Let go of the trackers, when the resume state is on the disk. Raises OSError where it can't be."""
         try:
+            self.elsewhere.close()
             self.tracker.close()
         finally:
             self.saver.flush()

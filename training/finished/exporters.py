@@ -52,6 +52,12 @@ def check_packages(kind: str) -> None:
     need(not missing, f"--to onnx needs {', '.join(missing)}: pip install 'finegrid[export]'")
 
 
+def check_reader(kind: str) -> None:
+    """Raise ConfigError where what reads such a file is missing."""
+    there = kind != "onnx" or importlib.util.find_spec("onnxruntime") is not None
+    need(there, "an .onnx needs onnxruntime: pip install onnxruntime, or 'finegrid[export]'")
+
+
 def metadata(trained: TrainedModel) -> dict[str, str]:
     """What a user of the file has to know, as texts: classes and preprocessing as JSON, the input in words."""
     about = trained.about["preprocessing"]

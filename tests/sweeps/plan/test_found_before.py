@@ -51,7 +51,7 @@ def test_settings_that_fail_late(train: Door, tmp_path: Path, line: str, words: 
         ("hydra/launcher=ray", ["hydra/launcher=ray: its package is not installed", "pip install -e '.[ray]'"]),
         ("hydra/launcher=nope", ["hydra/launcher=nope: no such choice", "local"]),
         ("hydra/sweeper=ax", ["hydra/sweeper=ax: no such choice", "optuna_async"]),
-        ("tracking=wandb", ["tracking=wandb: no such choice", "TensorBoard"]),
+        ("tracking=neptune", ["tracking=neptune: no such choice", "mlflow", "TensorBoard"]),
     ],
 )
 def test_packages_that_are_missing(train: Door, tmp_path: Path, line: str, words: list[str]) -> None:
@@ -62,6 +62,18 @@ def test_packages_that_are_missing(train: Door, tmp_path: Path, line: str, words
     result = train("-m", *SMALL, "seed=0,1", line, "sweep.plan=true")
     assert result.code == 2 and result.err.count("\n") == 1, result
     assert all(word in result.err for word in words) and not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_tracker_that_is_not_installed(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from training.engine.tracking.needed import PACKAGES
+
+    monkeypatch.setitem(PACKAGES, name, "no_such_package_here")
+    result = train("-m", *SMALL, "seed=0,1", f"tracking={name}", "sweep.plan=true")
+    assert result.code == 2 and result.err.count("\n") == 1, result
+    assert f"pip install 'finegrid[{name}]'" in result.err and not (tmp_path / "outputs").exists()
 
 
 def test_slurm_without_slurm(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What TensorBoard gets to see of a run.
+"""What TensorBoard and other trackers get to see of a run.
 
 May import: training's own files, models.
 """

@@ -50,9 +50,7 @@ class Tracker:
         def show(optimizer: Optimizer, *_: Any) -> None:
             nonlocal done
             if done % steps_an_epoch % every == 0:
-                named = {str(group.get("name", "all")): float(group["lr"]) for group in optimizer.param_groups}
-                tags = {RATE + ("all_weights" if name in ALL_WEIGHTS else name): rate for name, rate in named.items()}
-                for tag, rate in tags.items():
+                for tag, rate in rates_of(optimizer).items():
                     writer.add_scalar(tag, rate, done)
             done += 1
 
@@ -114,6 +112,12 @@ class Tracker:
         """Flush what is left."""
         if self.writer is not None:
             self.writer.close()
+
+
+def rates_of(optimizer: Optimizer) -> dict[str, float]:
+    """The learning rates of the next step, by their tags."""
+    named = {str(group.get("name", "all")): float(group["lr"]) for group in optimizer.param_groups}
+    return {RATE + ("all_weights" if name in ALL_WEIGHTS else name): rate for name, rate in named.items()}
 
 
 def earlier_rates(folder: Path) -> list[tuple[str, int, float]]:
