@@ -71,7 +71,7 @@ def test_a_good_line_leaves_a_run(train: Door, tmp_path: Path) -> None:
         ("+foo=3", ["foo: no such key"]),
         ("optimizer={lrr:3}", ["optimizer.lrr: no such key", "did you mean optimizer.lr?"]),
         ("hydra.foo=3", ["hydra.foo: no such key", "--cfg hydra"]),
-        ("model=resnet81", ["model=resnet81: no such choice", "did you mean resnet18?", "swin_v2_t, torchvision"]),
+        ("model=resnet81", ["model=resnet81: no such choice", "did you mean resnet18?", "choose from caformer_s18, "]),
         ("model=ResNet50", ["model=ResNet50: no such choice", "did you mean resnet50?"]),
         ("weights=imagenet", ["weights=imagenet: no such choice", "checkpoint, default, imagenet1k_v1"]),
         ("scheduler=cosin", ["scheduler=cosin: no such choice", "did you mean cosine?"]),

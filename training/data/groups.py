@@ -11,8 +11,6 @@ import numpy as np
 from training.data.files.decoding import to_rgb
 from training.data.files.image_csv import column_of
 from training.data.integrity import Look, cache_folder, unchanged
-from training.data.near_copies.candidates import SIDE, small_grey
-from training.data.near_copies.search import groups_of, near_copies
 from training.data.parallel import in_threads
 from training.data.sources import Source
 from training.run_folder import UNREADABLE_ARRAYS, write_whole
@@ -66,6 +64,9 @@ def _of_copies(source: Source, looks: Sequence[Look]) -> np.ndarray:
 
 
 def _looked_for(source: Source, looks: Sequence[Look]) -> np.ndarray:
+    from training.data.near_copies.candidates import SIDE, small_grey  # SciPy: not for every plan
+    from training.data.near_copies.search import groups_of, near_copies
+
     load = unchanged(source, looks)
     small = np.zeros((len(looks), SIDE, SIDE), dtype=np.uint8)
 

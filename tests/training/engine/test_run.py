@@ -65,7 +65,7 @@ def test_run_leaves_its_files_and_nothing_else(done: tuple[Path, Result]) -> Non
     found = {path.name for path in folder.iterdir()}
     (events,) = (name for name in found if name.startswith("events.out.tfevents."))
     predictions = {"predictions_val.npz", "predictions_test.npz"}
-    texts = {"record.json", "config.json", "history.csv", "mistakes.json", "run.log"}
+    texts = {"record.json", "config.json", "history.csv", "mistakes.json", "run.log", "README.md"}
     assert found == {".hydra", ".lock", "best.safetensors", events, *predictions, *texts}
     assert "epoch 3/3" in (folder / "run.log").read_text()
     assert "epochs: 3" in (folder / ".hydra" / "config.yaml").read_text()
