@@ -40,7 +40,6 @@ def test_twelve_mixed_runs_in_auto_slots(train: Door, tmp_path: Path) -> None:
     assert len(files) == 12 and all('"gpu_memory_mb"' in file.read_text() for file in files)
 
 
-@HAS_MPS
 def test_one_slot_and_four_come_to_the_same(train: Door, tmp_path: Path) -> None:
     command = ["-m", *QUICK, "model=resnet18", "data.size=32", "debug.max_steps=null", "seed=range(4)", "tracking=none"]
     for name, slots in (("one", 1), ("four", 4)):
