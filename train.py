@@ -30,6 +30,7 @@ from sweeps.hydra_glue.messages import one_line
 from sweeps.hydra_glue.planned import as_planned, check_planned
 from sweeps.stopping import SweepEnded
 from training.console.program import show_any_name
+from training.run_folder import RESUME
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
@@ -61,7 +62,8 @@ def train(composed: DictConfig) -> float:
             notices = [f"{key} doesn't apply to this run, and is left out" for key in ignored_keys(config)]
             for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared), *notices)):
                 log.info(line)
-        cores = beside_others(config.trainer, prepared.subfolder) if alone else contextlib.nullcontext()
+        resumed = (prepared.folder / RESUME).exists()
+        cores = beside_others(config.trainer, prepared.subfolder, resumed) if alone else contextlib.nullcontext()
         with cores, channel.listening(prepared.folder, _job_number()) as on_epoch:
             record = run(prepared, on_epoch, started)
         if budget is not None:

@@ -22,9 +22,10 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def beside_others(config: TrainerConfig, name: str) -> Iterator[None]:
+def beside_others(config: TrainerConfig, name: str, resumed: bool) -> Iterator[None]:
     """Settle how many CPU threads `auto` is for the run `name` in this process, and say so to later ones while it
-    lasts. On a GPU, in a slot of a sweep, or where the folder for that can't be used, nothing happens."""
+    lasts. A `resumed` run keeps the threads that it began with. On a GPU, in a slot of a sweep, or where the folder for
+    that can't be used, nothing happens. Raises ConfigError for a FINEGRID_RUNTIME that can't be used."""
     on_cpu = config.device == "cpu" or (config.device == AUTO and not may_have_gpu())
     if not on_cpu or os.environ.get(INSIDE):
         yield
@@ -35,7 +36,7 @@ def beside_others(config: TrainerConfig, name: str) -> Iterator[None]:
         with contextlib.suppress(OSError), exclusive() as folder:
             if folder is not None:
                 others = [*living(folder, CLAIM), *living(folder, SINGLE)]
-                threads = _threads(config.threads, others)
+                threads = _threads(config.threads, others, resumed)
                 content = Owner(os.getpid(), name, (Need("cpu", threads, cpu_cores()),))
                 file = OwnedFile(folder / new_name(SINGLE), content)
         yield
@@ -48,12 +49,12 @@ def beside_others(config: TrainerConfig, name: str) -> Iterator[None]:
                 os.environ[variable] = value
 
 
-def _threads(wanted: int | str, others: list[Owner]) -> int:
+def _threads(wanted: int | str, others: list[Owner], resumed: bool) -> int:
     """How many this run has; for `auto` written where resolve_threads finds it."""
     most = resolve_threads(wanted)
     unused = Need("cpu", most, cpu_cores()).left([need for owner in others for need in owner.needs])
     left = max(1, min(most, round(unused)))
-    if wanted != AUTO or left == most:
+    if wanted != AUTO or resumed or left == most:
         return most
     os.environ.update(dict.fromkeys(VARIABLES, str(left)))
     who = "; ".join(dict.fromkeys(owner.text for owner in others))

@@ -64,6 +64,20 @@ def test_a_killed_run_leaves_all_cores(tmp_path: Path, train: Door, start: Start
     assert threads(tmp_path) == {2: len(CORES)}
 
 
+def test_a_run_that_goes_on_keeps_its_threads_and_says_nothing(
+    tmp_path: Path, train: Door, start: Starter, runtime_folder: Path
+) -> None:
+    trouble(tmp_path, {"1": "kill 2"})
+    assert start(*single(tmp_path, 1), FINEGRID_RUNTIME=str(runtime_folder)).end() != 0
+    trouble(tmp_path, {})
+    sweep = Claims("other", {0: Need("cpu", len(CORES), CORES)})
+    assert sweep.take([0]) == 0
+    again = train(*single(tmp_path, 1))
+    sweep.close()
+    assert again.code == 0 and "as others train" not in again.out + again.err
+    assert threads(tmp_path) == {1: len(CORES)}
+
+
 def test_what_sweeps_claim_is_left_to_them(tmp_path: Path, train: Door, runtime_folder: Path) -> None:
     sweep = Claims("other", {0: Need("cpu", 1, CORES), 1: Need("gpu GPU-a", 1)})
     assert sweep.take([0]) == 0 and sweep.take([1]) == 1
