@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+OUTPUTS = "outputs"  # where sweeps lie unless sweep.root says otherwise
 RECORD = "record.json"
 CONFIG = "config.json"
 HISTORY = "history.csv"

@@ -26,9 +26,7 @@ from training.console.program import called
 from training.errors import ConfigError
 from training.metrics import METRICS
 from training.record import Record
-from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_json
-
-ROOT = "outputs"
+from training.run_folder import ASKED, CONFIG, HISTORY, OUTPUTS, RECORD, read_json
 
 # column: (what it is of a run's record, dtype). Accuracies in per cent, F1 times 100, times as the names say.
 FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
@@ -209,7 +207,7 @@ def objectives(runs: pd.DataFrame) -> dict[str, str]:
     return {name: way for name, way in first.items() if name in runs.columns and way in ("maximize", "minimize")}
 
 
-def newest_sweep(root: str | Path = ROOT) -> Path:
+def newest_sweep(root: str | Path = OUTPUTS) -> Path:
     """The sweep under `root` in which a run wrote last."""
 
     def last(sweep: Path) -> float:

@@ -11,6 +11,7 @@ import yaml
 from analysis.read.records import flat
 from training.console.program import called
 from training.record import read_record
+from training.run_folder import OUTPUTS
 
 PLACE = ("seed", "sweep.root", "sweep.name", "sweep.plan", "sweeps")  # keys that the command has its own values for
 PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
@@ -40,7 +41,7 @@ def command_for(folder: Path, seeds: Sequence[int]) -> str | None:
         kept = [line for line in of_recipe if key_of(line) not in known] + kept
     sweep = folder.absolute().parent.parent
     place = [f"sweep.name={sweep.name}"]
-    if sweep.parent != Path.cwd() / "outputs":
+    if sweep.parent != Path.cwd() / OUTPUTS:
         place.insert(0, f"sweep.root={sweep.parent}")
     launcher = [line for line in _strings(told, "overrides", "hydra") if line.startswith(LAUNCHER)]
     words = [*kept, *launcher, *place, f"seed={','.join(map(str, seeds))}"]

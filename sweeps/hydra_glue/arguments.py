@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Never
 
-from sweeps.hydra_glue.private import argument_parser, in_quotes, repeated_key
+from sweeps.hydra_glue.private import PARTS, argument_parser, in_quotes, repeated_key
 from training.config import RunConfig
 from training.console.program import called
 from training.errors import ConfigError
@@ -22,7 +22,6 @@ WEIGHTS = "weights.path"
 PATHS = ("data.root", "data.csv", WEIGHTS, "sweep.root")
 NAME = "sweep.name"  # true, 007 and 1e3 are folders of these names, not what Hydra makes of them
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
-PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]
 GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
 # Hydra's names for folders. Ours follow from what a run is; a second place would hold one half of a sweep.
 FOLDERS = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.job.chdir")

@@ -39,7 +39,7 @@ from training.config import RunConfig
 from training.errors import ConfigError
 
 __all__ = ["BasicSweeper", "Override", "OverrideType"]
-PARTS = ("hydra", *(field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)))
+PARTS = [field.name for field in dataclasses.fields(RunConfig) if dataclasses.is_dataclass(field.type)]  # of a config
 _parsed: dict[tuple[str, str, int, int, int], bytes] = {}  # config files, as FileConfigSource read them
 MANY = 100_000  # runs of a grid; more is a slip
 
@@ -145,7 +145,7 @@ class FileConfigSource(file_config_source.FileConfigSource):  # by this name, si
         result = super().load_config(config_path)
         if isinstance(result.config, DictConfig):
             for key in _missing(OmegaConf.to_container(result.config)):
-                if key in PARTS:
+                if key in ("hydra", *PARTS):
                     raise ConfigError(f"{key}: ??? in {config_path}: settings are missing; write some, or leave it out")
                 if key.partition("[")[0] != "defaults":  # a choice that has to be made, which Hydra knows
                     OmegaConf.update(result.config, key, f"${{missing_in:{in_quotes(config_path)}}}")

@@ -11,13 +11,12 @@ from training.console.table import printable
 from training.errors import ConfigError
 from training.models.removed_weights import standing
 from training.record import read_record
-from training.run_folder import BEST
+from training.run_folder import BEST, OUTPUTS
 
-ROOT = "outputs"  # where sweeps lie unless sweep.root says otherwise
 SHORT = re.compile(r"(?P<identity>[0-9a-f]{4,10})(?P<seed>/seed=\d+(-fold=\d+)?)?")
 
 
-def named_run(name: str | Path, root: str | Path = ROOT) -> Path:
+def named_run(name: str | Path, root: str | Path = OUTPUTS) -> Path:
     """The run folder that `name` means. 52a41: of the configuration in `root` whose identity begins so, the done run
     that is best by val; 52a41/seed=1: that one. outputs/grid/52a41: the same within one sweep; the folder of a
     configuration means the best of its runs, too. Any other name is a path, and given back as it is.
