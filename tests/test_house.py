@@ -14,7 +14,7 @@ FLOORS = {
         ["training ground"],
         ["training.schema"],
         ["training"],
-        ["training.console"],
+        ["training.console", "training.provenance"],
         ["training.data.files", "training.data.pixels", "training.data.near_copies"],
         ["training.data"],
         ["training.models"],

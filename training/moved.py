@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 
 MOVED = {
     "training.torchvision_sets": "training.data.torchvision_sets",
@@ -27,6 +27,7 @@ MOVED = {
     "training.identity": "training.engine.identity",
     "training.run": "training.engine.run",
     "training.session": "training.engine.session",
+    "training.code_version": "training.provenance.code_version",
 }
 
 
@@ -41,6 +42,11 @@ class _Moved(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
         sys.modules[name] = importlib.import_module(MOVED[name])  # which is what the import statement gets
+
+    def get_code(self, fullname: str) -> CodeType:
+        """What `python -m` runs."""
+        run = f"import runpy; runpy.run_module({MOVED[fullname]!r}, run_name='__main__', alter_sys=True)"
+        return compile(run, fullname, "exec")
 
 
 def install() -> None:

@@ -22,6 +22,7 @@ from training.schema.record_parts import (
     DataSummary,
     Failure,
     Latency,
+    Machine,
     Resolved,
     Scores,
     SoupSummary,
@@ -54,6 +55,7 @@ class Record:
     data: DataSummary = field(default_factory=DataSummary)
     code_version: str | None = None
     versions: Versions = field(default_factory=Versions)
+    machine: Machine = field(default_factory=Machine)
     params: int | None = None
     threads: int | None = None
     gpu_memory_mb: float | None = None  # the most that torch held on the GPU (2**20 bytes), without the CUDA context

@@ -9,7 +9,7 @@ from analysis.model.factors import FACTORS
 from analysis.model.table import distinct, row_keys
 from analysis.read.run_folder import class_counts
 from analysis.statistics.comparisons import Comparisons
-from training.code_version import first_alike
+from training.provenance.code_version import first_alike
 
 MIXED = {
     "code_version": "versions of the training code",

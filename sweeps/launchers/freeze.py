@@ -10,7 +10,7 @@ import sys
 from sweeps.launchers.end_with_controller import stop_watching
 
 stop_watching()
-if (module := sys.modules.get("training.code_version")) is not None:
+if (module := sys.modules.get("training.provenance.code_version")) is not None:
     module.code_version()  # a tenth of a second and more, which no run has to spend again
 gc.collect()
 gc.freeze()

@@ -19,7 +19,6 @@ from sweeps.hydra_glue.compose import run_config
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
 from sweeps.plan.applicable import check_used, ignored_keys, on_this_machine, to_drop, without
-from training.code_version import same_results
 from training.config import RunConfig
 from training.data.dataset import open_dataset
 from training.device import check_threads
@@ -27,6 +26,7 @@ from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
 from training.models.weights import not_checked
+from training.provenance.code_version import same_results
 from training.record import DONE, read_record
 from training.run_folder import RECORD, RESUME
 

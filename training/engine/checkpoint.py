@@ -15,7 +15,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from training.code_version import same_results
+from training.provenance.code_version import same_results
 from training.run_folder import RESUME, replacing
 
 AT_ONCE = 2_000_000  # bytes: the state of a smaller network is written before the next epoch begins

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from training.code_version import same_results
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
 from training.engine.hardware.graphs import CaptureError
@@ -25,6 +24,7 @@ from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
 from training.engine.tracking.mistakes import worst_mistakes
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
+from training.provenance.code_version import same_results
 from training.record import DONE, Record, read_record, write_beginning, write_record
 from training.run_folder import (
     BEST,
@@ -46,12 +46,17 @@ log = logging.getLogger(__name__)
 Listener = Callable[[EpochReport], None]
 
 
-def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime | None = None) -> Record:
+def run(
+    prepared: Prepared,
+    on_epoch: Listener | None = None,
+    started: datetime | None = None,
+    micro_batch: int | None = None,
+) -> Record:
     """Train, evaluate, and leave a record in the run folder; gives the record.
 
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
-    the run. `started`: when its preparation began, for the record. Any failure is recorded, then raised. Raises
-    training.run_folder.RunInUse where another process has it.
+    the run. `started`: when its preparation began, for the record. `micro_batch`: images at once, at most. Any failure
+    is recorded, then raised. Raises training.run_folder.RunInUse where another process has it.
     """
     started = started or datetime.now(UTC)
     folder, config = prepared.folder, prepared.config
@@ -72,7 +77,7 @@ def run(prepared: Prepared, on_epoch: Listener | None = None, started: datetime 
             log.warning("%s", line)
         try:
             write_beginning(folder, about)
-            record = _in_memory(prepared, on_epoch, started)
+            record = _in_memory(prepared, on_epoch, started, micro_batch)
             if record.status == "pruned":  # before its record, since nobody looks into the folder of a pruned run again
                 (folder / RESUME).unlink(missing_ok=True)
             if record.status == "done":
@@ -98,11 +103,10 @@ def finished(folder: Path, stale: str) -> Record | None:
     return record
 
 
-def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime) -> Record:
+def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime, size: int | None) -> Record:
     """The record of a session. One whose steps can't be CUDA graphs, or that runs out of memory with them, is followed
     by another without, under trainer.capture=auto; and with on_oom=accumulate one that runs out of memory by another in
-    pieces of half the size. Each goes on from the last state."""
-    size: int | None = None
+    pieces of half the size. Each goes on from the last state. `size`: of the pieces to begin with."""
     plain = ""
     while True:
         captured = False

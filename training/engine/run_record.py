@@ -8,19 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import torch
-import torchvision
-
-from training.code_version import code_version
 from training.config import as_dict
 from training.device import describe
 from training.engine.hardware.out_of_memory import out_of_memory
 from training.engine.prepare import Prepared
 from training.engine.session import Session
 from training.errors import DataChanged
+from training.provenance.code_version import code_version
+from training.provenance.environment import machine, versions
 from training.record import SCHEMA, Record, timestamp, write_record
 from training.schema.json_parts import from_keys
-from training.schema.record_parts import Counts, DataSummary, Failure, Resolved, Times, Versions
+from training.schema.record_parts import Counts, DataSummary, Failure, Resolved, Times
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +62,8 @@ def head_of_record(prepared: Prepared) -> Record:
             twins=from_keys(Counts, dataset.twins or {}),
         ),
         code_version=code_version(),
-        versions=Versions(platform.python_version(), torch.__version__, torchvision.__version__),
+        versions=versions(),
+        machine=machine(),
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from training.code_version import code_version
 from training.console.progress import bar
 from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
@@ -37,6 +36,7 @@ from training.metrics import all_metrics, own_metrics
 from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
 from training.models.weights import trained_mean_std
+from training.provenance.code_version import code_version
 from training.run_folder import HISTORY, write_whole
 from training.schema.checks import AUTO
 

@@ -75,6 +75,20 @@ class Versions:
     python: str | None = None
     torch: str | None = None
     torchvision: str | None = None
+    packages: str | None = None  # all that is installed: NAME==VERSION NAME==VERSION ...
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass
+class Machine:
+    """On which the run was made (its GPU: Resolved.device_name)."""
+
+    system: str | None = None  # and its kernel, processor and C library
+    processor: str | None = None
+    cores: int | None = None
+    instructions: str | None = None  # the widest that torch uses: AVX512
+    cuda: str | None = None  # that torch was built with
+    cudnn: str | None = None
     extra: Extra = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from report_runs import report_here, write_run
 
-from training.code_version import SAME_RESULTS
+from training.provenance.code_version import SAME_RESULTS
 
 
 def test_cautions(tmp_path: Path) -> None:

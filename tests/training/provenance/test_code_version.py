@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from training.code_version import SAME_RESULTS, code_version, first_alike, same_results, statements
+from training.provenance.code_version import SAME_RESULTS, code_version, first_alike, same_results, statements
 
 PLAIN = b'''"""What it is about."""
 
@@ -29,7 +29,7 @@ def copy(tmp_path: Path) -> Path:
 
 def version_in(folder: Path, before: str = "") -> str:
     """What a process says whose training/ lies in `folder`; `before`: code that runs between import and question."""
-    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import training.code_version as c\n{before}\n"
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import training.provenance.code_version as c\n{before}\n"
     command = [sys.executable, "-S", "-c", code + "print(c.code_version())"]
     return subprocess.check_output(command, cwd=folder, text=True).strip()
 
