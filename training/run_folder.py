@@ -46,6 +46,16 @@ def predictions_file(split: str) -> str:
     return f"predictions_{split}.npz"
 
 
+def data_card_file(fingerprint: str) -> str:
+    """Of a sweep: what its images of this fingerprint are (training/schema/data_card.py)."""
+    return f"data_card-{fingerprint}.json"
+
+
+def contact_sheet_file(fingerprint: str) -> str:
+    """Of a sweep: some of these images in one picture."""
+    return f"contact_sheet-{fingerprint}.webp"
+
+
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write `content` to `path` so that a reader, or a crash at any point, sees the old file or the new one.
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Dataset:
     same_files: SameFiles = field(default_factory=SameFiles)
     former: tuple[Former, ...] = ()
     twins: dict[str, int] | None = None  # val and test: images with a copy, near or exact, in train; None: not looked
+    looks: Sequence[Look] = ()  # [N] what was found in each when it was checked
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
@@ -181,6 +182,7 @@ def _dataset(
         same_files=same,
         twins=_twins(split, groups) if groups is not None and config.group_by == DUPLICATES else None,
         former=tuple(former),
+        looks=looks,
     )
 
 
