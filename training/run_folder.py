@@ -42,7 +42,8 @@ class RunInUse(Exception):
 
 
 def predictions_file(split: str) -> str:
-    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32."""
+    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32;
+    twin [N] bool where some have a copy in train."""
     return f"predictions_{split}.npz"
 
 

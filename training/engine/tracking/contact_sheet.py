@@ -68,7 +68,7 @@ def sheet(dataset: Dataset, sample: Sample) -> bytes:
             small = Image.fromarray(pixels).resize((SIDE, SIDE), way)
             page.paste(small, (LABEL + SIDE * column, SIDE * line))
     stream = io.BytesIO()
-    page.save(stream, "WEBP", quality=82, method=2)
+    page.save(stream, "WEBP", quality=80, method=0)
     return stream.getvalue()
 
 

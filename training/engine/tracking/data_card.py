@@ -1,7 +1,7 @@
 """The data card of a run's images: made of what is known of them already, once a sweep, and shown by each run."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,8 @@ def card_of(dataset: Dataset, config: DataConfig) -> DataCard:
         read_as=list(dataset.reading.lines) or None,
     )
     if len(sizes):
-        card.width, card.height = ([int(f(side)) for f in (np.min, np.median, np.max)] for side in sizes.T)
-        card.sizes = len(np.unique(sizes, axis=0))
+        card.width, card.height = (np.sort(side)[[0, len(side) // 2, -1]].tolist() for side in sizes.T)
+        card.sizes = len({(one[0], one[1]) for one in known if one})
     return card
 
 
@@ -54,14 +54,14 @@ def _how_split(dataset: Dataset, config: DataConfig) -> str | None:
 
 def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int]]:
     """Images that are there before, to the byte: by split, and by two splits."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, rows in dataset.split.items():
+    contents = [look.raw or look.content for look in dataset.looks]
+    several = {content: Counter[str]() for content, count in Counter(contents).items() if count > 1}
+    for name, rows in dataset.split.items() if several else ():
         for index in rows.tolist():
-            look = dataset.looks[index]
-            counts[look.raw or look.content][name] += 1
-    several = [one for one in counts.values() if one.total() > 1]
-    within = {name: sum(max(0, one[name] - 1) for one in several) for name in dataset.split}
-    across = {f"{a} and {b}": sum(one[b] for one in several if one[a]) for a, b in PAIRS}
+            if (found := several.get(contents[index])) is not None:
+                found[name] += 1
+    within = {name: sum(max(0, one[name] - 1) for one in several.values()) for name in dataset.split}
+    across = {f"{a} and {b}": sum(one[b] for one in several.values() if one[a]) for a, b in PAIRS}
     return within, across
 
 
