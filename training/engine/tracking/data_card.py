@@ -21,7 +21,8 @@ PAIRS = (("train", "val"), ("train", "test"), ("val", "test"))
 def card_of(dataset: Dataset, config: DataConfig) -> DataCard:
     """What is known before any image is decoded again."""
     known = [look.seen.get("file") for look in dataset.looks]
-    sizes = np.array([one[:2] for one in known if one], dtype=np.int64).reshape(-1, 2)
+    # no lists or tuples by the thousand, which would wake the garbage collector
+    width, height = (np.fromiter((one[side] for one in known if one), dtype=np.int64) for side in (0, 1))
     within, across = _copies(dataset)
     card = DataCard(
         data=str(config.csv or config.root or config.name or config._target_.rpartition(".")[2]),
@@ -35,9 +36,9 @@ def card_of(dataset: Dataset, config: DataConfig) -> DataCard:
         near=dict(dataset.twins) if dataset.twins is not None else None,
         read_as=list(dataset.reading.lines) or None,
     )
-    if len(sizes):
-        card.width, card.height = (np.sort(side)[[0, len(side) // 2, -1]].tolist() for side in sizes.T)
-        card.sizes = len({(one[0], one[1]) for one in known if one})
+    if len(width):
+        card.width, card.height = (np.sort(side)[[0, len(side) // 2, -1]].tolist() for side in (width, height))
+        card.sizes = len({*(width << 32 | height).tolist()})
     return card
 
 
