@@ -2,9 +2,9 @@
 
 python -m benchmarks.audit FOLDER [--digits] [--count 10000]
 
-FOLDER: photographs, of which 200 are planted again in each of the ways below, a way at a time; --digits:
-scikit-learn's, drawn with 64 px a side, and at their own 8 px. --count: so many drawn pictures, for the time and the
-memory alone.
+FOLDER: photographs, of which some are planted again in each of the ways below, all ways at once, on the half that the
+cut-offs were chosen on and on the other, which judges them; --digits: scikit-learn's, drawn with 64 px a side, and at
+their own 8 px. --count: so many drawn pictures, for the time and the memory alone.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import io
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from training.data.near_copies.candidates import small_grey
+from training.data.near_copies.candidates import CLOSER_SIDE, small_grey
 from training.data.near_copies.search import near_copies
 
 PLANTED, SEED = 200, 0
@@ -54,23 +55,31 @@ def changes() -> dict[str, Change]:
 
 
 def measure(name: str, images: Sequence[Image.Image]) -> None:
-    """Print a line for the clean images, and one a way."""
-    clean = np.stack([small_grey(image) for image in images])
+    """Two lines a half: one image in two is for choosing the cut-offs, the others judge them."""
+    for half, some in (("chosen on", images[::2]), ("judged on", images[1::2])):
+        found_in(f"{name}, {half}", some)
+
+
+def found_in(name: str, images: Sequence[Image.Image]) -> None:
+    """Plant twins of all kinds at once, each of another image, and print how many are found, and how many images are
+    accused of a twin that isn't theirs."""
+    ways = changes()
+    order = np.random.default_rng(SEED).permutation(len(images))
+    each = min(PLANTED, len(images) // len(ways))
+    twins = [(kind, int(order[row * each + n])) for row, kind in enumerate(ways) for n in range(each)]
+    everything = [*images, *(ways[kind](images[index]) for kind, index in twins)]
+    small = np.stack([small_grey(image) for image in everything])
     started, used = time.perf_counter(), time.process_time()
-    found = near_copies(clean)
-    each, of_cpu = (
-        1000 * seconds / len(images) for seconds in (time.perf_counter() - started, time.process_time() - used)
-    )
-    cost = f"{each:.2f} ms an image ({of_cpu:.2f} of CPU)"
-    accused = {index for one in found for index in (one.first, one.second)}
-    share = 100 * len(accused) / len(images)
-    print(f"{name}: {len(images)} images, {len(accused)} ({share:.2f} %) have a near copy; {cost}")
-    chosen = np.random.default_rng(SEED).choice(len(images), min(PLANTED, len(images)), replace=False)
-    for way, change in changes().items():
-        planted = np.stack([small_grey(change(images[index])) for index in chosen])
-        pairs = {(one.first, one.second) for one in near_copies(np.concatenate([clean, planted]))}
-        hits = sum((int(index), len(images) + number) in pairs for number, index in enumerate(chosen))
-        print(f"  {way}: {hits} of {len(chosen)} found")
+    found = near_copies(small, closer_look=lambda some: [small_grey(everything[one], CLOSER_SIDE) for one in some])
+    wall, cpu = (1000 * seconds / len(small) for seconds in (time.perf_counter() - started, time.process_time() - used))
+    pairs = {(one.first, one.second) for one in found}
+    planted = {(index, len(images) + number): kind for number, (kind, index) in enumerate(twins)}
+    hits = Counter(kind for pair, kind in planted.items() if pair in pairs)
+    origin = [*range(len(images)), *(index for _, index in twins)]
+    wrong = {index for pair in pairs - planted.keys() for index in (origin[one] for one in pair)}
+    accused = f"{len(wrong)} of {len(images)} clean images accused ({100 * len(wrong) / len(images):.2f} %)"
+    print(f"{name}: {accused}; {wall:.2f} ms an image ({cpu:.2f} of CPU)")
+    print("  found of", each, "each:", ", ".join(f"{kind} {hits[kind]}" for kind in ways), flush=True)
 
 
 def digits(side: int) -> list[Image.Image]:

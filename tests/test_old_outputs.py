@@ -54,7 +54,7 @@ def test_a_run_broken_in_mid_training_goes_on(train: Door, outputs: Path) -> Non
     assert resumed.code == 0, resumed.err
     assert "going on after epoch 2 of 6" in resumed.out and OTHER not in resumed.out
     assert history_of(folder)[:2] == before[:2] and len(history_of(folder)) == 6
-    assert record_of(folder)["status"] == "done" and list(outputs.glob("broken/*")) == [folder.parent]
+    assert record_of(folder)["status"] == "done" and list(outputs.glob("broken/*/")) == [folder.parent]
 
 
 def test_a_study_half_done_goes_on(train: Door, outputs: Path) -> None:

@@ -43,8 +43,19 @@ class RunInUse(Exception):
 
 
 def predictions_file(split: str) -> str:
-    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32."""
+    """The file of predictions for val or test: npz with id [N] str, label [N] int64, logits [N, classes] float32;
+    twin [N] bool where some have a copy in train."""
     return f"predictions_{split}.npz"
+
+
+def data_card_file(fingerprint: str) -> str:
+    """Of a sweep: what its images of this fingerprint are (training/schema/data_card.py)."""
+    return f"data_card-{fingerprint}.json"
+
+
+def contact_sheet_file(fingerprint: str) -> str:
+    """Of a sweep: some of these images in one picture."""
+    return f"contact_sheet-{fingerprint}.webp"
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:

@@ -26,7 +26,15 @@ def cautions(runs: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """All that is to be said of these runs."""
     done = distinct(runs)
     done = done[done["status"] == "done"]
-    found = [*mixed(done), *unfinished(runs), *overlap(done), *two_labels(done), *single_valued(done), *folded(done)]
+    found = [
+        *mixed(done),
+        *unfinished(runs),
+        *overlap(done),
+        *twins(done, comparisons),
+        *two_labels(done),
+        *single_valued(done),
+        *folded(done),
+    ]
     return [*found, *edges(done, comparisons), *carried(done, comparisons)]
 
 
@@ -59,6 +67,25 @@ def overlap(done: pd.DataFrame) -> list[str]:
         if pd.notna(most) and most > 0:
             lines.append(f"{int(most)} of the {where} images are in train too: {where} accuracy is biased upwards")
     return lines
+
+
+def twins(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
+    """Test accuracy with and without the images that have a copy in train: of the reference, and where the others move
+    most."""
+    known = done[done["test_without_twins"].notna()] if "test_without_twins" in done else done[:0]
+    if known.empty:
+        return []
+    most, n = int(known["test_twins"].max()), int(known["n_test"].max())
+    rows = known.groupby(row_keys(known), sort=False)[["test_acc", "test_without_twins"]].mean()
+    key = comparisons.reference if comparisons.reference in rows.index else rows.index[0]
+    whose = "the reference row" if key == comparisons.reference else "the first such row"
+    with_them, without = rows["test_acc"].at[key], rows["test_without_twins"].at[key]
+    line = (
+        f"{most} of {n} test images have a copy in train: {whose} has {without:.2f} % without them, {with_them:.2f} %"
+    )
+    gains = rows["test_acc"] - rows["test_without_twins"]
+    others = f"; rows gain {gains.min():+.2f} to {gains.max():+.2f} points by them" if len(rows) > 1 else ""
+    return [f"{line} with them{others} (column test_without_twins)"]
 
 
 def single_valued(done: pd.DataFrame) -> list[str]:

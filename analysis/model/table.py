@@ -40,6 +40,7 @@ COLUMNS = {
     "images_per_s": "cost",
     "minutes": "cost",
     "latency_ms": "mean",
+    "test_without_twins": "mean",
     "status": "count",
 }
 COMPARED_NUMBERS = ("val_sd", "test_sd", "test_low", "test_high", "diff", "diff_low", "diff_high", "p")
@@ -48,7 +49,11 @@ COMPARED = (*COMPARED_NUMBERS, *COMPARED_TEXT)
 CHANCES = ("p_best", "p_near", "regret", "iqm", "p_improvement")  # analysis/model/chances.py; for csv and json
 SETTINGS = tuple(COLUMNS)[: tuple(COLUMNS).index("seeds")]  # what was asked for; the rest is what came out
 MEANS = tuple(column for column, how in COLUMNS.items() if how in ("mean", "cost"))
-OPTIONAL = ("latency_ms",)  # columns that are shown only where some run has a value
+OPTIONAL = ("latency_ms", "test_without_twins")  # columns that are shown only where some run has a value
+MISSING = {
+    "latency_ms": "tracking.latency=true measures it",
+    "test_without_twins": "it is for test images with copies in train (data.group_by=duplicates finds near ones)",
+}
 PLACE = ("identity", "folder")  # which row it is, and where its runs lie
 
 
@@ -143,7 +148,7 @@ def _deviation(percent: np.ndarray) -> float:
 def sort_rows(rows: pd.DataFrame, column: str = "val_acc") -> pd.DataFrame:
     """Numbers from the highest, text from a to z; rows without a value last; ties by val accuracy."""
     if column in OPTIONAL and column not in rows:
-        raise ReportError(f"--sort {column}: none of these runs has one; tracking.{column[:-3]}=true measures it")
+        raise ReportError(f"--sort {column}: none of these runs has one; {MISSING[column]}")
     if column not in COLUMNS:
         raise ReportError(f"--sort {column}: no such column{nearest(column, COLUMNS)}; there are {', '.join(COLUMNS)}")
     for by in ("val_acc", column):

@@ -20,7 +20,7 @@ import pandas as pd
 from analysis.read.choices import choices_of, groups_of
 from analysis.read.image_sets import split_key
 from analysis.read.index import through_index
-from analysis.read.run_folder import damaged_history, epoch_gain, looked_up, read
+from analysis.read.run_folder import damaged_history, epoch_gain, looked_up, read, without_twins
 from training.config import RunConfig
 from training.console.program import called
 from training.errors import ConfigError
@@ -80,6 +80,8 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "two_labels_train": (lambda run: run.data.two_labels.train, "Int64"),  # files that are there under two labels
     "two_labels_val": (lambda run: run.data.two_labels.val, "Int64"),
     "two_labels_test": (lambda run: run.data.two_labels.test, "Int64"),
+    "test_twins": (lambda run: None, "Int64"),  # test images with a copy in train; see run_folder.without_twins
+    "test_without_twins": (lambda run: None, "float64"),
     "two_labels_first": (lambda run: next(iter(run.data.two_labels_first or []), None), "str"),
 }
 
@@ -140,6 +142,9 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     looks = [looked_up(run, record) for run, record in zip(folders, records, strict=True)]
     for number, name in enumerate(("_images", "_correct", "_misfit")):
         columns[name] = pd.Series([look[number] for look in looks], dtype="str")
+    parted = [without_twins(run, record) for run, record in zip(folders, records, strict=True)]
+    for number, (name, dtype) in enumerate((("test_twins", "Int64"), ("test_without_twins", "float64"))):
+        columns[name] = pd.Series([one[number] for one in parted], dtype=dtype)
     for split in ("val", "test"):
         columns[f"_{split}_split"] = pd.Series([split_key(record, split) for record in records], dtype="str")
     selected: list[Any] = columns["best_epoch"].tolist()

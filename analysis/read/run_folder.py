@@ -96,6 +96,25 @@ def read_predictions(folder: Path, record: Record, split: str) -> tuple[np.ndarr
     return names, labels, logits
 
 
+def without_twins(folder: Path, record: Record) -> tuple[int | None, float | None]:
+    """How many of a run's test images have a copy in train, exact or (where these were looked for) near, and the
+    accuracy in per cent on the others; None where there is none, or it isn't known which they are."""
+    data = record.data
+    if not (data.shared.test or data.twins.test) or record.status != "done":
+        return None, None
+    try:
+        _, labels, logits = read_test_predictions(folder, record)
+        with np.load(folder / predictions_file("test"), allow_pickle=False) as content:
+            twin = content["twin"]
+    except UNREADABLE_ARRAYS:  # ValueError among them; runs of earlier versions have no such array
+        return None, None
+    if twin.dtype != np.bool_ or twin.shape != labels.shape or not twin.any():
+        return None, None
+    others = ~twin
+    right = logits.argmax(1) == labels
+    return int(twin.sum()), float(100 * right[others].mean()) if others.any() else None
+
+
 def class_counts(folder: Path, classes: Sequence[str]) -> dict[str, int]:
     """Test images of each of the `classes` (in the order of their labels), from a run's predictions; {} where these
     can't be had or have other labels."""

@@ -10,15 +10,19 @@ from sweeps.plan.jobs import Job
 from training.device import BF16_FROM, former_precision
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.prepare import Prepared
+from training.engine.tracking.data_card import card_of
 from training.record import DONE, read_record
 from training.run_folder import CONFIG
+from training.schema.data_card import lines
 
 
 def data_notices(jobs: Sequence[Job]) -> list[str]:
     """A line for each data set of these jobs, and one for each kind of runs that they leave behind."""
     prepared = [job.prepared for job in jobs if job.prepared is not None]
-    datasets = {one.dataset.fingerprint: one.dataset for one in prepared}
-    return [*(f"data: {dataset.summary()}" for dataset in datasets.values()), *left_behind(prepared)]
+    found = []
+    for one in {each.dataset.fingerprint: each for each in prepared}.values():
+        found += [one.dataset.summary(), *lines(card_of(one.dataset, one.config.data))]
+    return [*(f"data: {line}" for line in found), *left_behind(prepared)]
 
 
 def left_behind(prepared: Iterable[Prepared]) -> list[str]:

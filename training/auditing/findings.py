@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.auditing.look import Looks, look_at
+from training.auditing.look import Looks, closer, look_at
 from training.console.progress import bar
 from training.data.dataset import Dataset, contents, open_dataset
 from training.data.near_copies.search import Twins, near_copies
@@ -66,7 +66,7 @@ def audit(config: DataConfig) -> Audit:
             split_of[index] = name
     looks = look_at(dataset)
     with bar("comparing images", len(dataset.names)) as advance:
-        twins = near_copies(looks.small, advance)
+        twins = near_copies(looks.small, advance, lambda indices: closer(dataset, indices))
     exact = _exact(dataset, config)
     same = {group: index for index, members in enumerate(exact) for group in members}
     near = [one for one in twins if one.first not in same or same.get(one.second) != same[one.first]]

@@ -1,5 +1,6 @@
 """One look at each image: its size and mode as they are in the file, and a small grey picture of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from training.data.dataset import Dataset
 from training.data.files.decoding import formats
-from training.data.near_copies.candidates import SIDE, small_grey
+from training.data.near_copies.candidates import CLOSER_SIDE, SIDE, small_grey
 from training.data.parallel import in_threads
 
 
@@ -18,6 +19,11 @@ class Looks:
     small: np.ndarray
     sizes: np.ndarray
     modes: list[str]
+
+
+def closer(dataset: Dataset, indices: Sequence[int]) -> list[np.ndarray]:
+    """Some images again, as larger grey pictures. Raises BadImage."""
+    return in_threads(lambda index: small_grey(dataset.load(index), CLOSER_SIDE), indices, "a closer look")
 
 
 def look_at(dataset: Dataset) -> Looks:

@@ -140,4 +140,4 @@ def split_batches(order: np.ndarray, batch_size: int) -> list[np.ndarray]:
 def one_batch(dataset: Dataset, batch_size: int, seed: int) -> Dataset:
     """For debug.overfit_batch: the same few images to train on and to validate on. The test images stay."""
     few = np.sort(np.random.default_rng(seed).permutation(dataset.split["train"])[:batch_size])
-    return replace(dataset, split=dataset.split | {"train": few, "val": few})
+    return replace(dataset, split=dataset.split | {"train": few, "val": few}, in_train={})

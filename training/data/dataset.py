@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class Dataset:
     same_files: SameFiles = field(default_factory=SameFiles)
     former: tuple[Former, ...] = ()
     twins: dict[str, int] | None = None  # val and test: images with a copy, near or exact, in train; None: not looked
+    in_train: dict[str, np.ndarray] = field(default_factory=dict)  # val, test: bool [n], whether a copy is in train
+    looks: Sequence[Look] = ()  # [N] what was found in each when it was checked
 
     def path_or_name(self, index: int) -> str:
         """What to call image `index` in a message: its path, or its name where it has none."""
@@ -181,6 +183,8 @@ def _dataset(
         same_files=same,
         twins=_twins(split, groups) if groups is not None and config.group_by == DUPLICATES else None,
         former=tuple(former),
+        in_train=_in_train(split, hashes, groups if config.group_by == DUPLICATES else None),
+        looks=looks,
     )
 
 
@@ -241,6 +245,17 @@ def _twins(split: dict[str, np.ndarray], groups: np.ndarray) -> dict[str, int]:
         if count:
             log.warning("%d of the %s images have a copy, exact or near, in train", count, name)
     return twins
+
+
+def _in_train(split: dict[str, np.ndarray], hashes: list[str], groups: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Val and test: which of their images are in train too, to the byte, or nearly where `groups` were looked for."""
+    found = {}
+    exact = {hashes[index] for index in split["train"]}
+    for name in ("val", "test"):
+        found[name] = np.array([hashes[index] in exact for index in split[name]], dtype=bool)
+        if groups is not None:
+            found[name] |= np.isin(groups[split[name]], groups[split["train"]])
+    return found
 
 
 def _shared(split: dict[str, np.ndarray], hashes: list[str]) -> dict[str, int]:

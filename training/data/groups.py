@@ -18,7 +18,7 @@ from training.schema.checks import need
 from training.schema.data_config import DataConfig
 
 DUPLICATES = "duplicates"
-VERSION = 1  # of what counts as a near copy: higher when training/data/near_copies finds others
+VERSION = 2  # of what counts as a near copy: higher when training/data/near_copies finds others
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +64,7 @@ def _of_copies(source: Source, looks: Sequence[Look]) -> np.ndarray:
 
 
 def _looked_for(source: Source, looks: Sequence[Look]) -> np.ndarray:
-    from training.data.near_copies.candidates import SIDE, small_grey  # SciPy: not for every plan
+    from training.data.near_copies.candidates import CLOSER_SIDE, SIDE, small_grey  # SciPy: not for every plan
     from training.data.near_copies.search import groups_of, near_copies
 
     load = unchanged(source, looks)
@@ -74,7 +74,11 @@ def _looked_for(source: Source, looks: Sequence[Look]) -> np.ndarray:
         small[index] = small_grey(to_rgb(load(index)))
 
     in_threads(look, range(len(looks)), "looking for copies")
-    pairs = [(twins.first, twins.second) for twins in near_copies(small)]
+
+    def closer(indices: Sequence[int]) -> list[np.ndarray]:
+        return in_threads(lambda index: small_grey(to_rgb(load(index)), CLOSER_SIDE), indices, "a closer look")
+
+    pairs = [(twins.first, twins.second) for twins in near_copies(small, closer_look=closer)]
     first: dict[str, int] = {}
     for index, one in enumerate(looks):
         if (before := first.setdefault(one.content, index)) != index:

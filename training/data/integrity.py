@@ -18,14 +18,15 @@ import numpy as np
 from PIL import Image
 
 from training.data.files import decode_memory
-from training.data.files.decoding import GIANT, BadImage, checked, decode, reduction, to_rgb
-from training.data.files.image_facts import has_frames, header_size, is_transparent, one_colour
+from training.data.files.decoding import GIANT, BadImage, checked, decode, in_file, reduction, to_rgb
+from training.data.files.image_facts import has_frames, header, is_transparent, one_colour
 from training.data.files.value_range import Values, kind_of, measured
 from training.data.parallel import in_threads
 from training.data.sources import Source
 from training.schema.data_config import DataConfig
 
-# Of an image: `deep` (Values), `one` (one colour), `blank` (so for its transparency), `giant`, `frames` (several).
+# Of an image: `deep` (Values), `one` (one colour), `blank` (so for its transparency), `giant`, `frames` (several), and
+# `file` (width, height and mode there; null where they can't be told).
 Seen = dict[str, Any]
 Stat = tuple[int, int, int, int]  # of a file: size in bytes, mtime in ns, inode, ctime in ns
 BLOCK = 4096  # bytes at the beginning, the middle and the end of a file that are compared each time
@@ -169,8 +170,15 @@ def _known_again(path: Path, before: Look, whole: bool) -> Look | None:
         except OSError:
             return None
         if _stat(path) == stat:
+            before = before if "file" in before.seen else _with_header(before, path)
             return before if same else replace(before, stat=stat, sample=sample)
     return None
+
+
+def _with_header(before: Look, path: Path) -> Look:
+    """The look of an earlier version, which kept neither size nor mode."""
+    known = header(path)
+    return replace(before, seen={**before.seen, "file": None if known is None else list(known)})
 
 
 def _look_at_file(source: Source, index: int) -> Look:
@@ -221,10 +229,11 @@ def _seen(image: Image.Image, path: Path | None) -> Seen:
         seen["deep"] = measured(image.mode, np.asarray(image)).to_json()
     elif one_colour(rgb := to_rgb(image)):
         seen["blank" if rgb.getpixel((0, 0)) == (255, 255, 255) and is_transparent(image, path) else "one"] = 1
-    size = image.size
+    width, height, mode = in_file(image)
     if path is not None and 10 * image.width * image.height > GIANT:
-        size = header_size(path) or size
-    if reduction(size) > 1:
+        width, height, mode = header(path) or (width, height, mode)
+    seen["file"] = [width, height, mode]
+    if reduction((width, height)) > 1:
         seen["giant"] = 1
     if path is not None and has_frames(path):
         seen["frames"] = 1

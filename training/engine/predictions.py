@@ -112,11 +112,18 @@ def check_own_metrics(config: Mapping[str, Any], classes: int) -> None:
 
 
 def save_predictions(folder: Path, dataset: Dataset, val: Predictions, test: Predictions) -> None:
-    """Write predictions_val.npz and predictions_test.npz: id, label, logits. Raises OSError."""
+    """Write predictions_val.npz and predictions_test.npz: id, label, logits, and where there are any, which images have
+    a copy in train: twin, bool [N]. Raises OSError."""
     for split, predictions in (("val", val), ("test", test)):
         names = [dataset.names[index] for index in dataset.split[split]]
+        twin = dataset.in_train.get(split, np.zeros(0, dtype=bool))
+        columns: dict[str, Any] = {
+            "id": np.array(names),
+            "label": predictions.labels,
+            "logits": predictions.logits.astype(np.float32),
+        }
+        if twin.any():
+            columns["twin"] = twin
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, id=np.array(names), label=predictions.labels, logits=predictions.logits.astype(np.float32)
-        )
+        np.savez_compressed(buffer, **columns)
         write_whole(folder / predictions_file(split), buffer.getvalue())

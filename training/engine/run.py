@@ -22,6 +22,7 @@ from training.engine.predictions import save_predictions, summarize
 from training.engine.prepare import Prepared, replaced_since_opened
 from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
+from training.engine.tracking.data_card import leave_data_card
 from training.engine.tracking.mistakes import worst_mistakes
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
 from training.provenance.code_version import same_results
@@ -134,6 +135,8 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime,
 
 def _record(session: Session, on_epoch: Listener | None, started: datetime) -> Record:
     prepared, state = session.prepared, session.state
+    if not prepared.config.debug.overfit_batch:
+        leave_data_card(prepared.folder.parents[1], prepared.dataset, prepared.config.data, session.store)
     record = head_of_record(prepared)
     if prepared.config.optimizer.lr == AUTO:
         record.resolved.lr = state.lr

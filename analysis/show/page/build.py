@@ -15,6 +15,7 @@ from analysis.model.table import distinct
 from analysis.show.cells import common_line, number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.curves import configurations, curves
+from analysis.show.page.data_card import data_cards
 from analysis.show.page.forest import forest
 from analysis.show.page.hints import HINTS
 from analysis.show.page.histograms import histograms, panels
@@ -62,7 +63,8 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         legend=drawn,
         mistakes=mistakes(shown[1]) if shown else [],
         histograms=panels(found) if (found := chosen(model)) else {},
-        provenance=provenance(model),
+        cards=(cards := data_cards(model)),
+        provenance=provenance(model, not any(card["sheet"] for card in cards)),
         hints=HINTS,
         plotly=get_plotlyjs(),
         css=(Path(__file__).parent / "page.css").read_text(),

@@ -22,6 +22,9 @@ HINTS = {
     "settings": "One line a row, coloured by val accuracy. Drag along an axis to choose rows, drag an axis to move it.",
     "search": "Importance: what the best tenth of the trials differs in from all (PED-ANOVA, Watanabe et al. 2023), "
     "with an interval over draws of the trials with replacement.",
+    "data": "As the first run on these images saw them: images a class and split, up to eight train images of a class, "
+    "evenly spaced (of at most 24 classes); sizes and modes are those in the files. Equal files are found by their "
+    "content; near copies where data.group_by=duplicates asks for them, and by training.audit.",
     "mistakes": "Test images of the reference row's run with the lowest seed, by their class and by what the model "
     "took them for.",
     "weights": "Share of the values in each bin at the end of an epoch, of the first layer and the head; gradients "

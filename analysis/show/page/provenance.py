@@ -28,8 +28,9 @@ MOST_PIXELS = 50_000_000  # of an image that is opened for one
 MOST_NAMED = 5  # files, of what was left out
 
 
-def provenance(model: ReportModel) -> dict[str, Any]:
-    """What page.html shows: `data`, a part for each set of images; `commands`; `facts`, names and what they are."""
+def provenance(model: ReportModel, with_images: bool = True) -> dict[str, Any]:
+    """What page.html shows: `data`, a part for each set of images, with some of them unless a data card has these;
+    `commands`; `facts`, names and what they are."""
     single = distinct(model.runs)
     single = single[[os.path.isdir(folder) for folder in single["folder"]]]  # noqa: PTH112 (a published row has none)
     known = single[single["data_fingerprint"].notna()] if "data_fingerprint" in single else single.iloc[:0]
@@ -37,9 +38,8 @@ def provenance(model: ReportModel) -> dict[str, Any]:
     for _, runs in known.groupby("data_fingerprint", sort=False):
         folder = Path(str(runs["folder"].iloc[0]))
         if (record := read_record(folder)) is not None:
-            data.append(
-                {"lines": list(data_lines(record)), "classes": classes_of(record), "images": thumbnails(folder, record)}
-            )
+            images = thumbnails(folder, record) if with_images else []
+            data.append({"lines": list(data_lines(record)), "classes": classes_of(record), "images": images})
     folders = [folder for folder in sweeps_of(single["folder"]) if folder.is_dir()]
     commands = [one for folder in folders if (one := command_of(folder))]
     return {"data": data, "commands": commands, "facts": [*facts(single), ("folders", ", ".join(map(str, folders)))]}

@@ -38,6 +38,9 @@ TURNS = {  # EXIF orientation -> what undoes it
 }
 
 
+IN_FILE = "in_file"  # attribute of an image that came from a file: width, height and Pillow's mode there
+
+
 class BadImage(OSError):
     """An image that can't be read. The message is `where: why`."""
 
@@ -105,17 +108,31 @@ def _read(path: Path) -> Image.Image:
             raise error from None
 
 
+def in_file(image: Image.Image) -> tuple[int, int, str]:
+    """Width, height and mode that an image has in its file, where this module read it; else those that it has."""
+    known: tuple[int, int, str] = getattr(image, IN_FILE, (*image.size, image.mode))
+    return known
+
+
 def _opened(file: "Path | io.BytesIO") -> Image.Image:
     with Image.open(file, formats=formats()) as image:
-        count = image.width * image.height
-        if count > GIANT and image.format == "JPEG":  # MPO too
-            image.draft(None, (-(-image.width // reduction(image.size)), -(-image.height // reduction(image.size))))
-        count = image.width * image.height  # of the draft
-        take(count * BYTES.get(image.mode, 4) + min(count, GIANT) * 4)
-        if kind_of(image.mode) is None:
-            return to_rgb(image)
-        image.load()
-        return _upright(image, image)
+        known = (*image.size, image.mode)
+        found = _loaded(image)
+    setattr(found, IN_FILE, known)
+    return found
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """The pixels of an image that has been opened."""
+    count = image.width * image.height
+    if count > GIANT and image.format == "JPEG":  # MPO too
+        image.draft(None, (-(-image.width // reduction(image.size)), -(-image.height // reduction(image.size))))
+    count = image.width * image.height  # of the draft
+    take(count * BYTES.get(image.mode, 4) + min(count, GIANT) * 4)
+    if kind_of(image.mode) is None:
+        return to_rgb(image)
+    image.load()
+    return _upright(image, image)
 
 
 def _reason(error: Exception) -> str:

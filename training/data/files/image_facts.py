@@ -51,10 +51,10 @@ def has_frames(path: Path) -> bool:
         return False
 
 
-def header_size(path: Path) -> tuple[int, int] | None:
-    """Width and height as the file says; None where that can't be read."""
+def header(path: Path) -> tuple[int, int, str] | None:
+    """Width, height and mode as the file says; None where that can't be read."""
     try:
         with Image.open(path, formats=formats()) as opened:
-            return opened.size
+            return (*opened.size, opened.mode)
     except Exception:
         return None

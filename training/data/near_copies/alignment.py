@@ -13,6 +13,9 @@ LEAST = 0.85  # correlation after the coarse steps below which there is no close
 OVERLAP = 0.6  # of the area that has to be in both
 SCALES, SHIFT = (0.8, 1.25), 0.13  # at most: of a side, and relative to it
 BLUR = 2.0  # px: what is finer is detail
+BLUR_CLOSER = 4.0  # the same, of a closer look
+WHITE, LEAST_LEFT = 250, 0.1  # a grey level that is taken for white, and the share of the area that has to be darker
+PIECE_CLOSER = 8
 PIECE = 128  # pairs at once, so that they stay in the processor's cache
 
 
@@ -40,6 +43,29 @@ def likeness(first: np.ndarray, second: np.ndarray) -> Likeness:
 
     with ThreadPoolExecutor(resolve_threads("auto")) as pool:
         list(pool.map(compare, range(0, len(first), PIECE)))
+    return Likeness(grey, detail)
+
+
+def closer(first: np.ndarray, second: np.ndarray) -> Likeness:
+    """The same of pictures uint8 [P, S, S] of a larger side (a power of 2 from 32 on), step by step from a side of 16:
+    detail is then what the small pictures can't show. Where one was brightened until it became white, what is left of
+    it counts."""
+    grey, detail = np.full(len(first), -1, dtype=np.float32), np.full(len(first), -1, dtype=np.float32)
+
+    def compare(start: int) -> None:
+        rows = slice(start, start + PIECE_CLOSER)
+        levels = [(first[rows].astype(np.float32), second[rows].astype(np.float32))]
+        while levels[-1][0].shape[1] > 16:
+            levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+        move = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(levels[0][0]), 1))
+        for one, other in reversed(levels):
+            _, move = _aligned(one, other, move, STEPS_COARSE)
+        whole = _compared(*levels[0], move, BLUR_CLOSER)
+        left = _compared(*levels[0], move, BLUR_CLOSER, whitest=WHITE)
+        grey[rows], detail[rows] = np.maximum(whole, left)
+
+    with ThreadPoolExecutor(resolve_threads("auto")) as pool:
+        list(pool.map(compare, range(0, len(first), PIECE_CLOSER)))
     return Likeness(grey, detail)
 
 
@@ -105,10 +131,17 @@ def _aligned(one: np.ndarray, other: np.ndarray, move: np.ndarray, steps: int) -
     return best, chosen
 
 
-def _compared(one: np.ndarray, other: np.ndarray, move: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The correlations of grey values and of detail, where `one` is moved and has the grey values of `other`."""
+def _compared(
+    one: np.ndarray, other: np.ndarray, move: np.ndarray, blur: float = BLUR, whitest: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The correlations of grey values and of detail, `one` moved and with the grey values of `other`. `whitest`:
+    without what is lighter; -1 where too little is left."""
     laid, mask = _laid(one, move)
     shape = laid.shape
+    enough = np.ones(len(one), dtype=bool)
+    if whitest is not None:
+        mask = mask * (laid <= whitest) * (other <= whitest)
+        enough = mask.mean((1, 2)) >= LEAST_LEFT
     flat, goal = (np.where(mask > 0, pictures, -1).reshape(len(one), -1) for pictures in (laid, other))
     toned = np.empty_like(flat)
     order = ((flat + 1) * 200).astype(np.uint16).argsort(1, kind="stable")  # of 16 bits: a radix sort
@@ -119,9 +152,9 @@ def _compared(one: np.ndarray, other: np.ndarray, move: np.ndarray) -> tuple[np.
     here = np.where(kept, toned.reshape(shape), mean)
     grey = _products(_normed(here, mask), _normed(there, mask))
     inner = _shrunk(mask)
-    blurred = _blur(shape[1])
+    blurred = _blur(shape[1], blur)
     fine = [_normed(pictures - blurred @ pictures @ blurred.T, inner) for pictures in (here, there)]
-    return grey, _products(*fine)
+    return np.where(enough, grey, -1), np.where(enough, _products(*fine), -1)
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
@@ -132,9 +165,9 @@ def _shrunk(mask: np.ndarray) -> np.ndarray:
     return shrunk
 
 
-def _blur(side: int) -> np.ndarray:
+def _blur(side: int, width: float) -> np.ndarray:
     """What blurs `side` numbers: float32 [side, side]."""
-    apart = np.subtract.outer(np.arange(side), np.arange(side)) / BLUR
+    apart = np.subtract.outer(np.arange(side), np.arange(side)) / width
     weights = np.exp(-(apart**2) / 2)
     blur: np.ndarray = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     return blur

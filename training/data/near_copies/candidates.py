@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 SIDE = 32  # px of the small grey pictures
+CLOSER_SIDE = 128  # of those for a closer look
 FREQUENCIES = 8  # coefficients with u + v below it
 WINDOW = 0.9  # share of the sides that the crops show with which crops are looked for: the middle, and four corners
 PLACES = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -30,9 +31,9 @@ class Pairs:
     mirrored: np.ndarray  # bool [P]
 
 
-def small_grey(image: Image.Image) -> np.ndarray:
-    """An image as uint8 [SIDE, SIDE], stretched, antialiased."""
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+def small_grey(image: Image.Image, side: int = SIDE) -> np.ndarray:
+    """An image as uint8 [side, side], stretched, antialiased."""
+    return np.asarray(image.convert("L").resize((side, side), Image.Resampling.BILINEAR))
 
 
 def candidates(small: np.ndarray) -> Iterator[Pairs]:

@@ -1,11 +1,11 @@
 """Near copies among many images: pairs that show the same, and the groups that they make."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.data.near_copies.alignment import likeness
+from training.data.near_copies.alignment import closer, likeness
 from training.data.near_copies.candidates import NEAREST, candidates
 
 # A pair shows the same if its likeness is at least this, chosen on photographs and digits (docs/data.md) ...
@@ -14,6 +14,9 @@ GREY, DETAIL = 0.97, 0.9
 # candidate. All ones that a hand has written are alike, without being copies.
 RATIO = 0.15
 SURE_GREY, SURE_DETAIL = 0.9985, 0.985  # alike enough, whatever the others are: many copies of one image
+CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.9  # the same of the closer look, which has to confirm it
+AT_ONCE = 512  # pairs of which the closer pictures are in memory: 16 MB
+CloserLook = Callable[[Sequence[int]], Sequence[np.ndarray]]
 FLAT = 3.0  # grey levels: a picture of a lower standard deviation shows nothing to compare
 
 
@@ -27,10 +30,13 @@ class Twins:
     alike: float
 
 
-def near_copies(small: np.ndarray, advance: Callable[[int], object] = lambda count: None) -> list[Twins]:
+def near_copies(
+    small: np.ndarray, advance: Callable[[int], object] = lambda count: None, closer_look: CloserLook | None = None
+) -> list[Twins]:
     """The near copies among images `small` uint8 [N, S, S] (candidates.small_grey), each pair once, first < second.
 
-    Bounded memory: some 2 kB an image. `advance` is told how many images have been done.
+    Bounded memory: some 2 kB an image. `advance` is told how many images have been done. `closer_look`: gives some
+    images by their indices [n] as uint8 [n, CLOSER_SIDE, CLOSER_SIDE]; with it, pairs that differ there are left out.
     """
     found: dict[tuple[int, int], Twins] = {}
     usable = np.flatnonzero(small.std((1, 2)) >= FLAT) if len(small) else np.empty(0, dtype=np.int64)
@@ -49,7 +55,22 @@ def near_copies(small: np.ndarray, advance: Callable[[int], object] = lambda cou
             if before is None or before.alike < twins.alike:
                 found[first, second] = twins
         advance(len(np.unique(pairs.first)))
-    return sorted(found.values(), key=lambda twins: (twins.first, twins.second))
+    pairs_found = sorted(found.values(), key=lambda twins: (twins.first, twins.second))
+    return pairs_found if closer_look is None else _verified(pairs_found, closer_look)
+
+
+def _verified(found: list[Twins], closer_look: CloserLook) -> list[Twins]:
+    """Those of which the closer look shows the same."""
+    kept = []
+    for start in range(0, len(found), AT_ONCE):
+        some = found[start : start + AT_ONCE]
+        indices = sorted({index for twins in some for index in (twins.first, twins.second)})
+        pictures = dict(zip(indices, closer_look(indices), strict=True))
+        one = [pictures[twins.first][:, ::-1] if twins.mirrored else pictures[twins.first] for twins in some]
+        alike = closer(np.stack(one), np.stack([pictures[twins.second] for twins in some]))
+        same = (alike.grey >= CLOSER_GREY) & (alike.detail >= CLOSER_DETAIL)
+        kept += [twins for twins, ok in zip(some, same, strict=True) if ok]
+    return kept
 
 
 def _usual_rest(first: np.ndarray, detail: np.ndarray) -> np.ndarray:
