@@ -3,9 +3,11 @@
 python -m training.screen -m model=resnet18,resnet50,swin_t weights=default data=folder data.root=photos
 
 Takes the settings of `train.py -m`: commas make all combinations, `sweeps=NAME` a recipe. The features that each
-network has before it is trained are extracted once and kept (training/screening/features.py), and judged on the val
-images by a linear probe and by nearest neighbours (training/screening/probe.py). Settings that change training alone
-make no new candidate. No test image is read.
+network has before it is trained are extracted once and kept (training/screening/features.py). Candidates are ranked by
+a linear probe, cross-validated over the train and val images (training/screening/ranking.py; cv, with its interval over
+the folds), beside which stand LogME, and a probe and nearest neighbours that were fitted on train and judged on val
+(training/screening/probe.py). Settings that change training alone make no new candidate. No test image is read. How far
+the order is that after training: docs/recipes.md.
 """
 
 import argparse
@@ -17,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from analysis.statistics import inference
 from training.config import RunConfig
 from training.console.program import add_trust, parser_for, run_program
 from training.data.dataset import Dataset, open_without_test
@@ -28,7 +33,8 @@ from training.schema.settings import model_name
 
 if TYPE_CHECKING:
     from training.screening.features import Features
-    from training.screening.probe import Probed, Verdict
+    from training.screening.probe import Probed
+    from training.screening.ranking import Promise, Verdict
 
 ALPHA = 0.05
 
@@ -49,9 +55,9 @@ class Screened:
 
     candidate: Candidate
     features: "Features"
-    probed: "Probed"
+    promise: "Promise"
     verdict: "Verdict"
-    knn: "Verdict"
+    probed: "Probed"
 
     @property
     def worth(self) -> bool:
@@ -96,25 +102,30 @@ def val_names(dataset: Dataset) -> list[str]:
 
 
 def screen(lines: Sequence[str]) -> tuple[list[Screened], list[str]]:
-    """The candidates, the best linear probe first; and what was left out. Raises ConfigError."""
+    """The candidates, the most promising first; and what was left out. Raises ConfigError."""
     everyone, impossible = candidates(lines)
     from training.screening.features import features_of
-    from training.screening.probe import judge, probe
+    from training.screening.probe import probe
+    from training.screening.ranking import judge, promise
 
-    seen: list[tuple[Features, Probed]] = []
+    seen: list[tuple[Features, Promise, Probed]] = []
     for number, one in enumerate(everyone, start=1):
         dataset = one.prepared.dataset
         features = features_of(one.prepared)
         labels, val_labels = (dataset.labels[dataset.split[name]] for name in ("train", "val"))
-        probed = probe(features.train, labels, features.val, val_labels)
-        seen.append((features, probed))
-        accuracy = 100 * probed.linear.mean()
+        both = np.concatenate([features.train, features.val]), np.concatenate([labels, val_labels])
+        promised = promise(*both)
+        probed = probe(features.train, labels, features.val, val_labels, promised.strength)
+        seen.append((features, promised, probed))
+        accuracy = 100 * promised.accuracy.mean()
         how = "from the cache" if features.cached else f"in {features.seconds:.1f} s"
         print(f"{number}/{len(everyone)} {one.label}: features {how}, probe {accuracy:.2f} %", file=sys.stderr)
-    linear, knn = (judge([getattr(probed, name) for _, probed in seen]) for name in ("linear", "knn"))
-    verdicts = zip(linear, knn, strict=True)
-    result = [Screened(one, *pair, *both) for one, pair, both in zip(everyone, seen, verdicts, strict=True)]
-    return sorted(result, key=lambda one: (-one.verdict.share, -one.knn.share)), impossible
+    verdicts = judge([promised for _, promised, _ in seen])
+    zipped = zip(everyone, seen, verdicts, strict=True)
+    result = [
+        Screened(one, features, promised, verdict, probed) for one, (features, promised, probed), verdict in zipped
+    ]
+    return sorted(result, key=lambda one: (-one.verdict.share, one.promise.log_loss.mean())), impossible
 
 
 def called(config: RunConfig) -> str:
@@ -124,24 +135,33 @@ def called(config: RunConfig) -> str:
 
 def row(one: Screened) -> dict[str, Any]:
     """A line of the CSV; accuracies in per cent."""
-    config, verdict = one.candidate.prepared.config, one.verdict
+    config, verdict, promised = one.candidate.prepared.config, one.verdict, one.promise
+    val_share, n_val = float(one.probed.linear.mean()), len(one.probed.linear)
+    low, high = inference.wilson(val_share, n_val)
     return {
         "candidate": one.candidate.label,
         "model": called(config),
         "weights": config.weights.source,
         "weights_resolved": one.candidate.prepared.resolved.weights,
-        "probe_val_acc": round(100 * verdict.share, 4),
-        "probe_low": round(100 * verdict.low, 4),
-        "probe_high": round(100 * verdict.high, 4),
-        "knn_val_acc": round(100 * one.knn.share, 4),
+        "probe_val_acc": round(100 * val_share, 4),
+        "probe_low": round(100 * low, 4),
+        "probe_high": round(100 * high, 4),
+        "knn_val_acc": round(100 * float(one.probed.knn.mean()), 4),
         "p": float(f"{verdict.p:.3g}"),
         "worth_training": one.worth,
         "features": one.features.val.shape[1],
         "features_s": round(one.features.seconds, 3),
         "cached": one.features.cached,
-        "probe_s": round(one.probed.seconds, 3),
-        "C": one.probed.strength,
+        "probe_s": round(promised.seconds + one.probed.seconds, 3),
+        "C": promised.strength,
         "k": one.probed.neighbours,
+        "cv_acc": round(100 * verdict.share, 4),
+        "cv_low": round(100 * verdict.low, 4),
+        "cv_high": round(100 * verdict.high, 4),
+        "cv_log_loss": round(float(promised.log_loss.mean()), 5),
+        "logme": round(promised.whole_logme, 5),
+        "logme_sd": round(float(promised.logme.std(ddof=1)), 5),
+        "seconds": round(one.features.seconds + promised.seconds + one.probed.seconds, 3),
     }
 
 
@@ -154,14 +174,14 @@ def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
     lines = []
     for one in found:
         cells = row(one)
-        interval = f"{cells['probe_low']:.1f} to {cells['probe_high']:.1f}"
-        time = "cached" if one.features.cached else f"{one.features.seconds:.1f}"
-        numbers = [f"{cells['probe_val_acc']:.2f}", interval, f"{cells['knn_val_acc']:.2f}"]
+        interval = f"{cells['cv_low']:.1f} to {cells['cv_high']:.1f}"
+        numbers = [f"{cells['cv_acc']:.2f}", interval, f"{cells['logme']:.3f}"]
+        numbers += [f"{cells['probe_val_acc']:.2f}", f"{cells['knn_val_acc']:.2f}"]
         p = "best" if one is found[0] else f"{one.verdict.p:.2g}"
         mark = "" if one.worth else "worse"
         words = (one.candidate.label, cells["weights_resolved"])
-        lines.append([*words, *numbers, p, time, f"{one.probed.seconds:.1f}", mark])
-    headings = ("candidate", "weights_resolved", "probe", "95 %", "knn", "p", "features_s", "probe_s", "")
+        lines.append([*words, *numbers, p, f"{cells['seconds']:.1f}", mark])
+    headings = ("candidate", "weights_resolved", "cv", "95 %", "logme", "probe_val", "knn_val", "p", "seconds", "")
     console = Console()
     print_table(console, headings, lines, words=("candidate", "weights_resolved"))
     same = sum(one.candidate.same for one in found)
@@ -173,12 +193,12 @@ def show(found: Sequence[Screened], impossible: Sequence[str]) -> None:
 def advice(found: Sequence[Screened]) -> str:
     """Which candidates are worth training."""
     worth = [one.candidate.label for one in found if one.worth]
-    n_val = len(found[0].probed.linear)
+    folds = len(found[0].promise.accuracy)
     text = f"worth training: {'; '.join(worth)}"
     if len(found) == 1:
         return f"{text} (nothing to compare it with)"
     rest = "these can't be told from the best" if len(worth) > 1 else "the best alone, the others are visibly worse"
-    return f"{text} ({rest} on {n_val} val images; exact McNemar, Holm, p < {ALPHA:g})"
+    return f"{text} ({rest} in {folds} folds of train and val; corrected t test, Holm, p < {ALPHA:g})"
 
 
 def write_csv(file: Path, found: Sequence[Screened]) -> None:

@@ -9,11 +9,14 @@ import pytest
 from conftest import Door
 from digit_images import write_digits
 from outcome import TINY, only_run
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
 
 from training import screen
 from training.data.dataset import _open, open_dataset, open_without_test
 from training.schema.data_config import DataConfig
-from training.screening.probe import judge, probe
+from training.screening.probe import probe
+from training.screening.ranking import judge, logme, promise
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +52,8 @@ def trained(train: Door, tmp_path: Path, name: str, *arguments: str) -> Path:
 def results(rows: Rows) -> Rows:
     """Without times."""
     return [
-        {name: cell for name, cell in row.items() if name not in ("features_s", "cached", "probe_s")} for row in rows
+        {name: cell for name, cell in row.items() if name not in ("features_s", "cached", "probe_s", "seconds")}
+        for row in rows
     ]
 
 
@@ -135,20 +139,47 @@ def test_the_choice_of_candidates(look: Look) -> None:
 
 
 def test_known_answers() -> None:
-    """Features that hold the class are read, ones that don't are at chance; and the verdicts are McNemar's."""
+    """Features that hold the class are read, ones that don't are at chance, and the verdicts say which is which."""
     draws = np.random.default_rng(0)
     labels, val_labels = draws.integers(0, 3, 300), draws.integers(0, 3, 150)
     centres = 6 * draws.normal(size=(3, 16))
     near = [(centres[some] + draws.normal(size=(len(some), 16))).astype(np.float32) for some in (labels, val_labels)]
     far = [draws.normal(size=(len(some), 16)).astype(np.float32) for some in (labels, val_labels)]
-    good, bad = (probe(one[0], labels, one[1], val_labels) for one in (near, far))
+    good, bad = (probe(one[0], labels, one[1], val_labels, 1.0) for one in (near, far))
     assert good.linear.mean() > 0.98 and good.knn.mean() > 0.98
     assert bad.linear.mean() < 0.5 and bad.knn.mean() < 0.5
-    right = np.arange(100) < 90
-    eight, two = right.copy(), right.copy()
-    eight[:8], two[:2] = False, False
-    best, worse, like = judge([right, eight, two])
-    assert (
-        best.p == 1 and worse.p == pytest.approx(2 * 2**-7) and like.p == pytest.approx(0.5)
-    )  # Holm doubles the first
-    assert (best.low, best.high) == pytest.approx((0.8256, 0.9448), abs=1e-4)  # Wilson, 90 of 100
+    first, second = (promise(np.concatenate(one), np.concatenate([labels, val_labels])) for one in (near, far))
+    assert first.whole_logme > second.whole_logme + 0.1 and first.log_loss.mean() < 0.1 < second.log_loss.mean() - 0.9
+    assert len(first.accuracy) == 5 and (first.logme > second.logme).all()
+    best, worse = judge([first, second])
+    assert best.share > 0.98 and best.p == 1 and worse.p < 1e-4 and 0.2 < worse.low < 1 / 3 < worse.high < 0.5
+    twin, other = judge([first, first])
+    assert twin.p == other.p == 1
+
+
+def test_few_images_and_wide_features_are_ranked_too() -> None:
+    """More numbers than images; a class of one image; of all classes one image; so many that some are drawn."""
+    draws = np.random.default_rng(0)
+    labels = np.array([0] * 9 + [1] * 9 + [2])
+    features = (labels[:, None] + 0.1 * draws.normal(size=(19, 64))).astype(np.float32)
+    found = promise(features, labels)
+    assert found.accuracy.mean() > 0.9 and np.isfinite([*found.log_loss, *found.logme]).all()
+    assert promise(features[[0, 9, 18]], np.arange(3)).accuracy.max() == 0
+    many = draws.integers(0, 2, 6000)
+    assert promise((many[:, None] + 0.01 * draws.normal(size=(6000, 2))).astype(np.float32), many).accuracy.min() > 0.99
+
+
+@pytest.mark.parametrize("shape", [(60, 10), (30, 50)])
+def test_logme_is_the_largest_evidence(shape: tuple[int, int]) -> None:
+    """Of all precisions of weights and noise, found by search in the density of the targets themselves."""
+    draws = np.random.default_rng(0)
+    features = draws.normal(size=shape)
+    labels = (features[:, 0] + draws.normal(size=len(features)) > 0).astype(int)
+
+    def negative(logs: np.ndarray, target: np.ndarray) -> float:
+        alpha, beta = np.exp(logs)
+        covariance = np.eye(len(features)) / beta + features @ features.T / alpha
+        return -float(multivariate_normal.logpdf(target, np.zeros(len(features)), covariance)) / len(features)
+
+    best = [-minimize(negative, [0, 0], (labels == label,), "Nelder-Mead").fun for label in (0, 1)]
+    assert logme(features, labels) == pytest.approx(np.mean(best), abs=1e-3)
