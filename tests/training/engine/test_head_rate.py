@@ -80,7 +80,7 @@ def test_run_resumes_to_the_bit(train: Door, tmp_path: Path) -> None:
 
 
 def test_network_that_is_all_head_is_refused() -> None:
-    with pytest.raises(ConfigError, match="optimizer.head_lr_factor needs a network with more than a head"):
+    with pytest.raises(ConfigError, match=r"optimizer\.head_lr_factor needs a network with more than a head"):
         build_optimizer(nn.Linear(2, 2), OptimizerConfig(head_lr_factor=10))
 
 
