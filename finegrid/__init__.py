@@ -47,8 +47,9 @@ def load_model(
 
     with trusting([trust] if isinstance(trust, str) else trust):
         trained = TrainedModel.load(named_run(run_folder), device)
-    trained.model.register_forward_hook(_main_logits)
-    return trained.model, trained.transform, trained.classes
+    network = trained.network
+    network.register_forward_hook(_main_logits)
+    return network, trained.transform, trained.classes
 
 
 def _main_logits(model: "nn.Module", inputs: Any, output: Any) -> "Tensor":

@@ -65,6 +65,7 @@ class OptimizerConfig:
     weight_decay: float = 0.0
     decay_norm_and_bias: bool = False  # true: decay every parameter, as torch does
     layer_decay: float | None = None  # factor on lr from each layer to the one before it; null: one lr for all
+    head_lr_factor: float = 1.0  # on lr, of the layer that makes the class scores alone
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +77,8 @@ class OptimizerConfig:
             need(0 < float(self.lr) < math.inf, f"optimizer.lr={self.lr}: expected a number above 0, or auto")
         ok = self.layer_decay is None or 0 < self.layer_decay <= 1
         need(ok, f"optimizer.layer_decay={self.layer_decay}: expected a factor above 0, up to 1")
+        ok = 0 < self.head_lr_factor < math.inf
+        need(ok, f"optimizer.head_lr_factor={self.head_lr_factor}: expected a factor above 0")
         need(0 <= self.weight_decay < math.inf, f"optimizer.weight_decay={self.weight_decay}: expected 0 or more")
 
 
@@ -117,6 +120,7 @@ class TrainerConfig:
     label_smoothing: float = 0.0
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: rare classes count more
     ema: float | None = None  # decay of the average of the weights that is validated and kept; null: none
+    tta: Literal["none", "flip"] = "none"  # flip: evaluation and predictions average an image and its mirror image
     techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run

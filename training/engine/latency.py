@@ -101,7 +101,7 @@ def add_latency(prepared: "Prepared", record: Record) -> Record:
         log.warning("the latency can't be measured: %s", error)
         return record
     torch.set_num_threads(record.threads or resolve_threads("auto"))
-    model = trained.model.to(memory_format=layout(compute))
+    model = trained.network.to(memory_format=layout(compute))
     record = replace(record, latency_ms=latency_of(model, trained.preprocessing, trained.images.stored, compute))
     write_record(prepared.folder, record)
     return record

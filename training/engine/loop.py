@@ -29,6 +29,7 @@ from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
 from training.engine.step import Step
 from training.engine.techniques import Batch, EpochContext, Technique
+from training.models.tta import averaged
 from training.schema.checks import need
 
 T = TypeVar("T")
@@ -66,6 +67,8 @@ class Trainer:
     recorder: Callable[[], Recorder] | None = None  # what records steps, as CUDA graphs; None: they run plainly
     step: Step = field(init=False)
     eval_graphs: Graphs | None = field(init=False, default=None)
+    # the network that was last evaluated, and how it is asked: graphs know it by its identity
+    asked: tuple[nn.Module | None, nn.Module] = field(init=False, default=(None, nn.Identity()))
 
     def __post_init__(self) -> None:
         if self.compute.device == "cpu" and self.compute.precision == "bf16":
@@ -132,7 +135,10 @@ class Trainer:
 
     def evaluate(self, batches: Iterable[Batch | Slice], once: bool = False) -> Predictions:
         """Class scores for every image. `once`: there won't be more of these, so that no graph is worth its time."""
-        return evaluate(self.eval_model, batches, self.compute, None if once else self.eval_graphs)
+        model = self.eval_model
+        if model is not self.asked[0]:
+            self.asked = model, averaged(model, self.config.tta)
+        return evaluate(self.asked[1], batches, self.compute, None if once else self.eval_graphs)
 
 
 def length(batch: Batch | Slice) -> int:

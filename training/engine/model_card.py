@@ -42,6 +42,7 @@ def card(folder: Path, record: Record) -> str:
                 "test accuracy": _accuracy(record.test.acc, record.test.n),
                 "val accuracy (chose the epoch)": _accuracy(record.val.acc, record.val.n),
                 "macro F1, test": None if record.test.macro_f1 is None else f"{record.test.macro_f1:.1f} %",
+                "test-time augmentation": tta if (tta := _trainer(record).get("tta")) not in (None, "none") else None,
                 "selected epoch": f"{record.best_epoch} of {record.epochs_run}",
                 "seed, identity": f"{record.seed}, {record.identity}",
                 "versions": f"python {record.versions.python}, torch {record.versions.torch}, torchvision "
@@ -80,6 +81,11 @@ def _source(record: Record) -> str:
     data = (record.config or {}).get("data") or {}
     kind = str(data.get("_target_") or "?").rpartition(".")[2]
     return " ".join(str(part) for part in (kind, data.get("name"), data.get("root") or data.get("csv")) if part)
+
+
+def _trainer(record: Record) -> dict[str, Any]:
+    found = (record.config or {}).get("trainer")
+    return found if isinstance(found, dict) else {}
 
 
 def _table(rows: dict[str, Any]) -> str:

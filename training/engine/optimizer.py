@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from training.config import OptimizerConfig
 from training.engine.hardware.fused_adam import FUSED
 from training.errors import Impossible
-from training.models.build import layers_of
+from training.models.build import head_prefix, layers_of
 from training.schema.checks import AUTO, need
 from training.targets import bind, locate
 
@@ -19,6 +19,7 @@ from training.targets import bind, locate
 # Swin's relative position tables (arXiv 2103.14030) and what makes them in V2 (2111.09883), ViT's embeddings.
 SPARED = ("relative_position_bias_table", "cpb_mlp", "logit_scale", "class_token", "pos_embedding")
 
+FACTOR = "head_lr_factor"  # of the head's groups, where they have one
 ONLY_CUDA = {"capturable"}  # settings that a step on the CPU would refuse
 
 
@@ -27,18 +28,33 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
 
     With layer_decay there are such groups for each layer (training/models/layers.py), whose learning rate is lr *
     layer_decay ^ (layers between it and the head): Clark et al. 2020 (ELECTRA, arXiv 2003.10555), Bao et al. 2021
-    (BEiT, 2106.08254). Groups of a layer share its name.
+    (BEiT, 2106.08254). With head_lr_factor there are such groups for the head, whose rate is lr times that factor, as
+    in Girshick et al. 2014 (R-CNN, 1311.2524). Groups of a layer share its name.
     """
-    if config.layer_decay is not None:
-        layers = layers_of(model)
-        places = {name: place for place, (_, names) in enumerate(layers) for name in names}
-        groups = []
-        for place, (layer, _) in enumerate(layers):
-            lr = float(config.lr) * config.layer_decay ** (len(layers) - 1 - place)
-            in_layer = [(name, p) for name, p in model.named_parameters() if places[name] == place]
-            groups += [group | {"name": layer, "lr": lr} for group in _by_decay(in_layer, config)]
-        return groups
-    return _by_decay(list(model.named_parameters()), config)
+    named = list(model.named_parameters())
+    if config.head_lr_factor == 1:
+        return _by_layer(model, named, config) if config.layer_decay is not None else _by_decay(named, config)
+    head = head_prefix(model)
+    need(bool(head), "optimizer.head_lr_factor needs a network with more than a head; leave it out")
+    rest = [(name, parameter) for name, parameter in named if not name.startswith(f"{head}.")]
+    last = [(name, parameter) for name, parameter in named if name.startswith(f"{head}.")]
+    groups = _by_layer(model, rest, config) if config.layer_decay is not None else _by_decay(rest, config)
+    lr = float(config.lr) * config.head_lr_factor
+    return groups + [
+        group | {"name": head, "lr": lr, FACTOR: config.head_lr_factor} for group in _by_decay(last, config)
+    ]
+
+
+def _by_layer(model: nn.Module, named: list[tuple[str, nn.Parameter]], config: OptimizerConfig) -> list[dict[str, Any]]:
+    assert config.layer_decay is not None
+    layers = layers_of(model)
+    places = {name: place for place, (_, names) in enumerate(layers) for name in names}
+    groups = []
+    for place, (layer, _) in enumerate(layers):
+        lr = float(config.lr) * config.layer_decay ** (len(layers) - 1 - place)
+        in_layer = [(name, p) for name, p in named if places[name] == place]
+        groups += [group | {"name": layer, "lr": lr} for group in _by_decay(in_layer, config)]
+    return groups
 
 
 def _by_decay(named: list[tuple[str, nn.Parameter]], config: OptimizerConfig) -> list[dict[str, Any]]:
@@ -108,9 +124,9 @@ def _fusible(target: Callable[..., Any], model: nn.Module) -> bool:
     return target in FUSED and len(kinds) == 1 and {device.type for device, _ in kinds} <= {"cpu", "cuda"}
 
 
-def learning_rates(optimizer: Optimizer) -> dict[str, float]:
-    """Each parameter group's learning rate, read from the optimizer itself; of those with the same name it is one."""
-    return {str(group["name"]): float(group["lr"]) for group in optimizer.param_groups}
+def base_rate(optimizer: Optimizer) -> float:
+    """What the schedule makes of optimizer.lr: the largest rate of all groups, but for the head's own factor."""
+    return max(float(group["lr"]) / float(group.get(FACTOR, 1.0)) for group in optimizer.param_groups)
 
 
 class Gradients:

@@ -25,6 +25,7 @@ from training.engine.session import Session, open_session
 from training.engine.tracking.data_card import leave_data_card
 from training.engine.tracking.mistakes import worst_mistakes
 from training.errors import ConfigError, DataChanged, Diverged, Pruned
+from training.models.tta import averaged
 from training.provenance.code_version import same_results
 from training.record import DONE, Record, read_record, write_beginning, write_record
 from training.run_folder import (
@@ -148,7 +149,8 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     record.time = times_of(session, started)
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored
-        record.latency_ms = latency_of(session.trainer.eval_model, session.preprocessing, side, prepared.compute)
+        model = averaged(session.trainer.eval_model, prepared.config.trainer.tta)
+        record.latency_ms = latency_of(model, session.preprocessing, side, prepared.compute)
     record.gpu_memory_mb = peak_memory_mb(prepared.compute.device)
     session.elsewhere.record(record)
     session.saver.forget()

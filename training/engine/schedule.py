@@ -102,17 +102,19 @@ def _check_numbers(config: SchedulerConfig) -> None:
 
 
 def _check_rates(optimizer: Optimizer, config: SchedulerConfig) -> None:
-    """A rate that is the same for all groups would undo layer_decay."""
+    """A rate that is the same for all groups would undo layer_decay and head_lr_factor."""
     rates = [group["lr"] for group in optimizer.param_groups]
     if min(rates) < max(rates):
+        by_head = any("head_lr_factor" in group for group in optimizer.param_groups)
+        key = "optimizer.head_lr_factor" if by_head else "optimizer.layer_decay"
         need(
             "max_lr" not in config.kwargs,
-            "scheduler.kwargs.max_lr: leave it out with optimizer.layer_decay, which gives each layer its own",
+            f"scheduler.kwargs.max_lr: leave it out with {key}, which gives layers rates of their own",
         )
         least = config.kwargs.get("eta_min", 0.0)
         need(
             least <= min(rates),
-            f"scheduler.kwargs.eta_min={least} is above the lowest rate of optimizer.layer_decay, {min(rates):.3g}",
+            f"scheduler.kwargs.eta_min={least} is above the lowest rate of {key}, {min(rates):.3g}",
         )
 
 

@@ -23,7 +23,7 @@ from training.engine.hardware.process import set_up_process
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
 from training.engine.loss import balanced_weights, build_loss
 from training.engine.lr_range_test import suggested_rate
-from training.engine.optimizer import build_optimizer, learning_rates
+from training.engine.optimizer import base_rate, build_optimizer
 from training.engine.predictions import Predictions, measure, signed
 from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
@@ -179,7 +179,7 @@ class Session:
         epoch = state.epoch + 1
         self.saver.changing()
         reseed(self.config.draws, epoch)
-        rates = learning_rates(self.trainer.optimizer)
+        rate = base_rate(self.trainer.optimizer)
         result = self._train(epoch)
         val = self._evaluate("val")
         if not finite(result.loss, val.loss):
@@ -187,7 +187,7 @@ class Session:
         self.trainer.schedule.after_epoch(val.loss)
         row = {
             "epoch": epoch,
-            "lr": max(rates.values()),  # at the epoch's first step
+            "lr": rate,  # at the epoch's first step
             "train_loss": result.loss,
             "train_acc": result.acc,
             "val_loss": val.loss,

@@ -32,7 +32,9 @@ class Evaluation:
     def predictions(self, weights: StateDict, split: str) -> Predictions:
         """Class scores of the images of `split` with these weights in the network."""
         put(self.trained.model, weights)
-        return evaluate(self.trained.model, self.batches.evaluate(split, self.config.trainer.batch_size), self.compute)
+        return evaluate(
+            self.trained.network, self.batches.evaluate(split, self.config.trainer.batch_size), self.compute
+        )
 
 
 def same_images(run: FinishedRun) -> Dataset:

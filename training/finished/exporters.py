@@ -82,7 +82,7 @@ def metadata(trained: TrainedModel) -> dict[str, str]:
 
 def write(kind: str, trained: TrainedModel, part: Path) -> None:
     """Write the network to `part`. What torch makes of a network that it can't trace may be any exception."""
-    deployed = Deployed(trained.model, trained.preprocessing).eval()
+    deployed = Deployed(trained.network, trained.preprocessing).eval()
     side = trained.images.stored
     example = torch.zeros((2, 3, side, side), dtype=torch.uint8)
     shapes = {"images": {0: torch.export.Dim("batch", min=1)}}

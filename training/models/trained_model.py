@@ -26,6 +26,7 @@ from training.errors import ConfigError
 from training.models.build import build_model, logits
 from training.models.checkpoint_file import CHECKSUM, checksum
 from training.models.removed_weights import removed
+from training.models.tta import averaged
 from training.models.weights import StateDict, checkpoint_file, match, put, read_checkpoint
 from training.record import named_after
 from training.run_folder import BEST
@@ -47,6 +48,11 @@ class TrainedModel:
     device: str
     ranges: Ranges = field(default_factory=dict)
 
+    @property
+    def network(self) -> nn.Module:
+        """The network as it is asked: `model`, or with the run's test-time augmentation what averages its answers."""
+        return averaged(self.model, self.about.get("tta", "none"))
+
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> "TrainedModel":
         """The selected network of a run folder. Raises ConfigError, also for a network whose code is neither known nor
@@ -66,6 +72,7 @@ class TrainedModel:
             put(model, {name: state[name] for name in fits.taken})
             part = about["preprocessing"]
             images = DataConfig(size=part["size"], stored_size=part["stored_size"], resize=part["resize"])
+            averaged(model, about.get("tta", "none"))
             preprocessing = Preprocessing(part["size"], tuple(part["mean"]), tuple(part["std"]))
             ranges = value_range.from_json(part.get("value_range"))
         except (KeyError, TypeError, ValueError) as error:
@@ -85,7 +92,7 @@ class TrainedModel:
         """float32 [B, classes] on the network's device, of stored images uint8 [B, S, S, 3]."""
         pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         with torch.no_grad():
-            return logits(self.model(self.preprocessing.plain(pixels)))
+            return logits(self.network(self.preprocessing.plain(pixels)))
 
 
 def check_own(folder: Path, about: Mapping[str, Any]) -> None:
@@ -108,7 +115,7 @@ def metadata(
         "preprocessing": asdict(preprocessing) | {"stored_size": data.stored, "resize": data.resize} | deep,
         "identity": identity,
         "seed": config.seed,
-    }
+    } | ({"tta": config.trainer.tta} if config.trainer.tta != "none" else {})
 
 
 def weights_file(weights: Mapping[str, Tensor], about: dict[str, Any]) -> bytes:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from conftest import QUICK, Door, run_folders
 from outcome import TINY, history_of, only_run, outcome
+from rates import learning_rates
 from torch import nn
 
 from training.config import OptimizerConfig, SchedulerConfig
-from training.engine.optimizer import build_optimizer, learning_rates
+from training.engine.optimizer import build_optimizer
 from training.engine.schedule import Schedule
 from training.errors import ConfigError
 

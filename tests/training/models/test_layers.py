@@ -7,11 +7,12 @@ import torch
 from conftest import QUICK, Door
 from outcome import history_of, only_run
 from own_parts import smooth, tiny
+from rates import learning_rates
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from training.config import OptimizerConfig, SchedulerConfig
-from training.engine.optimizer import build_optimizer, learning_rates
+from training.engine.optimizer import build_optimizer
 from training.engine.schedule import Schedule
 from training.errors import ConfigError
 from training.models.build import layers_of, torchvision_model
