@@ -30,6 +30,7 @@ FLOORS = {
         ["sweeps.plan"],
         ["sweeps.launchers.gpu"],
         ["sweeps.launchers"],
+        ["sweeps.launchers.workers"],
         ["sweeps.controller"],
         ["sweeps.sweepers"],
         ["sweeps names"],

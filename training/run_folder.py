@@ -13,7 +13,7 @@ import os
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +36,8 @@ UNREADABLE_ARRAYS = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, MemoryError, NotImplementedError),
     *(zipfile.BadZipFile, zlib.error),
 )
+
+before_write: list[Callable[[], None]] = []  # called before a file takes the place of another; one may end the process
 
 
 class RunInUse(Exception):
@@ -77,6 +79,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        for check in before_write:
+            check()
         part.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):

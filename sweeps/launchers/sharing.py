@@ -40,7 +40,9 @@ class Sharing:
 
     def demand(self, job: Any) -> Demand | None:
         """What a job asks of a GPU; None where memory is nobody's concern, or the job was not planned by us."""
-        return self.demands.of(job) if self.auto and getattr(job, "prepared", None) is not None else None
+        if not self.auto or getattr(job, "prepared", None) is None:
+            return getattr(job, "demand", None) if self.auto else None  # one that was worked out elsewhere
+        return self.demands.of(job)
 
     def look(self) -> None:
         """Ask nvidia-smi, where that was long ago. (The time before the answer counts.)"""

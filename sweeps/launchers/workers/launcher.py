@@ -1,0 +1,218 @@
+"""hydra/launcher=folder_workers, slurm_workers: runs lie in the sweep's folder, and workers take them from there."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from sweeps.channel import Answer
+from sweeps.hydra_glue.composer import Composer
+from sweeps.hydra_glue.private import failed, singletons
+from sweeps.launchers.batch import run_batch
+from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, RunnableJob
+from sweeps.launchers.local_config import OFF
+from sweeps.launchers.worker import Program
+from sweeps.launchers.workers import board
+from sweeps.launchers.workers.assignment import WorkerProgram
+from sweeps.launchers.workers.config import FolderWorkersConfig
+from sweeps.launchers.workers.crew import Crew
+from sweeps.launchers.workers.engine import SubprocessEngine
+from sweeps.launchers.workers.estimates import Estimates
+from sweeps.launchers.workers.queue import Entry, Queue
+from training.schema.checks import need
+
+__all__ = ["FolderWorkersConfig", "FolderWorkersLauncher"]
+POLL_S = 0.05
+
+
+@dataclass(eq=False)
+class WorkerSlot:
+    """A place in the queue, for as many runs as all workers together can have at once. `name`: of the slot in which its
+    run is, once a worker has it."""
+
+    number: int
+    name: str
+
+
+class FolderWorkersLauncher(Launcher):
+    """The controller's side."""
+
+    capabilities = Capabilities(channel=True, prune=True, cancel=True, this_machine=False)
+
+    def __init__(self, engine: str, workers: int, **settings: Any) -> None:
+        need(workers >= 1, f"hydra.launcher.workers={workers}: expected 1 or more")
+        for key in ("grace_s", "lost_s", "idle_s"):
+            need(settings[key] > 0, f"hydra.launcher.{key}={settings[key]}: expected above 0")
+        need(settings["retries"] >= 0, f"hydra.launcher.retries={settings['retries']}: expected 0 or more")
+        if settings["mps"] in OFF:
+            settings["mps"] = "off"
+        self.engine_name, self.workers, self.settings = engine, workers, settings
+        self.grace_s = float(settings["grace_s"])
+        width = settings["slots"] if isinstance(settings["slots"], int) else 1
+        self.slots: list[WorkerSlot] = []
+        self._grow(workers * width)
+        self.queue: Queue | None = None
+        self.crew: Crew | None = None
+        self.composer: Composer | None = None
+        self.estimates = Estimates(asks_gpu=settings["slots_per_gpu"] == "auto" and settings["devices"] != "cpu")
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Remember what to run. Nothing is written or started before the first run."""
+        self.composer = Composer(hydra_context, config)
+        self.program = Program(hydra_context, task_function, singletons())
+        self.config, self.folder = config, Path(str(config.hydra.sweep.dir))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Hydra's interface: run a batch of jobs, give their results in order. Raises SweepEnded when stopped."""
+        assert self.composer is not None, "Hydra calls setup first"
+        return run_batch(self, self.composer.batch(initial_job_idx, job_overrides))
+
+    def warm_up(self) -> None:
+        """Workers may wait for hours in a queue of the cluster: none is asked for before the plan is sound."""
+
+    def _open(self) -> tuple[Queue, Crew]:
+        if self.queue is None or self.crew is None:
+            self.queue = Queue.open(self.folder, WorkerProgram.of(self.program, self.config))
+            engine = SubprocessEngine(self.folder, self.settings)
+            self.crew = Crew(self.queue.root, self.queue.folder, engine, self.workers, float(self.settings["lost_s"]))
+            self.crew.start(self.workers)
+        return self.queue, self.crew
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Runs that have not ended."""
+        return self.queue.entries if self.queue is not None else []
+
+    @property
+    def running(self) -> list[Handle]:
+        """Jobs that were submitted and have not ended."""
+        return [entry.handle for entry in self.entries]
+
+    def free_slot(self) -> WorkerSlot | None:
+        """A place in the queue."""
+        taken = {handle.slot.number for handle in self.running}
+        return next((slot for slot in self.slots if slot.number not in taken), None)
+
+    def submit(self, job: RunnableJob) -> Handle:
+        """Put a job into the queue; a worker with a free slot takes it."""
+        queue, _ = self._open()
+        slot = self.free_slot()
+        assert slot is not None, "submit needs a free slot"
+        slot.name = f"worker slot {slot.number}"
+        handle = Handle(job.number, job.folder, slot)
+        queue.add(handle, self.estimates.assignment(job))
+        return handle
+
+    def expect(self, job: RunnableJob | None) -> None:
+        """Which job comes next; None: none, so that workers with nothing to do may go."""
+        if self.queue is not None:
+            self.queue.more = job is not None
+
+    def wait_any(self, timeout_s: float, retry: bool = True) -> list[Event]:
+        """What has happened, at the latest after `timeout_s`; often nothing. `retry`: whether runs whose workers are
+        gone go on elsewhere. Raises ConfigError where no worker can be started."""
+        ends = time.monotonic() + timeout_s
+        while True:
+            events = self._look(retry) if self.queue is not None else []
+            left = ends - time.monotonic()
+            if events or left <= 0:
+                return events
+            time.sleep(min(POLL_S, left))
+
+    def _look(self, retry: bool) -> list[Event]:
+        queue, crew = self._open()
+        events: list[Event] = []
+        for entry, worker, what, content in queue.messages():
+            events += self._hear(entry, worker, what, content, retry)
+        crew.look()
+        self._grow(self.workers * crew.width)
+        for entry in list(queue.entries):
+            if entry.worker and crew.is_lost(entry.worker):
+                events += self._lost(entry, retry)
+        crew.keep_up(len(queue.waiting()))
+        for entry in queue.waiting():
+            if entry.failed_on and not crew.others(entry.failed_on):
+                queue.give_out_again(entry)  # nobody else is there to take it
+        return events
+
+    def _grow(self, count: int) -> None:
+        while len(self.slots) < count:
+            self.slots.append(WorkerSlot(len(self.slots), f"worker slot {len(self.slots)}"))
+
+    def _hear(self, entry: Entry, worker: str, what: str, content: Any, retry: bool) -> list[Event]:
+        """One thing that a worker tells of a run."""
+        handle = entry.handle
+        if what == "begun":
+            handle.begun = True
+            assert isinstance(handle.slot, WorkerSlot)
+            handle.slot.name = f"{worker.rsplit('-', 2)[0]} {content}"
+            return [Event("begun", handle)]
+        if what == "epoch":
+            if content.epoch > entry.epoch:
+                entry.epoch, entry.attempts = content.epoch, 0
+            return [Event("epoch", handle, report=content)]
+        if what == "retried":
+            return [Event("retried", handle, note=content)]
+        if what == "returned":
+            return self._again(entry, f"#{handle.number} goes on elsewhere from its last saved epoch: {content}", retry)
+        if what == "ended" and self._crew().blames(worker, entry, content):
+            why = f"#{handle.number} failed on {worker}, which may be the device's fault: it is tried elsewhere"
+            return self._again(entry, why, retry, elsewhere=True)
+        self._queue().over(entry)
+        return [Event("stopped", handle) if what == "stopped" else Event("ended", handle, result=content)]
+
+    def _lost(self, entry: Entry, retry: bool) -> list[Event]:
+        """A run whose worker is gone."""
+        entry.attempts += 1
+        if entry.attempts > self.settings["retries"]:
+            self._queue().over(entry)
+            died = Died("killed", f"its worker was lost {entry.attempts} times, the last was {entry.worker}")
+            return [Event("ended", entry.handle, result=failed(entry.assignment.config, died))]
+        return self._again(entry, f"#{entry.handle.number} goes on elsewhere: its worker {entry.worker} is lost", retry)
+
+    def _again(self, entry: Entry, note: str, retry: bool, elsewhere: bool = False) -> list[Event]:
+        entry.handle.begun = False
+        if not retry:
+            self._queue().over(entry)
+            return [Event("stopped", entry.handle)]
+        self._queue().give_out_again(entry, entry.failed_on if elsewhere else frozenset())
+        return [Event("retried", entry.handle, note=note)]
+
+    def _queue(self) -> Queue:
+        assert self.queue is not None
+        return self.queue
+
+    def _crew(self) -> Crew:
+        assert self.crew is not None
+        return self.crew
+
+    def answer(self, handle: Handle, answer: Answer) -> None:
+        """Let a run that reported an epoch go on, or end it."""
+        self._queue().answer(self._queue().of(handle), answer)
+
+    def cancel(self, handle: Handle) -> None:
+        """Take a job back. Its worker ends it when it sees that the lease is gone; nothing more is heard of it."""
+        self._queue().over(self._queue().of(handle))
+
+    def close(self) -> None:
+        """Take everything back, and have the workers end."""
+        if self.queue is None:
+            return
+        for entry in list(self.queue.entries):
+            self.queue.over(entry)
+        self.queue.close()
+        if self.crew is not None:
+            self.crew.end(self.grace_s)
+        with contextlib.suppress(OSError):
+            (self.queue.root / board.BOARDS).rmdir()
+            (self.queue.root / board.MEMBERS).rmdir()
+            shutil.rmtree(self.queue.root)
+        self.queue = self.crew = None
