@@ -63,8 +63,6 @@ def check_options(args: argparse.Namespace) -> None:
         raise ReportError("--n-val and --n-test are for --published CSV; runs know their numbers of images")
     if args.class_weights is not None and args.metric != "weighted-accuracy":
         raise ReportError("--class-weights is for --metric weighted-accuracy")
-    if args.interaction and args.metric != "accuracy":
-        raise ReportError("--interaction is about accuracy: it goes without --metric")
     if args.published and (args.metric != "accuracy" or args.columns):
         raise ReportError("--metric and --columns need the predictions of runs: of --published only accuracies exist")
     if args.interaction and args.interaction[0] == args.interaction[1]:

@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import ROOT
 from benchmarks.simulated_sweeps import Setting
+from benchmarks.truth_claims import CLAIMS
 from benchmarks.truth_tables import show_tables
 from benchmarks.truth_units import measure
 
@@ -39,8 +40,8 @@ PARTS = {
     "looks": 1.0,
     "advice": 0.5,
     "best": 1.0,
-    "effects": 1.0,
     "floor": 1.0,
+    **dict.fromkeys(CLAIMS, 0.5),
 }  # of --sweeps
 MIXED = (2,) * 8 + (1,) * 11
 SETTINGS = (
@@ -93,13 +94,6 @@ ONE_BEST = (
     Setting("10 rows x 5, 10000 images, spread 0.5", (5,) * 10, 10000, 10000, seed_sd=0.5, gaps=STEPS_BELOW),
     Setting("10 rows, 5 x 3 and 5 x 1, 2000 images", (3,) * 5 + (1,) * 5, 2000, 2000, gaps=STEPS_BELOW),
 )
-EFFECTS = tuple(
-    Setting(f"{pairs} pairs x {seeds}", (seeds,) * (2 * pairs), 50, 350, cousins=2)
-    for pairs in (3, 6, 12)
-    for seeds in (1, 2, 3)
-)
-
-
 FLOORS = tuple(
     Setting(f"{rows} rows x {seeds}, {spreads} spreads", (seeds,) * rows, 10000, 10000, spreads=spreads)
     for rows, seeds in ((19, 3), (8, 2), (12, 5))
@@ -112,8 +106,8 @@ BY_KIND = {
     "looks": LOOKED_AT,
     "advice": ADVISED,
     "best": ONE_BEST,
-    "effects": EFFECTS,
     "floor": FLOORS,
+    **{kind: settings for kind, (settings, _) in CLAIMS.items()},
 }
 
 

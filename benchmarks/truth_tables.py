@@ -15,6 +15,34 @@ PRINTED_REACH = 0.1
 ERRORS = 3.0  # standard errors of the simulation that bars allow for
 LEAST_POWER = 0.05  # of the other method, below which a ratio says nothing
 Counts = Mapping[str, Any]
+Column = tuple[str, str, str, tuple[float, float]]  # heading, part, whole, bar
+COVER, FALSE, ANY = (COVERED, 1.0), (0.0, MARKED), (0.0, 1.0)
+EFFECT: Column = ("effects %", "effects covered", "effects", COVER)
+OF_ROWS: list[Column] = [
+    ("rows %", "rows covered", "rows", COVER),
+    ("reference %", "chosen covered", "chosen", COVER),
+    ("differences %", "differences covered", "differences", COVER),
+    ("any mark %", "sweeps marked", "sweeps", FALSE),
+]
+CLAIM_TABLES: dict[str, tuple[str, list[Column]]] = {
+    "effects": ("Effects of a setting, truth 0: intervals that cover", [EFFECT]),
+    "interactions": (
+        "--interaction, the same effect at all levels",
+        [("'yes' %", "sweeps marked", "sweeps", FALSE), ("trends covered %", "trends covered", "trends", COVER)],
+    ),
+    "splits": ("Folds and splits of the data, equal rows", [*OF_ROWS, EFFECT]),
+    "named": ("Equal rows against a reference that was named beforehand", OF_ROWS),
+    "hidden": ("Equal rows, of which --where shows a quarter each time", OF_ROWS),
+    "sets": ("Equal rows on two test sets in one table", [*OF_ROWS, EFFECT]),
+    "equivalent": (
+        "Rows called equivalent (--matters)",
+        [
+            ("worse by just that %", "at the margin equivalent", "at the margin", (0.0, 0.05)),
+            ("any of these %", "sweeps with any", "sweeps", ANY),
+            ("as good %", "as good equivalent", "as good", ANY),
+        ],
+    ),
+}
 
 
 class Bars:
@@ -68,12 +96,11 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
         headings = ["one best row, the next 0.5 to 4.5 points below", "sweeps", "can still be the best: it is there %"]
         headings += ["rows there", "the likeliest is it % (said)", "points lost (said)"]
         show("What choosing costs", headings, [best_line(name, found, bars) for name, found in best])
-    if effects := others.get("effects"):
-        rows = [
-            [name, str(found["sweeps"]), bars.share(found, "covered", "sweeps", (COVERED, 1), f"effects {name}")]
-            for name, found in effects
-        ]
-        show("Effects of a setting, truth 0", ["matched pairs", "sweeps", "intervals cover %"], rows)
+    for kind, (title, columns) in CLAIM_TABLES.items():
+        if claims := others.get(kind):
+            cells = [[bars.share(found, *one[1:], f"{kind}, {name}") for one in columns] for name, found in claims]
+            lines = [[name, str(found["sweeps"]), *row] for (name, found), row in zip(claims, cells, strict=True)]
+            show(title, ["setting", "sweeps", *(one[0] for one in columns)], lines)
     if floor := others.get("floor"):
         rows = [
             [

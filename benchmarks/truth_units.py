@@ -16,12 +16,11 @@ import numpy as np
 from analysis.statistics import inference
 from analysis.statistics.best import chances, still_best
 from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows, difference
-from analysis.statistics.effects import paired_effect
-from analysis.statistics.noise import estimate_noise
 from analysis.statistics.planning import detectable_by_simulation, seeds_needed
 from analysis.statistics.results import RowResults
 from analysis.statistics.spread import pool, rms_interval_points
 from benchmarks.simulated_sweeps import Setting, World, more
+from benchmarks.truth_claims import CLAIMS
 
 GAPS = (2.0, 4.0, 8.0)
 PILOT = 20  # sweeps that say what the report prints in a setting
@@ -29,7 +28,7 @@ MOST_MORE = 60  # seeds that advice is followed to
 Counts = dict[str, Any]
 
 
-def measure(kind: str, setting: Setting, chunk: int, sweeps: int) -> Counts:
+def measure(kind: str, setting: Any, chunk: int, sweeps: int) -> Counts:
     """One piece: counts by name, and lists of numbers."""
     warnings.simplefilter("ignore", RuntimeWarning)
     generator = np.random.default_rng([zlib.crc32(f"{kind} {setting.name}".encode()), chunk])
@@ -170,18 +169,6 @@ def best_row(setting: Setting, generator: np.random.Generator, sweeps: int) -> C
     return dict(counts)
 
 
-def effects(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
-    """How often the interval of an effect over pairs of neighbouring rows covers the truth, 0."""
-    covered = 0
-    for _ in range(sweeps):
-        world = World(setting, generator)
-        rows = [world.runs(row, number) for row, number in enumerate(setting.seeds)]
-        noise = estimate_noise({str(number): row for number, row in enumerate(rows)}, 100 / setting.n_val)
-        found = paired_effect(list(zip(rows[::2], rows[1::2], strict=True)), noise)
-        covered += found is not None and found.low <= 0 <= found.high
-    return {"sweeps": sweeps, "covered": covered}
-
-
 def count(truth: np.ndarray, found: Comparisons, counts: Counter[str]) -> None:
     """Add a sweep of equal rows."""
     counts.update({"sweeps": 1, "sweeps marked": marks_any(found)})
@@ -236,13 +223,13 @@ def noise_floor(setting: Setting, generator: np.random.Generator, sweeps: int) -
     return dict(counts)
 
 
-KINDS: dict[str, Callable[[Setting, np.random.Generator, int], Counts]] = {
+KINDS: dict[str, Callable[[Any, np.random.Generator, int], Counts]] = {
     "equal": equal_rows,
     "worse": worse_rows,
     "printed": printed_power,
     "looks": looked_at_again,
     "advice": followed_advice,
     "best": best_row,
-    "effects": effects,
     "floor": noise_floor,
+    **{kind: unit for kind, (_, unit) in CLAIMS.items()},
 }

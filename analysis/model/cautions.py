@@ -147,30 +147,39 @@ def edges(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
 
 def carried(done: pd.DataFrame, comparisons: Comparisons) -> list[str]:
     """A class that carries the accuracy of the reference row: without its images accuracy would be much lower. Where it
-    is not known how many these are, large classes together."""
+    is not known how many these are, large classes together. Means over the row's runs, as far as they have the same
+    classes and as many test images of each."""
     best = done[row_keys(done) == comparisons.reference]
-    for text, folder in zip(best["test_per_class"], best["folder"], strict=True):
+    by_run, accuracies, counts = list[dict[str, float]](), list[float](), dict[str, int]()
+    for text, accuracy, folder in zip(best["test_per_class"], best["test_acc"], best["folder"], strict=True):
         percent = _by_class(text)
-        if len(percent) < 3:
+        if len(percent) < 3 or pd.isna(accuracy):
             continue
-        accuracy, worst = float(best["test_acc"].iloc[0]), min(percent, key=percent.__getitem__)
-        start = f"{accuracy:.1f} % of the reference's test images are right, but"
-        end = f"(worst: {worst}, {percent[worst]:.1f} %)"
-        if counts := class_counts(Path(str(folder)), list(percent)):
-            n = sum(counts.values())
-            right = {name: counts[name] * percent[name] for name in percent}
-            without = {
-                name: (sum(right.values()) - right[name]) / (n - counts[name]) for name in percent if counts[name] < n
-            }
-            top = min(without, key=without.__getitem__)
-            if accuracy - without[top] > CARRIED_POINTS:
-                share = 100 * counts[top] / n
-                return [
-                    f"class {top} carries the average: {start} {without[top]:.1f} % without its {share:.0f} % {end}"
-                ]
-        elif accuracy - (mean := sum(percent.values()) / len(percent)) > CARRIED_POINTS:
-            return [f"large classes carry the average: {start} {mean:.1f} % on average over the classes {end}"]
-    return []
+        there = class_counts(Path(str(folder)), list(percent))
+        if by_run and (percent.keys() != by_run[0].keys() or there != counts):
+            continue
+        counts = there
+        by_run.append(percent)
+        accuracies.append(float(accuracy))
+    if not by_run:
+        return []
+    percent = {name: sum(one[name] for one in by_run) / len(by_run) for name in by_run[0]}
+    accuracy, worst = sum(accuracies) / len(accuracies), min(percent, key=percent.__getitem__)
+    start = f"{accuracy:.1f} % of the reference's test images are right, but"
+    end = f"(worst: {worst}, {percent[worst]:.1f} %)"
+    if not counts:
+        mean = sum(percent.values()) / len(percent)
+        if accuracy - mean <= CARRIED_POINTS:
+            return []
+        return [f"large classes carry the average: {start} {mean:.1f} % on average over the classes {end}"]
+    n, right = sum(counts.values()), {name: counts[name] * percent[name] for name in percent}
+    total = sum(right.values())
+    without = {name: (total - right[name]) / (n - counts[name]) for name in percent if counts[name] < n}
+    top = min(without, key=without.__getitem__)
+    if accuracy - without[top] <= CARRIED_POINTS:
+        return []
+    share = 100 * counts[top] / n
+    return [f"class {top} carries the average: {start} {without[top]:.1f} % without its {share:.0f} % {end}"]
 
 
 def _by_class(text: object) -> dict[str, float]:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from analysis.model.wording import level_order, level_text, plural, signed
 from analysis.read.distinguish import aliased_factors, hidden_columns
-from analysis.statistics import inference
-from analysis.statistics.effects import LEAST_PAIRS, Effect, Interaction, interaction, paired_effect
+from analysis.statistics.effects import LEAST_PAIRS, Effect, Interaction, changes, in_units, interaction, paired_effect
+from analysis.statistics.metric_names import ACCURACY, Metric
 from analysis.statistics.noise import Noise
 from analysis.statistics.results import RowResults
 
@@ -25,18 +25,21 @@ MOST_LEVELS = 12
 
 @dataclass(frozen=True)
 class FactorEffect:
-    """The effect of level `high` of a factor against level `low`."""
+    """The effect of level `high` of a factor against level `low`, in points or as `metric` is shown."""
 
     factor: str
     low: object
     high: object
     effect: Effect
+    metric: Metric = ACCURACY
 
     def __str__(self) -> str:
         found = self.effect
         matched = f"{found.pairs} matched pair{plural(found.pairs)}"
         against = f"{self.factor}: {level_text(self.high)} against {level_text(self.low)}"
-        return f"{against} {signed(found.points)} [{found.low:.1f}, {found.high:.1f}] ({matched})"
+        digits = self.metric.decimals
+        points = signed(found.points, f"+.{digits}f")
+        return f"{against} {points} [{found.low:.{digits}f}, {found.high:.{digits}f}] ({matched})"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,18 @@ class FactorInteraction:
     by_level: list[tuple[object, FactorEffect]]
     interaction: Interaction
     ordered: bool = True  # whether the levels of the other one have an order
+
+    @property
+    def metric(self) -> Metric:
+        """In which effects are shown."""
+        return self.by_level[0][1].metric
+
+
+def unit(metric: Metric) -> str:
+    """What effects by `metric` are in: points of test accuracy."""
+    if metric.scale > 1:
+        return f"points of test {metric.title}"
+    return f"test {metric.title}, {'higher' if metric.sign > 0 else 'lower'} is better"
 
 
 def settings(rows: pd.DataFrame, default_weights: Mapping[str, str], extra: Iterable[str] = ()) -> pd.DataFrame:
@@ -79,9 +94,11 @@ def default_weights(runs: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def factor_effects(table: pd.DataFrame, results: Mapping[str, RowResults], noise: Noise) -> list[FactorEffect]:
+def factor_effects(
+    table: pd.DataFrame, results: Mapping[str, RowResults], noise: Noise, metric: Metric = ACCURACY
+) -> list[FactorEffect]:
     """The effect of each level of each factor against the one that most rows have (the lowest on a tie). A setting
-    with more than MOST_LEVELS values is a scale, on which hardly two rows match."""
+    with more than MOST_LEVELS values is a scale, on which hardly two rows match. `results` are by `metric`."""
     found = []
     known = table.loc[[key for key in table.index if key in results]]
     for factor in table.columns:
@@ -91,7 +108,7 @@ def factor_effects(table: pd.DataFrame, results: Mapping[str, RowResults], noise
         base = min(counts.index[counts == counts.max()], key=level_order)
         groups = match_rows(known, results, str(factor))
         for level in sorted((level for level in counts.index if level != base), key=level_order):
-            if effect := _matched_effect(groups, str(factor), base, level, noise):
+            if effect := _matched_effect(groups, str(factor), base, level, noise, metric):
                 found.append(effect)
     return found
 
@@ -114,6 +131,7 @@ def factor_interaction(
     factor: str,
     by: str,
     order: Mapping[str, float],
+    metric: Metric = ACCURACY,
 ) -> FactorInteraction | int:
     """Of two factors, for the two levels of `factor` that are matched at most levels of `by`; where fewer than two of
     these have an effect whose error is known, at how many levels of `by` there are matched rows. `order`: where the
@@ -126,7 +144,7 @@ def factor_interaction(
         effects = [
             (level, effect)
             for level in by_levels
-            if (effect := _matched_effect(groups[level], factor, low, high, noise, least_pairs=1))
+            if (effect := _matched_effect(groups[level], factor, low, high, noise, metric, least_pairs=1))
         ]
         score = (len(effects), matched, sum(effect.effect.pairs for _, effect in effects))
         if score > (len(found[1]), found[0], sum(effect.effect.pairs for _, effect in found[1])):
@@ -139,7 +157,7 @@ def factor_interaction(
 
 
 def interaction_lines(found: FactorInteraction | int, factor: str, by: str, negligible_points: float) -> list[str]:
-    """Yes, no, or can't tell. `negligible_points`: what is too small to matter."""
+    """Yes, no, or can't tell. `negligible_points`: what is too small to matter, in points of the metric."""
     if isinstance(found, int):
         why = f"no two levels of {by} have two of {factor} with all else matched"
         if found > 1:
@@ -150,12 +168,16 @@ def interaction_lines(found: FactorInteraction | int, factor: str, by: str, negl
     lines = [f"{factor} x {by}: {by}={level_text(level)}: {effect}" for level, effect in found.by_level]
     trend = found.interaction
     change = (len(found.by_level) - 1) * max(abs(trend.low), abs(trend.high))  # from the first level to the last
-    interval = f"{signed(trend.points_per_level)} points a level [{trend.low:.1f}, {trend.high:.1f}], "
-    if found.ordered and trend.p_trend < 1 - inference.LEVEL:
+    digits, unit = found.metric.decimals, "points a level" if found.metric.scale > 1 else "a level"
+    negligible = negligible_points * found.metric.scale / 100
+    interval = f"{signed(trend.points_per_level, f'+.{digits}f')} {unit} "
+    interval += f"[{trend.low:.{digits}f}, {trend.high:.{digits}f}], "
+    change_seen = changes(trend, len(found.by_level), found.ordered)
+    if change_seen == "trend":
         answer = f"yes, the effect {'rises' if trend.points_per_level > 0 else 'falls'} from level to level"
-    elif trend.p_same < 1 - inference.LEVEL:
+    elif change_seen:
         answer = "yes"
-    elif found.ordered and change < negligible_points:
+    elif found.ordered and change < negligible:
         answer = "no, at most by less than the noise floor"
     else:
         answer = "can't tell"
@@ -169,8 +191,11 @@ def _matched_effect(
     low: object,
     high: object,
     noise: Noise,
+    metric: Metric,
     least_pairs: int = LEAST_PAIRS,
 ) -> FactorEffect | None:
     pairs = [(group[high], group[low]) for group in groups if low in group and high in group]
     effect = paired_effect(pairs, noise, least_pairs)
-    return FactorEffect(factor, low, high, effect) if effect else None
+    if effect is None:
+        return None
+    return FactorEffect(factor, low, high, in_units(effect, metric.sign * metric.scale / 100), metric)

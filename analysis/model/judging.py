@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.model.row_results import judged_runs, results_of_rows
+from analysis.model.splits import parts_of
 from analysis.model.table import row_keys
 from analysis.read.image_sets import order_of
 from analysis.read.records import ReportError, nearest
@@ -45,7 +46,7 @@ def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, R
     seeds: dict[str, list[RunValues]] = {}
     drawn: dict[str, np.ndarray] = {}  # by test set
     lines, classes = [], set[str]()
-    for key, folder in zip(map(str, row_keys(done)), done["folder"], strict=True):
+    for key, folder, part in zip(map(str, row_keys(done)), done["folder"], parts_of(done), strict=True):
         try:
             val, test, names = scores_of(Path(folder), judging.weights)
         except ValueError as error:
@@ -53,9 +54,9 @@ def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, R
             continue
         classes.update(names)
         test_set = by_accuracy[key].test_set_id
-        if not metric.by_image and test_set not in drawn:
+        if not metric.by_image and (test_set not in drawn or by_accuracy[key].own_images):
             drawn[test_set] = draw_images(test.labels)
-        seeds.setdefault(key, []).append(run_values(metric, val, test, drawn.get(test_set)))
+        seeds.setdefault(key, []).append(run_values(metric, val, test, drawn.get(test_set), part))
     for name in judging.weights or {}:
         if classes and name not in classes:
             raise ReportError(f"--class-weights {name}: no such class{nearest(name, classes)}")

@@ -118,7 +118,7 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]
         warned += edges(study)
-    effects = effect_lines(model) if by_accuracy else []
+    effects = effect_lines(model)
     if interaction:
         effects += interaction_lines(model, *interaction)
     return replace(
@@ -128,7 +128,7 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
 
 def effect_lines(model: ReportModel) -> list[str]:
     """The effects of the settings, of which the MOST_EFFECTS with the lowest p."""
-    found = factors.factor_effects(model.settings, model.results, model.comparisons.noise)
+    found = factors.factor_effects(model.settings, model.results, model.comparisons.noise, model.judging.metric)
     corrected = inference.holm([one.effect.p for one in found])
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: pair[0].effect.p)[:MOST_EFFECTS]
     lines = [f"{one}, p {p:.2g}" for one, p in zip(found, corrected, strict=True) if (one, p) in ranked]
@@ -148,7 +148,7 @@ def interaction_lines(model: ReportModel, factor: str, by: str) -> list[str]:
             )
     sizes = model.runs.groupby("model")["params"].max().dropna().to_dict() if by == "model" else {}
     order = {str(name): float(size) for name, size in sizes.items()} or _order_by_name(settings)
-    found = factors.factor_interaction(settings, model.results, noise, factor, by, order)
+    found = factors.factor_interaction(settings, model.results, noise, factor, by, order, model.judging.metric)
     return factors.interaction_lines(found, factor, by, noise.test.sd_points if noise.test else 0.0)
 
 

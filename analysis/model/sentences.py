@@ -193,13 +193,13 @@ def val_and_test(rows: ComparedRows) -> str:
 
 
 def selection_bias_of_epoch(rows: ComparedRows) -> str:
-    """By how much the selected epoch's val accuracy stands above its neighbours'."""
+    """By how much the selected epoch's val accuracy stands above the curve of its neighbours."""
     gains = rows.epoch_gains_points
     if len(gains) < 2:
         return ""
     return (
-        f"Selection of the epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the mean of "
-        f"its neighbours (mean over {len(gains)} runs)."
+        f"Selection of the epoch biases val accuracy upwards: it lies {np.mean(gains):.2f} points above the "
+        f"curve of its neighbours (mean over {len(gains)} runs)."
     )
 
 

@@ -60,6 +60,13 @@ def of_parts(row: RowResults, seeds: Sequence[dict[str, Any]]) -> RowResults:
     return replace(row, parts=parts, overlap=overlap, own_images=drawn)
 
 
+def parts_of(runs: pd.DataFrame) -> list[int | None]:
+    """Which split, else which fold of the data each run has."""
+    names = [name for name in (SPLIT, "fold") if name in runs]
+    found = runs[names].bfill(axis=1).iloc[:, 0].tolist() if names else [None] * len(runs)
+    return [None if part is None or pd.isna(part) else int(part) for part in found]
+
+
 def _part(seeds: Sequence[dict[str, Any]]) -> str | None:
     """What tells the replicates apart beside their seeds."""
     for name in (SPLIT, "fold"):

@@ -127,13 +127,16 @@ def class_counts(folder: Path, classes: Sequence[str]) -> dict[str, int]:
 
 
 def epoch_gain(folder: Path, selected: int) -> float | None:
-    """Val accuracy of the selected epoch (1 is the first) less the mean of the epochs before and after it; None at the
-    ends, where there is but one neighbour."""
+    """Val accuracy of the selected epoch (1 is the first) less what a parabola through the four epochs nearest to it
+    says of it (least squares): luck, and not that the top of a smooth curve is above its neighbours. None at the ends,
+    where there is but one side, and of fewer than five epochs."""
     val = [row.get("val_acc", math.nan) for row in read_history(folder)]
-    if not 1 < selected < len(val) or not all(map(math.isfinite, val)):
+    if not 1 < selected < len(val) or len(val) < 5 or not all(map(math.isfinite, val)):
         return None
-    before, there, after = val[selected - 2 : selected + 1]
-    return there - (before + after) / 2
+    first = min(max(selected - 3, 0), len(val) - 5)
+    epochs = np.array([epoch for epoch in range(first, first + 5) if epoch != selected - 1])
+    fitted = np.polynomial.Polynomial.fit(epochs - (selected - 1.0), np.array(val)[epochs], 2)
+    return val[selected - 1] - float(fitted(0.0))
 
 
 def damaged_history(folder: Path, record: Record) -> str | None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.model.factors import unit
 from analysis.show.cells import KEPT, common_line, difference_cells, number_columns, readable, shared_columns, texts
 from analysis.show.layout import COLUMN_GAP, layout
 from training.console.table import visible
@@ -19,7 +20,8 @@ def report_text(model: "ReportModel", heading: str, notes: Sequence[str], failur
     """The table for the eye, and under it all that is to be said."""
     lines = [*notes, *model.sentences]
     if model.effects:
-        title = "What matters (points of test accuracy, all other settings matched; p corrected over these lines):"
+        what = unit(model.judging.metric)
+        title = f"What matters ({what}; all other settings matched, p corrected over these lines):"
         lines += [title, *(f"  {line}" for line in model.effects)]
     lines += [f"caution: {line}" for line in model.cautions] + list(failures)
     if len(model.rows) > MOST_ROWS:

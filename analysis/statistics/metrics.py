@@ -128,24 +128,34 @@ def _of_counts(metric: Metric, scores: RunScores, times: np.ndarray) -> np.ndarr
 
 @dataclass(frozen=True)
 class RunValues:
-    """Of one run: the metric on val and on test, and values_of() the test images."""
+    """Of one run: the metric on val and on test, values_of() the test images, and which fold or split of the data it
+    is."""
 
     val: float
     test: float
     values: np.ndarray
+    part: int | None = None
 
 
-def run_values(metric: Metric, val: RunScores, test: RunScores, drawn: np.ndarray | None) -> RunValues:
+def run_values(
+    metric: Metric, val: RunScores, test: RunScores, drawn: np.ndarray | None, part: int | None = None
+) -> RunValues:
     """Of one run. `drawn`: draw_images() of its test labels, for a metric that is no mean over images."""
-    return RunValues(value_of(metric, val), value_of(metric, test), values_of(metric, test, drawn))
+    return RunValues(value_of(metric, val), value_of(metric, test), values_of(metric, test, drawn), part)
 
 
 def results_by(metric: Metric, seeds: Sequence[RunValues], like: RowResults) -> MeasuredResults:
-    """The results of a row by `metric`, so that higher is better. `like`: the same by accuracy."""
+    """The results of a row by `metric`, so that higher is better. `like`: the same by accuracy. Runs on folds or splits
+    of the data come in the order of these, so that rows on the same ones are compared part by part."""
+    parts = [seed.part for seed in seeds if seed.part is not None]
+    if len(parts) == len(seeds):
+        seeds = sorted(seeds, key=lambda seed: seed.part or 0)
+    of_parts = tuple(sorted(parts)) if len(set(parts)) == len(seeds) and like.parts else ()
+    cells = min(len(seed.values) for seed in seeds)  # runs on images of their own may have one more or less
     val, test = (100 * metric.sign * np.array([getattr(seed, name) for seed in seeds]) for name in ("val", "test"))
-    values = metric.sign * np.stack([seed.values for seed in seeds])
+    values = metric.sign * np.stack([seed.values[:cells] for seed in seeds])
     same = {name: getattr(like, name) for name in ("test_set_id", "n_val", "diverged", "own_images", "overlap")}
-    return MeasuredResults(val, test, like.n_test, values, bounded=metric.bounded, **same)
+    return MeasuredResults(val, test, like.n_test, values, bounded=metric.bounded, parts=of_parts, **same)
 
 
 def in_units(comparisons: Comparisons, metric: Metric) -> Comparisons:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.special import ndtr
 
 from analysis.statistics.spread import draw_variances
 
@@ -21,6 +22,8 @@ SCALE = 5.0  # points: of the half-Cauchy prior of how far configurations differ
 TAUS = np.geomspace(0.03, 60.0, 16)
 SEED = 20240501
 MOST_OF_IT = 0.8
+OUTCOMES = 80  # of proposed runs that are drawn
+SPREADS = 10  # draws of what spreads may be after each
 MOST_ROWS = 60  # that can still be best; further ones are too far behind
 
 
@@ -108,6 +111,10 @@ def worth_of_a_run(runs: Runs, beliefs: Beliefs) -> np.ndarray:
     doubt = beliefs.p_best.copy()
     leader = int(doubt.argmax())
     doubt[leader] = 0
+    if not doubt.any():  # in none of the draws is another the best: how far that is from it
+        behind = beliefs.theta[:, [leader]] - beliefs.theta
+        doubt = ndtr(-behind.mean(0) / np.maximum(behind.std(0), 1e-9))
+        doubt[leader] = 0
     variance = beliefs.variances.mean(0)
     lower = variance / (runs.seeds * (runs.seeds + 1.0))
     gaps = variance / runs.seeds + variance[leader] / runs.seeds[leader] + _images_of(runs, leader)
@@ -170,25 +177,32 @@ def seeds_do_little(now: float, limit: float, wanted: float) -> bool:
     return limit - now < (wanted - now) / 2
 
 
-def foreseen(runs: Runs, beliefs: Beliefs, more: np.ndarray, outcomes: int = 80) -> float:
+def foreseen(runs: Runs, beliefs: Beliefs, more: np.ndarray, outcomes: int = OUTCOMES) -> float:
     """The certainty after `more` runs of each configuration [R] (inf: any number), on average over what may come of
-    them."""
+    them. Spreads are known then as well as so many runs tell them: fully where there is no end of them."""
     generator = np.random.default_rng(SEED)
+    endless = np.isinf(more)
+    extra = np.where(endless, 1.0, more)
     found = []
     for draw in generator.choice(len(beliefs.theta), outcomes):
         variance = beliefs.variances[draw]
-        seeds = runs.seeds + more
-        endless = np.isinf(more)
-        extra = np.where(endless, 1.0, more)
         new = beliefs.here[draw] + np.sqrt(variance / np.maximum(extra, 1)) * generator.standard_normal(len(more))
         mean = (runs.seeds * runs.percent + extra * new) / (runs.seeds + extra)
         mean = np.where(endless, beliefs.here[draw], np.where(more > 0, mean, runs.percent))
-        then = replace(runs, percent=mean, seeds=np.where(endless, 1e9, seeds))
-        found.append(_given(then, variance[None], 200, generator).certainty)
+        then = replace(runs, percent=mean, seeds=np.where(endless, 1e9, runs.seeds + more))
+        variances = variance[None]
+        if not endless.any():
+            df = runs.seeds + more - 1.0
+            squares = variance * generator.chisquare(np.maximum(extra - 1, 1e-9))  # of the new runs about their mean
+            squares = np.where(more > 1, squares, 0.0) + np.nan_to_num(runs.variances) * (runs.seeds - 1)
+            squares += runs.seeds * extra / (runs.seeds + extra) * (new - runs.percent) ** 2 * (more > 0)
+            seen = squares / np.maximum(df, 1)
+            variances = draw_variances(seen, df, runs.image_points, SPREADS, generator)
+        found.append(_given(then, variances, 200 // len(variances), generator).certainty)
     return float(np.mean(found))
 
 
-def foreseen_with_images(runs: Runs, beliefs: Beliefs, factor: float, outcomes: int = 80) -> float:
+def foreseen_with_images(runs: Runs, beliefs: Beliefs, factor: float, outcomes: int = OUTCOMES) -> float:
     """The certainty with any number of seeds and `factor` times as many test images, on average."""
     generator = np.random.default_rng(SEED)
     found = []

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from analysis.model.factors import unit
 from analysis.model.model import ReportModel
 from analysis.model.table import distinct
 from analysis.show.cells import common_line, number_columns, readable, shared_columns, texts
@@ -56,6 +57,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         notes=[*notes, *model.sentences],
         commands=model.commands,
         effects=model.effects,
+        effects_unit=unit(model.judging.metric),
         cautions=model.cautions,
         table=table(model.rows),
         plots=plots,

@@ -13,8 +13,8 @@ HINTS = {
     "line is the reference. One of the rows that can still be the best is it with a probability of 95 % (where "
     "nothing was run twice: all that are not marked worse than the reference). Two intervals that overlap may "
     "still belong to rows that differ, since rows share their test images: go by the colours.",
-    "what matters": "Rows that agree in all settings but one make a pair; an effect is their mean difference in "
-    "points of test accuracy, from three pairs on. p is corrected over these lines (Holm). A choice such as "
+    "what matters": "Rows that agree in all settings but one make a pair; an effect is their mean difference, from "
+    "three pairs on. p is corrected over these lines (Holm). A choice such as "
     "augment=standard counts as one setting, whatever keys it sets.",
     "val and test": "One point a row. Far from a line: val accuracy does not say what test accuracy will be.",
     "curves": "One colour a configuration: val solid, train dotted; thin lines are its seeds, the thick one their "

@@ -56,3 +56,22 @@ def test_the_class_that_moves_the_average_is_named(tmp_path: Path) -> None:
     text = " ".join(report_here(tmp_path / "sweep").stdout.split())
     assert "class cat carries the average: 83.0 % of the reference's test images are right, but 55.0 % without" in text
     assert "worst: cow, 10.0 %" in text
+
+
+def test_the_class_that_moves_the_average_is_that_of_all_seeds(tmp_path: Path) -> None:
+    """Two of three seeds are much better on cats, the third is not: 74 % of all are right, and 70 % without cats."""
+    labels = np.repeat([0, 1, 2], [60, 20, 20])
+    for seed, cats in enumerate((50.0, 90.0, 90.0)):
+        dogs, cows = (100.0, 100.0) if seed == 0 else (60.0, 50.0)
+        accuracy = (60 * cats + 20 * dogs + 20 * cows) / 100
+        folder = write_run(
+            tmp_path / "s", "aaaaaaaaaa", seed, test=accuracy, data={"fingerprint": "f", "n": {"test": 100}}
+        )
+        right = np.concatenate([np.arange(60) < 0.6 * cats, np.arange(20) < dogs / 5, np.arange(20) < cows / 5])
+        scores = {"acc": accuracy, "loss": 1.0, "per_class_acc": {"cat": cats, "dog": dogs, "cow": cows}}
+        record = json.loads((folder / "record.json").read_text()) | {"test": scores}
+        (folder / "record.json").write_text(json.dumps(record))
+        logits = np.eye(3)[np.where(right, labels, (labels + 1) % 3)]
+        np.savez(folder / "predictions_test.npz", id=np.arange(100).astype(str), label=labels, logits=logits)
+    text = " ".join(report_here(tmp_path / "s").stdout.split())
+    assert "carries the average" not in text, "in the second seed alone cats do: 76 %, and 55 % without them"

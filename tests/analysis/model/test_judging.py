@@ -129,13 +129,54 @@ def test_weights_of_classes(sweep: Path) -> None:
         (["--class-weights", "ant=2"], ["--metric weighted-accuracy"]),
         (["--metric", "weighted-accuracy", "--class-weights", "ants=2"], ["ants", "did you mean ant?"]),
         (["--metric", "weighted-accuracy", "--class-weights", "ant=-1"], ["ant=-1", "CLASS=WEIGHT"]),
-        (["--metric", "brier", "--interaction", "lr", "model"], ["--interaction"]),
+        (["--metric", "brier", "--interaction", "lr", "lrs"], ["--interaction lrs", "did you mean lr?"]),
     ],
 )
 def test_a_mistake_is_one_line(sweep: Path, options: list[str], words: list[str]) -> None:
     result = report_here(sweep, *options)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.stderr
     assert not [word for word in words if word not in result.stderr], result.stderr
+
+
+def test_what_matters_is_by_the_metric_too(tmp_path: Path) -> None:
+    """Weight decay of 0.1 makes the probabilities of three learning rates better, and accuracy hardly."""
+    score: dict[float, list[float]] = {0.0: [], 0.1: []}
+    for number, lr in enumerate((1e-3, 1e-2, 1e-1)):
+        for decay, factor in ((0.0, 6.0), (0.1, 1.0)):
+            logits = factor * draw_logits(number, 1.5)
+            identity = f"{number}{int(10 * decay)}aaaaaaaa"
+            run_of(tmp_path / "s", identity, 0, {"val": logits, "test": logits}, lr=lr, weight_decay=decay)
+            score[decay].append(float(((softmax(logits, axis=1) - np.eye(3)[LABELS]) ** 2).sum(1).mean()))
+    effect = np.mean(score[0.1]) - np.mean(score[0.0])
+    result = report_here(tmp_path / "s", "--metric", "brier", "--interaction", "weight_decay", "lr")
+    text = " ".join(result.stdout.split())
+    assert "What matters (test Brier score, lower is better; all other settings matched" in text
+    assert effect < -0.05 and f"weight_decay: 0.1 against 0 {effect:.3f} [-" in text
+    assert "2 levels of" not in text and "weight_decay x lr: can't tell" in text, "nothing was run twice"
+    points = " ".join(report_here(tmp_path / "s", "--metric", "macro-f1").stdout.split())
+    assert "What matters (points of test macro-F1; all" in points and "(3 matched pairs)" in points
+    page = tmp_path / "page.html"
+    assert report_here(tmp_path / "s", "--metric", "brier", "--html", page).returncode == 0
+    assert "In test Brier score, lower is better" in page.read_text()
+
+
+@pytest.mark.parametrize("metric", ["brier", "macro-f1"])
+def test_splits_are_pairs_by_other_metrics_too(tmp_path: Path, metric: str) -> None:
+    """Two rows on the same three splits, whose luck moves both: read in another order by one of them."""
+    for row, shift, order in (("a", 0.0, (0, 1, 2)), ("b", 0.2, (2, 1, 0))):
+        for number, split in enumerate(order):
+            strength = (1.0, 3.0, 2.0)[split] + shift
+            logits = {name: draw_logits(20 * split + place, strength) for place, name in enumerate(("val", "test"))}
+            folder = run_of(tmp_path / "s", f"{row}{number}aaaaaaaa", 0, logits, lr=1.0 + shift)
+            for name in ("config.json", "record.json"):
+                text = (folder / name).read_text()
+                (folder / name).write_text(text.replace('"size": 32', f'"size": 32, "split_seed": {split}'))
+    rows = rows_of(report_here(tmp_path / "s", "--format", "csv", "--over", "split", "--metric", metric))
+    assert [row["seeds"] for row in rows] == ["3", "3"]
+    other = next(row for row in rows if row["mark"] != "reference")
+    width = float(other["diff_high"]) - float(other["diff_low"])
+    alone = [float(row["test_high"]) - float(row["test_low"]) for row in rows]
+    assert width < 0.7 * min(alone), "the luck of a split is in both rows"
 
 
 def test_other_monitors_and_missing_predictions_are_said(sweep: Path, tmp_path: Path) -> None:

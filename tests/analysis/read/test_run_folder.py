@@ -14,16 +14,21 @@ from analysis.read import run_folder
 def test_luck_of_the_epoch(tmp_path: Path) -> None:
     file = tmp_path / "history.csv"
     for values, selected, gain in (
-        ([1, 5, 2], 2, 3.5),
-        ([5, 4, 3], 1, None),
-        ([1, 5, 5, 4], 3, 0.5),
-        ([1, 5, 2, 3, 3], 4, 0.5),  # by another monitor than val_acc
-        ([1, 2], 2, None),
-        ([1, 5, 2], 9, None),
-        ([1, "x", 2], 2, None),
+        ([2, 2, 5, 2, 2], 3, 3.0),
+        ([50, 57, 62, 65, 66, 65, 62], 5, 0.0),  # a parabola: its top is no luck
+        ([50, 57, 62, 65, 68, 65, 62], 5, 2.0),
+        ([50, 57, 62, 65, 66, 65], 5, 0.0),  # one epoch after it
+        ([50, 60, 62, 65, 66, 65], 2, 3.0),
+        ([2, 2, 2, 1, 2, 2], 4, -1.0),  # by another monitor than val_acc
+        ([5, 4, 3, 3, 3], 1, None),
+        ([3, 3, 3, 4, 5], 5, None),
+        ([1, 5, 2, 2], 2, None),
+        ([1, 5, 2, 2, 2], 9, None),
+        ([1, 5, "x", 2, 2], 2, None),
     ):
         file.write_text("epoch,val_acc\n" + "".join(f"{n},{value}\n" for n, value in enumerate(values, 1)))
-        assert run_folder.epoch_gain(tmp_path, selected) == gain
+        found = run_folder.epoch_gain(tmp_path, selected)
+        assert found is None if gain is None else found == pytest.approx(gain), values
     assert run_folder.epoch_gain(tmp_path / "none", 1) is None
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis.statistics import next_runs
 from analysis.statistics.next_runs import Runs, believe, foreseen, plan, worth_of_a_run
-from benchmarks.next_runs import advised, equal, simulate
+from benchmarks.next_runs import advised, equal, simulate, state
 
 
 def some_runs(images: np.ndarray, minutes: tuple[float, ...] = (1, 1, 1)) -> Runs:
@@ -55,6 +55,29 @@ def test_images_set_a_limit_to_what_seeds_can_tell() -> None:
     assert endless < 0.75
     assert next_runs.foreseen_with_images(runs, beliefs, 64) > endless + 0.1
     assert not plan(runs, 0.9, 200).more.any()
+
+
+def test_what_is_foreseen_comes_true_on_average() -> None:
+    """Four rows with two seeds and their own spreads, four seeds more: the certainty that follows."""
+    said, came, now = [], [], []
+    for sweep in range(40):
+        generator = np.random.default_rng(sweep)
+        sds = np.exp(generator.normal(0, 0.5, 4))[:, None]
+        every = 90 + generator.standard_normal((4, 1)) + sds * generator.standard_normal((4, 6))
+        before, after = (state(every, np.full(4, count)) for count in (2, 6))
+        beliefs = believe(before)
+        said.append(foreseen(before, beliefs, np.full(4, 4)))
+        now.append(beliefs.certainty)
+        came.append(believe(after).certainty)
+    assert np.mean(now) + 0.02 < np.mean(said)
+    assert abs(np.mean(said) - np.mean(came)) < 3 * np.std(np.array(said) - came) / np.sqrt(40)
+
+
+def test_runs_are_proposed_until_the_aim_is_foreseen() -> None:
+    """As if the means stayed as they are, the best would be plain long before the aim is reached."""
+    percent, seeds = np.array([90.0, 89.0, 88.0]), np.full(3, 2.0)
+    found = plan(Runs(percent, seeds, np.ones(3), np.zeros((3, 3)), 0.01, np.ones(3)), 0.9, 400)
+    assert found.now < 0.9 <= found.limit and found.after >= 0.9
 
 
 def test_it_takes_fewer_runs_than_equal_allocation() -> None:
