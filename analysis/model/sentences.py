@@ -208,7 +208,7 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
     results = list(rows.results.values())
     if len(results) < 3:
         return ""
-    bias = max(0.0, selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val))
+    bias = max(0.0, selection_bias_points(results, rows.comparisons.noise))
     return (
         f"Selecting the best of {len(results)} rows on {rows.n_val} val images biases its val accuracy upwards by "
         f"about {bias:.2f} points."

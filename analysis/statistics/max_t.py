@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.special import chdtri
 
 from analysis.statistics.inference import LEVEL
 from analysis.statistics.noise import (
@@ -51,6 +52,7 @@ class Simulated:
     named: str | None  # the reference, if it was named beforehand
     accuracy: np.ndarray  # [rows], a proportion
     n_test: int
+    true_seeds: np.ndarray  # [draws, rows], what `seeds` truly are
     pairing: np.ndarray  # [rows, rows], correlation of the seeds' part: of rows on the same folds or splits, else 0
 
     def picked(self, among: Sequence[int]) -> np.ndarray:
@@ -181,21 +183,21 @@ def simulate(
     known = seen - 1
     if with_seeds is not None:  # what the spreads will be known by then
         known = np.maximum(known, runs - 1)
-        borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
-        at_least = np.maximum(known, 1)  # with one seed each nothing more will be known
-        drawn = generator.chisquare(at_least) / at_least * np.where(np.isfinite(borrowed), borrowed, 0.0)
-        variances = np.where(seen > 1, variances, drawn)
+        df = np.array([max(spread.df, 1.0) for spread in spreads])
+        median = np.array([spread.variance_points2 for spread in spreads]) * df / chdtri(df, 0.5)  # of what it may be
+        typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
+        variances = np.where(seen > 1, variances, typical)
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
-    test = _correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
+    test = correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
     val = np.zeros((draws, count))
     if named is None:
         share = np.minimum(1.0, shared_luck(found, careful) * np.sqrt(true / np.maximum(besides, 1e-12)))
         own = share * luck + np.sqrt(1 - share**2) * _normal(VAL_LUCK, draws, count)
         val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
         val = np.sqrt(val_seeds) * own
-        val += _correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
+        val += correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
     return Simulated(
         tuple(rows),
         test,
@@ -206,8 +208,21 @@ def simulate(
         named,
         np.array([smoothed_proportion(row) for row in found]),
         min(row.n_test for row in found),
+        true,
         _pairings(found, noise),
     )
+
+
+def _typical_variances(df: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Variances that rows (those that are true in `of`) of true variance 1 may be seen to have with these degrees of
+    freedom [rows]: the quantiles of chi-squared rather than draws, so that they are no luckier than they should be."""
+    found = np.ones(len(df))
+    count = int(of.sum())
+    if count:
+        places = (np.random.default_rng(SEED).permutation(count) + 0.5) / count
+        values = chdtri(df[of], places) / df[of]
+        found[of] = values / values.mean()
+    return found
 
 
 def _pairings(rows: Sequence[RowResults], noise: Noise) -> np.ndarray:
@@ -250,7 +265,7 @@ def _drawn_normal(part: int, draws: int, count: int) -> np.ndarray:
 _kept_normal = lru_cache(4)(_drawn_normal)  # of one number of rows, 10 MB a part at most
 
 
-def _correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Draws [draws, rows] with this covariance from standard normal ones."""
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0.0))

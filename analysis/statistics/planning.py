@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ POWER = 0.8
 DRAWS = 2000  # of spreads
 MOST_ROWS = 300  # that are enough for a mean
 MOST_SEEDS = 200  # beyond which nobody would run more
+TESTS = 3  # of next looks, each with the seeds that the one before asked for
 STEPS = 8  # of a fixed point, after which it stands still
 LEAST_ACCURACY = 0.02  # a proportion
 LEAST_DIFFERENCE = 1e-3  # a proportion, below which no number of images is worth a line
@@ -46,40 +48,55 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     named = reference if comparisons.named else None
     critical = simulate(alike, noise, named, seeds).critical(comparisons.level)
     likely = simulate(alike, noise, named, seeds, careful=False)
-    own_df = seeds - 1
-    own = own_df / (own_df + noise.test.prior_df) if own_df else 0.0
-    return 100 * gap_seen(likely, critical, own + (1 - own) / len(alike))
+    own = (seeds - 1) / (seeds - 1 + noise.test.prior_df) if seeds > 1 else 0.0
+    return 100 * gap_seen(likely, critical, own, seeds - 1)
 
 
-def gap_seen(tables: Simulated, critical: float, own_part: float) -> float:
+def gap_seen(tables: Simulated, critical: float, own_part: float, own_df: int) -> float:
     """The true distance (a proportion) below the others at which a row's t passes `critical` with a probability of
-    POWER. `own_part`: of a row's estimated variance between seeds that its own seeds tell; the rest is the others'."""
-    (base, own, images), t = _one_row_below(tables)
+    POWER. `own_part`: of the estimated variance between a row's seeds that these tell, with `own_df` degrees of
+    freedom; the rest is the others'. Neither the true variances are known nor what they will be estimated to be."""
+    keys, picked = _one_row_below(tables)
+    draws = np.arange(len(tables.test))[:, None]
+    strayed = tables.test[:, keys] - tables.test[draws, picked]
+    images, pairing = tables.images[picked, keys], tables.pairing[picked, keys]
+    true, seen = tables.true_seeds, _to_be_estimated(tables.true_seeds, own_part, own_df)
+    own = own_part + (1 - own_part) / len(tables.keys)  # a row that is worse is one of those that tell the rest
     gap = 0.0
     for _ in range(STEPS):
         growth, added = _variance_below(tables, gap)
-        estimated = np.sqrt(base + own * (1 + own_part * (growth - 1)) + images + added)
-        true = np.sqrt(base + own * growth + images + added)
-        gap = float(np.quantile(critical * estimated + t * true, POWER))
+        now, before, estimated = (
+            one + other - 2 * pairing * np.sqrt(one * other) + besides
+            for one, other, besides in (
+                (true[:, keys] * growth, true[draws, picked], images + added),
+                (true[:, keys], true[draws, picked], images),
+                (seen[:, keys] * (1 + own * (growth - 1)), seen[draws, picked], images + added),
+            )
+        )
+        stretched = strayed * np.sqrt(now / np.maximum(before, 1e-18))
+        gap = float(np.quantile(critical * np.sqrt(estimated) + stretched, POWER))
     return gap
 
 
+def _to_be_estimated(true: np.ndarray, own_part: float, own_df: int) -> np.ndarray:
+    """What variances will be estimated to be that are truly these [draws, rows]: shrunken towards their mean, and known
+    from so many degrees of freedom each."""
+    if own_df == 0:
+        return np.broadcast_to(true.mean(1, keepdims=True), true.shape)
+    alone = true * np.random.default_rng(SEED).chisquare(own_df, true.shape) / own_df
+    return np.asarray(own_part * alone + (1 - own_part) * alone.mean(1, keepdims=True))
+
+
 def _one_row_below(tables: Simulated) -> tuple[np.ndarray, np.ndarray]:
-    """Each row compared with the reference that is picked among the others, since it is worse than they are: variance
-    of the difference from the reference's seeds, from the row's own and from images [3, draws, rows], and t."""
-    keys, draws = np.arange(len(tables.keys)), np.arange(len(tables.test))
-    if tables.named is None:
-        second, first = np.argsort(tables.val, axis=1, kind="stable")[:, -2:].T
-        picked = np.where(first[:, None] == keys, second[:, None], first[:, None])
-    else:
+    """Rows [rows], and the reference of each that is picked among the others, since it is worse than they are [draws,
+    rows]: indices."""
+    keys, draws = np.arange(len(tables.keys)), len(tables.test)
+    if tables.named is not None:
         named = tables.keys.index(tables.named)
         keys = keys[keys != named]
-        picked = np.full((len(draws), len(keys)), named)
-    own, base = np.broadcast_to(tables.seeds[keys], picked.shape), tables.seeds[picked]
-    shared = tables.pairing[picked, keys] * np.sqrt(own * base)
-    parts = np.stack([base - shared, own - shared, tables.images[picked, keys]])
-    difference = tables.test[:, keys] - tables.test[draws[:, None], picked]
-    return parts, difference / np.sqrt(np.maximum(parts.sum(0), 1e-18))
+        return keys, np.full((draws, len(keys)), named)
+    second, first = np.argsort(tables.val, axis=1, kind="stable")[:, -2:].T
+    return keys, np.where(first[:, None] == keys, second[:, None], first[:, None])
 
 
 def _variance_below(tables: Simulated, gap: float) -> tuple[float, float]:
@@ -116,30 +133,27 @@ def seeds_needed(
     assert not row.overlap and not second.overlap, "folds and splits have other rules"
     images = paired_image_variance([(row, second)], noise.seed_variance_per_image)
     difference = row.test_proportion - second.test_proportion if points is None else points / 100
-    alike = {key: one for key, one in rows.items() if key in (reference, other) or one.test_set_id == row.test_set_id}
-    drawn = _drawn_spreads(alike)[:, [list(alike).index(key) for key in (reference, other)]]
-    path = _more_seeds(
-        [row.seeds, second.seeds], [row_spread(one, noise.test).variance_points2 for one in (row, second)]
-    )
+    near = [key for key, one in rows.items() if key not in (reference, other) and one.test_set_id == row.test_set_id]
+    alike = {key: rows[key] for key in (reference, other, *near[: MOST_ROWS - 2])}
+    drawn = _drawn_spreads(alike)[:, :2]
+    variances = [row_spread(one, noise.test).variance_points2 for one in (row, second)]
+    path = _more_seeds([row.seeds, second.seeds], variances)
 
-    def power(step: int) -> tuple[float, float]:
-        """After so many steps of the path; and with any number of seeds, by the same test."""
-        counts = {reference: path[step][0], other: path[step][1]}
-        seeds = [counts.get(key, one.seeds) for key, one in alike.items()]
-        named = reference if comparisons.named else None
-        critical = simulate(alike, noise, named, seeds).critical(comparisons.level_next)
-        found = []
-        for from_seeds in ((drawn / path[step]).sum(1), np.zeros(1)):
-            errors = np.sqrt(np.maximum(from_seeds + images, 1e-18))
-            found.append(float(ndtr(abs(difference) / errors - critical).mean()))
-        return found[0], found[1]
+    def power(step: int, critical: float, seeds_count: bool = True) -> float:
+        from_seeds = (drawn / path[step]).sum(1) * seeds_count
+        errors = np.sqrt(np.maximum(from_seeds + images, 1e-18))
+        return float(ndtr(abs(difference) / errors - critical).mean())
 
-    last = len(path) - 1
-    reached, limit = power(last)
-    if reached < POWER:
-        return "images" if limit < POWER else "seeds"
-    first = bisect_left(range(last), True, key=lambda step: power(step)[0] >= POWER)
-    return path[first][0] - row.seeds, path[first][1] - second.seeds
+    last, found = len(path) - 1, 0
+    for _ in range(TESTS):
+        now = dict(zip((reference, other), path[found], strict=True))
+        seeds = [now.get(key, one.seeds) for key, one in alike.items()]
+        drawn_tables = simulate(alike, noise, reference if comparisons.named else None, seeds)
+        critical = drawn_tables.critical(comparisons.level_next)
+        found = bisect_left(range(last), POWER, key=partial(power, critical=critical))
+    if power(found, critical) < POWER:
+        return "images" if power(found, critical, seeds_count=False) < POWER else "seeds"
+    return path[found][0] - row.seeds, path[found][1] - second.seeds
 
 
 def _more_seeds(seeds: Sequence[int], variances: Sequence[float]) -> list[tuple[int, int]]:
