@@ -29,7 +29,7 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     assert 1e4 * variance == near(2 * 4 / 30, 1e-4)
     # 1 = (2.37 + 0.84) * sqrt(2 * 4 / n) at n = 82.6: the second look at two rows is judged at 1.8 %
     needed = more_seeds(first, second)
-    assert isinstance(needed, tuple) and needed[0] == needed[1]
+    assert isinstance(needed, tuple) and abs(needed[0] - needed[1]) <= 1
     assert 82 <= 30 + needed[0] <= 95, "somewhat more, since the spread is not known exactly"
     more = more_seeds(replicated(90.0, 150), second)
     assert isinstance(more, tuple) and more[0] == 0 < more[1], "of the row with fewer seeds"
