@@ -7,7 +7,7 @@ image, the run's luck and chance.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from analysis.statistics.results import RowResults
 
@@ -50,6 +50,11 @@ def level(accuracy: np.ndarray | float, luck: np.ndarray | float) -> np.ndarray:
     return np.asarray(ndtri(np.asarray(accuracy) / 100) * np.sqrt(IMAGE + VIEW + CHANCE + luck))
 
 
+def true_accuracy(mean: np.ndarray) -> np.ndarray:
+    """Of trained models with these latent means, over all images (per cent)."""
+    return np.asarray(100 * ndtr(mean / np.sqrt(IMAGE + VIEW + CHANCE)))
+
+
 def luck_variance(accuracy: float, seed_sd: float) -> float:
     """The latent variance between runs whose true accuracies have a standard deviation of `seed_sd` points."""
     z = ndtri(accuracy / 100)
@@ -77,6 +82,7 @@ class World:
         val = setting.accuracy if setting.val_accuracy is None else setting.val_accuracy
         drop = (100 - val) / (100 - setting.accuracy)
         self.val_truth = val - (setting.accuracy - self.truth) * drop
+        self.trained: dict[tuple[int, str], list[float]] = {}  # by row and split: true accuracies of its runs, per cent
         self.images = {}
         for split, n in (("val", setting.n_val), ("test", setting.n_test)):
             groups = -(-rows // setting.cousins)
@@ -99,6 +105,7 @@ class World:
             chance = np.float32(np.sqrt(CHANCE)) * generator.standard_normal((count, n), dtype=np.float32)
             mean = (level(accuracy, self.luck[row]) + lucks).astype(np.float32)
             right[split] = chance + self.images[split][row] > -mean
+            self.trained.setdefault((row, split), []).extend(true_accuracy(mean[:, 0]).tolist())
         val, test = (100 * right[split].mean(1) for split in ("val", "test"))
         return RowResults(val, test, setting.n_test, right["test"], "", setting.n_val, asked - count)
 

@@ -6,8 +6,9 @@ What is simulated: benchmarks/simulated_sweeps.py; counted: benchmarks/truth_uni
 often 95 % intervals cover the truth (of all rows; of the row that was chosen as the reference; of the differences
 from it) and in how many sweeps any row is marked better or worse. With rows worse by 2, 4 and 8 points: how many are
 marked, and how many one t for each comparison with Holm would mark at the level at which it marks as many equal rows.
-With rows worse by as much as the report prints as 'seen four times out of five': how many are seen. Then looks, advice
-and effects. Each figure has an interval of three standard errors of the simulation behind it, which its bar allows for.
+With rows worse by as much as the report prints as 'seen four times out of five': how many are seen. Then looks, advice,
+the luck of the best row by val, and effects. Each figure has an interval of three standard errors of the simulation
+behind it, which its bar allows for.
 
 --out keeps what is done, a line a piece, and the same command goes on from there. 4,000 sweeps of everything take about
 2 hours of one core.
@@ -24,6 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import ROOT
@@ -38,10 +40,11 @@ PARTS = {
     "worse": 0.5,
     "printed": 0.5,
     "looks": 1.0,
-    "advice": 0.5,
+    "advice": 0.25,
     "best": 1.0,
     "floor": 1.0,
     **dict.fromkeys(CLAIMS, 0.5),
+    "selection": 0.25,
 }  # of --sweeps
 MIXED = (2,) * 8 + (1,) * 11
 SETTINGS = (
@@ -80,6 +83,8 @@ LOOKED_AT = (
     Setting("5 rows x 2 to 10, nine looks", (2,) * 5, looks=9),
     Setting("19 rows x 2 to 10, nine looks", (2,) * 19, 2000, 2000, looks=9),
     Setting("3 rows x 2 to 10, nine looks, 10000 images", (2,) * 3, 10000, 10000, looks=9),
+    Setting("5 rows x 1 to 10, ten looks", (1,) * 5, looks=10),
+    Setting("5 rows x 1 to 10, ten looks, spread 0", (1,) * 5, 2000, 2000, seed_sd=0.01, looks=10),
 )
 ADVISED = (
     Setting("2 rows x 3, 2000 images", (3,) * 2, 2000, 2000),
@@ -99,6 +104,15 @@ FLOORS = tuple(
     for rows, seeds in ((19, 3), (8, 2), (12, 5))
     for spreads in ("equal", "lognormal", "quarter")
 )
+ROUGHLY_EQUAL = tuple(float(gap) for gap in np.linspace(0, 4, 20).round(2))  # points below the best of twenty rows
+SELECTED = (
+    Setting("20 rows x 3, 50 images", (3,) * 20, 50, 350),
+    Setting("20 rows x 3, 50 images, 0 to 4 points apart", (3,) * 20, 50, 350, gaps=ROUGHLY_EQUAL),
+    Setting("20 rows x 3, 350 images, 0 to 4 points apart", (3,) * 20, gaps=ROUGHLY_EQUAL),
+    Setting("20 rows x 3, 2000 images", (3,) * 20, 2000, 2000),
+    Setting("20 rows x 1, 350 images", (1,) * 20),
+    Setting("5 rows x 2, 165 and 350 images", (2,) * 5, 165, 350),
+)
 BY_KIND = {
     "equal": SETTINGS,
     "worse": SETTINGS,
@@ -108,6 +122,7 @@ BY_KIND = {
     "best": ONE_BEST,
     "floor": FLOORS,
     **{kind: settings for kind, (settings, _) in CLAIMS.items()},
+    "selection": SELECTED,
 }
 
 

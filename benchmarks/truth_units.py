@@ -18,12 +18,13 @@ from analysis.statistics.best import chances, still_best
 from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows, difference
 from analysis.statistics.planning import detectable_by_simulation, seeds_needed
 from analysis.statistics.results import RowResults
+from analysis.statistics.selection import selection_bias_points
 from analysis.statistics.spread import pool, rms_interval_points
 from benchmarks.simulated_sweeps import Setting, World, more
 from benchmarks.truth_claims import CLAIMS
 
 GAPS = (2.0, 4.0, 8.0)
-PILOT = 20  # sweeps that say what the report prints in a setting
+PILOT = 60  # reports that say what is printed in a setting
 MOST_MORE = 60  # seeds that advice is followed to
 Counts = dict[str, Any]
 
@@ -64,21 +65,58 @@ def equal_rows(setting: Setting, generator: np.random.Generator, sweeps: int) ->
 
 def looked_at_again(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
     """All rows equally good, and one more seed of each after each look: sweeps in which any look marks a row, once as
-    the report does it when it is told how many looks there were, and once when it isn't."""
+    the report does it when it is told how many looks there were, and once when it isn't.
+
+    A first look at one seed a row is about the trained models, which differ: its mark is false where the model that is
+    said to be worse isn't (`any look`), and to a reader who takes it for one about configurations each time (`any look,
+    read as configurations`)."""
     counts: Counter[str] = Counter()
     for _ in range(sweeps):
         world = World(setting, generator)
         rows = {str(row): world.runs(row, number) for row, number in enumerate(setting.seeds)}
-        told = untold = False
+        told = untold = misread = False
         for look in range(1, setting.looks + 1):
             found = compared(rows, setting, look)
-            told |= marks_any(found)
-            untold |= marks_any_untold(rows, found)
+            if found.claim == "model":
+                told |= wrong_about_models(world, found)
+                untold |= wrong_about_models(world, found)
+            else:
+                told |= marks_any(found)
+                untold |= marks_any_untold(rows, found)
+            misread |= marks_any(found)
             if look < setting.looks:
                 rows = {key: more(row, world.runs(int(key), 1)) for key, row in rows.items()}
         count(world.truth, found, counts)
-        counts.update({"any look": told, "any look, untold": untold})
+        counts.update({"any look": told, "any look, untold": untold, "any look, read as configurations": misread})
     return dict(counts)
+
+
+def wrong_about_models(world: World, found: Comparisons) -> bool:
+    """Whether any trained model is said to be worse or better than the reference's that isn't."""
+    base = world.trained[int(found.reference or 0), "test"][0]
+    signs = {"worse": -1, "better": 1}
+    return any(
+        signs[row.mark] * (world.trained[int(key), "test"][0] - base) <= 0
+        for key, row in found.by_row.items()
+        if row.mark in signs
+    )
+
+
+def selection_bias(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """By how many points the val accuracy of the best row by val is above its true one (of its trained model, where
+    nothing was repeated), and is said to be."""
+    counts: Counter[str] = Counter()
+    lucks: list[float] = []
+    for _ in range(sweeps):
+        world = World(setting, generator)
+        rows = [world.runs(row, number) for row, number in enumerate(setting.seeds)]
+        best = int(np.argmax([row.mean_val_percent for row in rows]))
+        noise = estimate_noise({str(number): row for number, row in enumerate(rows)}, 100 / setting.n_val)
+        true = world.trained[best, "val"][0] if noise.test is None else world.val_truth[best]
+        lucks.append(round(rows[best].mean_val_percent - true, 4))
+        counts["said"] += selection_bias_points(rows, noise)  # type: ignore[assignment]
+        counts["sweeps"] += 1
+    return dict(counts) | {"lucks": lucks}
 
 
 def worse_rows(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
@@ -102,24 +140,25 @@ def worse_rows(setting: Setting, generator: np.random.Generator, sweeps: int) ->
 
 
 def printed_power(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
-    """A third of the rows worse by what the report prints as 'seen four times out of five': how many are marked."""
-    setting, gap = _as_printed(setting)
-    if not 0 < gap < setting.accuracy - 1:
-        return {"sweeps": sweeps, "gap": gap}
-    setting = replace(setting, gaps=(gap,) * max(setting.rows // 3, 1))
+    """A third of the rows worse by what a report prints as 'seen four times out of five': how many are marked. Each
+    sweep takes the distance from another report, since that is what a reader has: one number, not their mean."""
+    setting, printed = _as_printed(setting)
+    if not printed or not 0 < np.mean(printed) < setting.accuracy - 1:
+        return {"sweeps": sweeps, "gap": 0.0}
     counts: Counter[str] = Counter()
     for _ in range(sweeps):
-        world, _, found = simulate(setting, generator)
+        gap = min(float(generator.choice(printed)), setting.accuracy - 1)
+        world, _, found = simulate(replace(setting, gaps=(gap,) * max(setting.rows // 3, 1)), generator)
         best = world.truth[int(found.reference or 0)]
         for key, row in found.by_row.items():
             if best - world.truth[int(key)] > gap / 2:
                 counts.update({"all": 1, "marked": row.mark == "worse"})
-    return dict(counts) | {"sweeps": sweeps, "gap": gap}
+    return dict(counts) | {"sweeps": sweeps, "gap": float(np.mean(printed))}
 
 
 @cache
-def _as_printed(setting: Setting) -> tuple[Setting, float]:
-    """The setting with equally many seeds in each row, and what the report on `setting` prints for these on average."""
+def _as_printed(setting: Setting) -> tuple[Setting, tuple[float, ...]]:
+    """The setting with equally many seeds in each row, and what PILOT reports on `setting` print for these."""
     generator = np.random.default_rng(0)
     seeds = max(int(np.median(setting.seeds)), 2)
     gaps = []
@@ -127,12 +166,12 @@ def _as_printed(setting: Setting) -> tuple[Setting, float]:
         _, rows, found = simulate(setting, generator)
         if found.noise.test is not None:
             gaps.append(detectable_by_simulation(rows, found, seeds))
-    return replace(setting, seeds=(seeds,) * setting.rows, advised=False), float(np.mean(gaps)) if gaps else 0.0
+    return replace(setting, seeds=(seeds,) * setting.rows, advised=False), tuple(gaps)
 
 
 def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
     """The best row by val and one that is worse by 3 points, with as many more seeds of either as the report asks for
-    if that is the true difference: how often the second look marks it."""
+    if that is the true difference: how often the second look marks it, where val picks the same reference again."""
     gap = 3.0
     setting = replace(setting, gaps=(gap,))
     counts: Counter[str] = Counter(sweeps=sweeps)
@@ -142,13 +181,16 @@ def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: in
         if found.reference in (None, bad) or found.noise.test is None:
             continue
         pair = (found.reference or "", bad)
-        wanted = seeds_needed(rows[pair[0]], rows[bad], found.noise, found.critical_next, gap)
+        wanted = seeds_needed(rows, found, bad, gap)
         if isinstance(wanted, str) or max(wanted) > MOST_MORE:
             counts["out of reach"] += 1
             continue
         for key, number in zip(pair, wanted, strict=True):
             rows[key] = more(rows[key], world.runs(int(key), number)) if number else rows[key]
         again = compared(rows, setting, looks=2)
+        if again.reference != pair[0]:
+            counts.update({"moved": 1, "marked, moved": again.by_row[bad].mark == "worse"})
+            continue
         counts.update({"all": 1, "more seeds": int(sum(wanted)), "marked": again.by_row[bad].mark == "worse"})
     return dict(counts)
 
@@ -232,4 +274,5 @@ KINDS: dict[str, Callable[[Any, np.random.Generator, int], Counts]] = {
     "best": best_row,
     "floor": noise_floor,
     **{kind: unit for kind, (_, unit) in CLAIMS.items()},
+    "selection": selection_bias,
 }

@@ -208,7 +208,7 @@ def selection_bias_of_row(rows: ComparedRows) -> str:
     results = list(rows.results.values())
     if len(results) < 3:
         return ""
-    bias = max(0.0, selection_bias_points([row.val_percent for row in results], rows.n_val, rows.comparisons.noise.val))
+    bias = max(0.0, selection_bias_points(results, rows.comparisons.noise))
     return (
         f"Selecting the best of {len(results)} rows on {rows.n_val} val images biases its val accuracy upwards by "
         f"about {bias:.2f} points."
@@ -229,7 +229,7 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
     start = f"To sharpen the answer: {names} differ by {abs(found.diff):.1f} ± {half:.1f} points"
     if first.overlap or second.overlap:
         return f"{start}; more folds or splits of the same images add less than they cost, more images tell more."
-    seeds = seeds_needed(first, second, noise, comparisons.critical_next)
+    seeds = seeds_needed(rows.results, comparisons, other)
     if seeds == "seeds":
         return f"{start}: more than {MOST_SEEDS} seeds would be needed to tell so small a difference."
     if seeds != "images":
@@ -238,7 +238,11 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
         if not wanted:
             return f"{start}: that is near the limit of what this table can tell."
         again = f"--looks {comparisons.criteria.looks + 1}"
-        return f"{start}; {wanted} would tell four times out of five if that is the true difference (then say {again})."
+        stays = "" if comparisons.named else f" and {rows.labels[comparisons.reference]} is still the best by val"
+        return (
+            f"{start}; {wanted} would tell four times out of five if that is the true difference{stays} "
+            f"(then say {again})."
+        )
     images = images_needed(first, second, noise, comparisons.critical_next)
     if not images:
         return f"{start}: no number of seeds or images would tell so small a difference."

@@ -85,6 +85,7 @@ class Comparisons:
     criteria: Criteria = ONE_LOOK
     passed_over: str | None = None  # the best by val, but with too many runs that diverged
     level: float = 1 - inference.LEVEL  # at which marks are judged: less after several looks or with hidden rows
+    level_next: float = 1 - inference.LEVEL  # the same at the next look
     simulated: Simulated | None = None  # tables of the rows that were compared; None in claims about models
 
     @property
@@ -140,7 +141,9 @@ def compare_rows(
         by_row[key] = _marked(by_row[key], found, p, criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
-    return Comparisons(reference, by_row, noise, named, critical, critical_next, criteria, passed, level, together)
+    return Comparisons(
+        reference, by_row, noise, named, critical, critical_next, criteria, passed, level, all_levels[1], together
+    )
 
 
 def best_by_val(rows: Mapping[str, RowResults]) -> str | None:

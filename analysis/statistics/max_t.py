@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.special import chdtri
 
 from analysis.statistics.inference import LEVEL
 from analysis.statistics.noise import (
@@ -32,7 +33,6 @@ from analysis.statistics.spread import draw_variances
 
 DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
 TAIL = 0.02  # of the drawn tables, from whose largest t follows what lies beyond all of them
-STEPS = 8  # of a fixed point, after which it stands still
 SEED = 20240501  # the same table has the same report
 LUCK, TEST_IMAGES, VAL_LUCK, VAL_IMAGES = range(4)  # of a drawn table, each with a stream of its own
 
@@ -52,6 +52,7 @@ class Simulated:
     named: str | None  # the reference, if it was named beforehand
     accuracy: np.ndarray  # [rows], a proportion
     n_test: int
+    true_seeds: np.ndarray  # [draws, rows], what `seeds` truly are
     pairing: np.ndarray  # [rows, rows], correlation of the seeds' part: of rows on the same folds or splits, else 0
 
     def picked(self, among: Sequence[int]) -> np.ndarray:
@@ -126,27 +127,6 @@ class Simulated:
         start, decay = _tail(self.largest)
         return max(float(start * (TAIL / level) ** (1 / decay)), float(self.largest[-1]))
 
-    def gap_seen(self, critical: float, power: float) -> float:
-        """The true distance (a proportion) below the reference at which a row's t passes `critical` with this
-        probability, on average over the rows."""
-        t, picked = self.t_of_all
-        others = picked[:, None] != np.arange(len(self.keys))
-        gap = 0.0
-        for _ in range(STEPS):
-            error = np.sqrt(self._variance_below(gap, picked))
-            gap = float(np.quantile(((critical + t) * error)[others], power))
-        return gap
-
-    def _variance_below(self, gap: float, picked: np.ndarray) -> np.ndarray:
-        """Variance of the difference of rows that lie by `gap` below the reference [draws, rows]. A row that is wrong
-        more often has more of it: its seeds' grows as p(1-p); and at most as many images as the gap tell the two apart,
-        where all seeds agree on them: half of what that would leave is counted."""
-        below = np.clip(self.accuracy - gap, 0.0, 1.0)
-        growth = np.maximum(below * (1 - below) / (self.accuracy * (1 - self.accuracy)), 1.0)
-        images = np.hypot(self.images, (gap - gap**2) / 2 / self.n_test)[picked]
-        found: np.ndarray = self._from_seeds(self.seeds * growth, picked) + images
-        return found
-
     def reach(self, tail: float) -> "Reach":
         """How far single comparisons and the reference's own accuracy stray."""
         t, picked = self.t_of_all
@@ -171,10 +151,15 @@ class Reach:
 
 
 def simulate(
-    rows: Mapping[str, RowResults], noise: Noise, named: str | None, with_seeds: int | None = None
+    rows: Mapping[str, RowResults],
+    noise: Noise,
+    named: str | None,
+    with_seeds: int | Sequence[int] | None = None,
+    careful: bool = True,
 ) -> Simulated:
     """Draw tables of equal rows like `rows`, all on the same test images. `named`: the reference, if it was named
-    beforehand; None: the best by val is picked in each table anew. `with_seeds`: as if each row had so many."""
+    beforehand; None: the best by val is picked in each table anew. `with_seeds`: as if each row had so many. `careful`:
+    whether val and test share as much luck as they may (shared_luck), or as much as is likely."""
     assert noise.test is not None
     draws = DRAWS if len(rows) <= MANY_ROWS else DRAWS_OF_MANY
     generator = np.random.default_rng(SEED)
@@ -182,7 +167,7 @@ def simulate(
     count = len(found)
     spreads = [row_spread(row, noise.test) for row in found]
     seen = np.array([row.seeds for row in found])
-    runs = seen if with_seeds is None else np.full(count, with_seeds)
+    runs = seen if with_seeds is None else np.broadcast_to(np.asarray(with_seeds), count)
     seeds = 1 / (1 / runs + np.array([row.overlap for row in found]))  # independent ones
     from_seeds = np.array([spread.variance_points2 / POINTS2 for spread in spreads]) / seeds
     images = image_covariance(found, noise)
@@ -197,22 +182,22 @@ def simulate(
     variances = np.array([row.seed_variance_points2 for row in found])
     known = seen - 1
     if with_seeds is not None:  # what the spreads will be known by then
-        known = np.maximum(known, with_seeds - 1)
-        borrowed = np.array([spread.variance_points2 * spread.df / max(spread.df - 2, 1) for spread in spreads])
-        at_least = np.maximum(known, 1)  # with one seed each nothing more will be known
-        drawn = generator.chisquare(at_least) / at_least * np.where(np.isfinite(borrowed), borrowed, 0.0)
-        variances = np.where(seen > 1, variances, drawn)
+        known = np.maximum(known, runs - 1)
+        df = np.array([max(spread.df, 1.0) for spread in spreads])
+        median = np.array([spread.variance_points2 for spread in spreads]) * df / chdtri(df, 0.5)  # of what it may be
+        typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
+        variances = np.where(seen > 1, variances, typical)
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
-    test = _correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
+    test = correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
     val = np.zeros((draws, count))
     if named is None:
-        share = np.minimum(1.0, shared_luck(found) * np.sqrt(true / np.maximum(besides, 1e-12)))
+        share = np.minimum(1.0, shared_luck(found, careful) * np.sqrt(true / np.maximum(besides, 1e-12)))
         own = share * luck + np.sqrt(1 - share**2) * _normal(VAL_LUCK, draws, count)
         val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
         val = np.sqrt(val_seeds) * own
-        val += _correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
+        val += correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
     return Simulated(
         tuple(rows),
         test,
@@ -223,8 +208,21 @@ def simulate(
         named,
         np.array([smoothed_proportion(row) for row in found]),
         min(row.n_test for row in found),
+        true,
         _pairings(found, noise),
     )
+
+
+def _typical_variances(df: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Variances that rows (those that are true in `of`) of true variance 1 may be seen to have with these degrees of
+    freedom [rows]: the quantiles of chi-squared rather than draws, so that they are no luckier than they should be."""
+    found = np.ones(len(df))
+    count = int(of.sum())
+    if count:
+        places = (np.random.default_rng(SEED).permutation(count) + 0.5) / count
+        values = chdtri(df[of], places) / df[of]
+        found[of] = values / values.mean()
+    return found
 
 
 def _pairings(rows: Sequence[RowResults], noise: Noise) -> np.ndarray:
@@ -267,7 +265,7 @@ def _drawn_normal(part: int, draws: int, count: int) -> np.ndarray:
 _kept_normal = lru_cache(4)(_drawn_normal)  # of one number of rows, 10 MB a part at most
 
 
-def _correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
+def correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Draws [draws, rows] with this covariance from standard normal ones."""
     values, vectors = np.linalg.eigh(covariance)
     factor = vectors * np.sqrt(np.maximum(values, 0.0))

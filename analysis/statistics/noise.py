@@ -164,10 +164,10 @@ def val_spread(row: RowResults, noise: Noise) -> float:
     return shrunken_spread(row.val_variance_points2, row.seeds, noise.val, 0.0).variance_points2 / POINTS2
 
 
-def shared_luck(rows: Sequence[RowResults]) -> float:
-    """Correlation of a run's luck on val with its luck on test, from the replicates of all rows: the upper end of its
-    one-sided 95 % interval (Fisher's z), since too low a value would hide that the best by val is lucky on test too. 1
-    where little is known, never below 0."""
+def shared_luck(rows: Sequence[RowResults], careful: bool = True) -> float:
+    """Correlation of a run's luck on val with its luck on test, from the replicates of all rows: where `careful` the
+    upper end of its one-sided 95 % interval (Fisher's z), since too low a value would hide that the best by val is
+    lucky on test too. 1 where little is known, never below 0."""
     val = np.concatenate([row.val_percent - row.val_percent.mean() for row in rows])
     test = np.concatenate([row.test_percent - row.test_percent.mean() for row in rows])
     df = sum(row.seeds - 1 for row in rows)
@@ -175,7 +175,7 @@ def shared_luck(rows: Sequence[RowResults]) -> float:
     if df < 4 or scale == 0:
         return 1.0
     r = min(max(float((val * test).sum()) / scale, -0.999), 0.999)
-    return max(math.tanh(math.atanh(r) + 1.645 / math.sqrt(df - 2)), 0.0)
+    return max(math.tanh(math.atanh(r) + careful * 1.645 / math.sqrt(df - 2)), 0.0)
 
 
 def sampling_sd_points(rows: Sequence[RowResults]) -> float:

@@ -1,20 +1,28 @@
 """What it would take to tell two rows apart: the difference that can be seen, seeds and test images that are needed."""
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from analysis.statistics.comparisons import Comparisons
-from analysis.statistics.max_t import simulate
+from analysis.statistics.latent import difference_below
+from analysis.statistics.max_t import SEED, Simulated, simulate
 from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
+from analysis.statistics.spread import draw_variances
 
 POWER = 0.8
+DRAWS = 2000  # of spreads
 MOST_ROWS = 300  # that are enough for a mean
 MOST_SEEDS = 200  # beyond which nobody would run more
+TESTS = 3  # of next looks, each with the seeds that the one before asked for
+STEPS = 8  # of a fixed point, after which it stands still
+LEAST_ACCURACY = 0.02  # a proportion
 LEAST_DIFFERENCE = 1e-3  # a proportion, below which no number of images is worth a line
 
 
@@ -29,16 +37,77 @@ def detectable_points(
 
 
 def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Comparisons, seeds: int) -> float:
-    """The same between the reference and another row of a table of configurations, on average over the rows, each with
-    so many `seeds`: from drawn tables (max_t.py), so that it counts what the test counts: a reference that is picked,
-    and spreads that differ and are known badly."""
-    reference = comparisons.reference
-    assert reference is not None
+    """The same between a row of a table of configurations and the others, which are equally good and the reference
+    among them, on average over the rows, each with so many `seeds`: from drawn tables (max_t.py), so that it counts
+    what the test counts: a reference that is picked, and spreads that differ and are known badly."""
+    reference, noise = comparisons.reference, comparisons.noise
+    assert reference is not None and noise.test is not None
     base = rows[reference]
     others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
     alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
-    together = simulate(alike, comparisons.noise, reference if comparisons.named else None, seeds)
-    return 100 * together.gap_seen(together.critical(comparisons.level), POWER)
+    named = reference if comparisons.named else None
+    critical = simulate(alike, noise, named, seeds).critical(comparisons.level)
+    likely = simulate(alike, noise, named, seeds, careful=False)
+    own = (seeds - 1) / (seeds - 1 + noise.test.prior_df) if seeds > 1 else 0.0
+    return 100 * gap_seen(likely, critical, own, seeds - 1)
+
+
+def gap_seen(tables: Simulated, critical: float, own_part: float, own_df: int) -> float:
+    """The true distance (a proportion) below the others at which a row's t passes `critical` with a probability of
+    POWER. `own_part`: of the estimated variance between a row's seeds that these tell, with `own_df` degrees of
+    freedom; the rest is the others'. Neither the true variances are known nor what they will be estimated to be."""
+    keys, picked = _one_row_below(tables)
+    draws = np.arange(len(tables.test))[:, None]
+    strayed = tables.test[:, keys] - tables.test[draws, picked]
+    images, pairing = tables.images[picked, keys], tables.pairing[picked, keys]
+    true, seen = tables.true_seeds, _to_be_estimated(tables.true_seeds, own_part, own_df)
+    own = own_part + (1 - own_part) / len(tables.keys)  # a row that is worse is one of those that tell the rest
+    gap = 0.0
+    for _ in range(STEPS):
+        growth, added = _variance_below(tables, gap)
+        now, before, estimated = (
+            one + other - 2 * pairing * np.sqrt(one * other) + besides
+            for one, other, besides in (
+                (true[:, keys] * growth, true[draws, picked], images + added),
+                (true[:, keys], true[draws, picked], images),
+                (seen[:, keys] * (1 + own * (growth - 1)), seen[draws, picked], images + added),
+            )
+        )
+        stretched = strayed * np.sqrt(now / np.maximum(before, 1e-18))
+        gap = float(np.quantile(critical * np.sqrt(estimated) + stretched, POWER))
+    return gap
+
+
+def _to_be_estimated(true: np.ndarray, own_part: float, own_df: int) -> np.ndarray:
+    """What variances will be estimated to be that are truly these [draws, rows]: shrunken towards their mean, and known
+    from so many degrees of freedom each."""
+    if own_df == 0:
+        return np.broadcast_to(true.mean(1, keepdims=True), true.shape)
+    alone = true * np.random.default_rng(SEED).chisquare(own_df, true.shape) / own_df
+    return np.asarray(own_part * alone + (1 - own_part) * alone.mean(1, keepdims=True))
+
+
+def _one_row_below(tables: Simulated) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [rows], and the reference of each that is picked among the others, since it is worse than they are [draws,
+    rows]: indices."""
+    keys, draws = np.arange(len(tables.keys)), len(tables.test)
+    if tables.named is not None:
+        named = tables.keys.index(tables.named)
+        keys = keys[keys != named]
+        return keys, np.full((draws, len(keys)), named)
+    second, first = np.argsort(tables.val, axis=1, kind="stable")[:, -2:].T
+    return keys, np.where(first[:, None] == keys, second[:, None], first[:, None])
+
+
+def _variance_below(tables: Simulated, gap: float) -> tuple[float, float]:
+    """By what the variance between the seeds of a row that lies by `gap` below the others is larger, as p(1-p) is; and
+    how much variance images add to that of a difference of equal rows (latent.py)."""
+    p = float(tables.accuracy.mean())
+    low = max(p - gap, LEAST_ACCURACY)
+    growth = max(low * (1 - low) / (p * (1 - p)), 1.0)
+    of_row = float(tables.images_of_rows.mean()) * tables.n_test
+    equal = float(tables.images[~np.eye(len(tables.keys), dtype=bool)].mean()) * tables.n_test
+    return growth, max(difference_below(p, low, of_row, equal) - equal, 0.0) / tables.n_test
 
 
 def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noise: Noise) -> float:
@@ -50,26 +119,61 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
 
 
 def seeds_needed(
-    row: RowResults, other: RowResults, noise: Noise, critical: float, points: float | None = None
+    rows: Mapping[str, RowResults], comparisons: Comparisons, other: str, points: float | None = None
 ) -> tuple[int, int] | Literal["images", "seeds"]:
-    """How many more seeds of each, as few as can be, have a true difference of so many `points` (None: the one that was
-    seen) marked with a probability of POWER; `seeds` where that takes more than MOST_SEEDS, `images` where these rather
-    than seeds are what is missing. `critical`: the standard errors from which on the next look marks a difference."""
-    assert noise.test is not None
-    images = paired_image_variance([(row, other)], noise.seed_variance_per_image)
-    true = row.test_proportion - other.test_proportion if points is None else points / 100
-    wanted = (true / (critical + float(ndtri(POWER)))) ** 2 - images
-    one_seed = [row_spread(one, noise.test).variance_points2 / POINTS2 for one in (row, other)]
-    seeds = [row.seeds, other.seeds]
-    assert not row.overlap and not other.overlap, "folds and splits have other rules"
-    while sum(variance / count for variance, count in zip(one_seed, seeds, strict=True)) > wanted:
-        gains = [variance / count / (count + 1) for variance, count in zip(one_seed, seeds, strict=True)]
-        seeds[gains.index(max(gains))] += 1  # of which one more seed helps most
-        if wanted <= 0:
-            return "images"
-        if max(seeds) > MOST_SEEDS:
-            return "seeds"
-    return seeds[0] - row.seeds, seeds[1] - other.seeds
+    """How many more seeds of the reference and of `other`, as few as can be, have a true difference of so many `points`
+    (None: the one that was seen) marked at the next look with a probability of POWER, if the reference is the same
+    then; `seeds` where that takes more than MOST_SEEDS, `images` where these rather than seeds are what is missing.
+
+    The spreads between seeds are drawn as they may be (spread.py), and the test is the next look's, by which they will
+    be known better."""
+    reference, noise = comparisons.reference, comparisons.noise
+    assert reference is not None and noise.test is not None
+    row, second = rows[reference], rows[other]
+    assert not row.overlap and not second.overlap, "folds and splits have other rules"
+    images = paired_image_variance([(row, second)], noise.seed_variance_per_image)
+    difference = row.test_proportion - second.test_proportion if points is None else points / 100
+    near = [key for key, one in rows.items() if key not in (reference, other) and one.test_set_id == row.test_set_id]
+    alike = {key: rows[key] for key in (reference, other, *near[: MOST_ROWS - 2])}
+    drawn = _drawn_spreads(alike)[:, :2]
+    variances = [row_spread(one, noise.test).variance_points2 for one in (row, second)]
+    path = _more_seeds([row.seeds, second.seeds], variances)
+
+    def power(step: int, critical: float, seeds_count: bool = True) -> float:
+        from_seeds = (drawn / path[step]).sum(1) * seeds_count
+        errors = np.sqrt(np.maximum(from_seeds + images, 1e-18))
+        return float(ndtr(abs(difference) / errors - critical).mean())
+
+    last, found = len(path) - 1, 0
+    for _ in range(TESTS):
+        now = dict(zip((reference, other), path[found], strict=True))
+        seeds = [now.get(key, one.seeds) for key, one in alike.items()]
+        drawn_tables = simulate(alike, noise, reference if comparisons.named else None, seeds)
+        critical = drawn_tables.critical(comparisons.level_next)
+        found = bisect_left(range(last), POWER, key=partial(power, critical=critical))
+    if power(found, critical) < POWER:
+        return "images" if power(found, critical, seeds_count=False) < POWER else "seeds"
+    return path[found][0] - row.seeds, path[found][1] - second.seeds
+
+
+def _more_seeds(seeds: Sequence[int], variances: Sequence[float]) -> list[tuple[int, int]]:
+    """Numbers of seeds of two rows, one more at each step, of the row of which it helps most; to MOST_SEEDS of one."""
+    now = list(seeds)
+    path = [(now[0], now[1])]
+    while max(now) < max(MOST_SEEDS, *seeds):
+        gains = [variance / count / (count + 1) for variance, count in zip(variances, now, strict=True)]
+        now[gains.index(max(gains))] += 1
+        path.append((now[0], now[1]))
+    return path
+
+
+def _drawn_spreads(rows: Mapping[str, RowResults]) -> np.ndarray:
+    """Draws of the variance between single runs of each row, a proportion squared [draws, rows]."""
+    found = list(rows.values())
+    variances = np.array([row.seed_variance_points2 for row in found])
+    df = np.array([row.seeds - 1 for row in found])
+    image_points = 100 / min(row.n_test for row in found)
+    return draw_variances(variances, df, image_points, DRAWS, np.random.default_rng(SEED)) / POINTS2
 
 
 def images_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> int | None:

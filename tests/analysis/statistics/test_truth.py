@@ -41,6 +41,13 @@ def test_looks_that_are_told_mark_less() -> None:
     assert found["any look"] <= found["any look, untold"] and found["any look"] <= 4
 
 
+def test_a_first_look_at_one_seed_a_row_is_about_the_models() -> None:
+    """Its marks are false where the models are not as they say: less often than the configurations are equal."""
+    setting = Setting("from one seed on", (1,) * 3, 2000, 2000, seed_sd=2.0, looks=3)
+    found = truth_units.measure("looks", setting, 0, 20)
+    assert found["any look"] <= 4 < found["any look, read as configurations"]
+
+
 def test_a_share_of_all_or_none_has_an_interval_too() -> None:
     bars = truth_tables.Bars()
     assert bars.share({"in": 400, "sweeps": 400}, "in", "sweeps", (0.935, 1), "all") == "100.0 (97.8 to 100.0)"
