@@ -22,6 +22,10 @@ HINTS = {
     "settings": "One line a row, coloured by val accuracy. Drag along an axis to choose rows, drag an axis to move it.",
     "search": "Importance: what the best tenth of the trials differs in from all (PED-ANOVA, Watanabe et al. 2023), "
     "with an interval over draws of the trials with replacement.",
+    "calibration": "Test images in 15 bins by the probability that the network gives its guess, over all runs of the "
+    "reference row. On the dotted line as many are right as it says; below it the network is too sure of itself. A "
+    "point that lies in the grey band may lie there by chance. The second line is after one temperature, the one that "
+    "fits val best; it changes no guess. --columns calibration has figures of every row.",
     "mistakes": "Test images of the reference row's run with the lowest seed, by their class and by what the model "
     "took them for.",
     "weights": "Share of the values in each bin at the end of an epoch, of the first layer and the head; gradients "

@@ -33,7 +33,8 @@ def reliability_diagram(model: ReportModel) -> go.Figure | None:
         [_confidence(test, one) for (_, test), one in zip(pairs, temperatures, strict=True)],
     )
     right = np.concatenate([test.guesses == test.labels for _, test in pairs])
-    plain, scaled = (reliability(np.concatenate(one), right) for one in found)
+    alike = len({len(test.labels) for _, test in pairs}) == 1
+    plain, scaled = (reliability(np.concatenate(one), right, len(pairs) if alike else 1) for one in found)
     figure = go.Figure()
     band = np.concatenate([plain.confidence, plain.confidence[::-1]])
     edge = np.concatenate([plain.high, plain.low[::-1]])
