@@ -24,8 +24,9 @@ HINTS = {
     "with an interval over draws of the trials with replacement.",
     "calibration": "Test images in 15 bins by the probability that the network gives its guess, over all runs of the "
     "reference row. On the dotted line as many are right as it says; below it the network is too sure of itself. A "
-    "point that lies in the grey band may lie there by chance. The second line is after one temperature, the one that "
-    "fits val best; it changes no guess. --columns calibration has figures of every row.",
+    "point is the larger the more images it is of; one that lies in the grey band may lie there by chance. The second "
+    "line is after one temperature, the one that fits val best; it changes no guess. --columns calibration has figures "
+    "of every row.",
     "mistakes": "Test images of the reference row's run with the lowest seed, by their class and by what the model "
     "took them for.",
     "weights": "Share of the values in each bin at the end of an epoch, of the first layer and the head; gradients "
