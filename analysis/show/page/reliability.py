@@ -13,7 +13,7 @@ from analysis.model.table import row_keys
 from analysis.statistics.calibration import fit_temperature, reliability
 from analysis.statistics.metrics import RunScores
 
-LEAST_SIZE, SIZE = 4, 14  # of a point in pixels, and what the bin with the most images has beyond that
+LEAST_SIZE, SIZE = 6, 12  # of a point in pixels, and what the bin with the most images has beyond that
 
 
 def reliability_diagram(model: ReportModel) -> go.Figure | None:
