@@ -7,8 +7,9 @@ often 95 % intervals cover the truth (of all rows; of the row that was chosen as
 from it) and in how many sweeps any row is marked better or worse. With rows worse by 2, 4 and 8 points: how many are
 marked, and how many one t for each comparison with Holm would mark at the level at which it marks as many equal rows.
 With rows worse by as much as the report prints as 'seen four times out of five': how many are seen. Then looks, advice,
-the luck of the best row by val, and effects. Each figure has an interval of three standard errors of the simulation
-behind it, which its bar allows for.
+the luck of the best row by val, what choosing costs, and the claims of benchmarks/truth_claims.py: effects,
+interactions, folds and splits, named references, hidden rows, several test sets, equivalence. Each figure has an
+interval of three standard errors of the simulation behind it, which its bar allows for.
 
 --out keeps what is done, a line a piece, and the same command goes on from there. 4,000 sweeps of everything take about
 2 hours of one core.

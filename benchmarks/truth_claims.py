@@ -88,6 +88,10 @@ HIDDEN = (
     Setting("20 rows x 3, seen in 4 parts, 2000 images", (3,) * 20, 2000, 2000),
     Setting("20 rows, 1 to 3 seeds, seen in 4 parts", (3, 2, 2, 1, 1) * 4, 2000, 2000),
 )
+EXTREMES = (
+    Setting("20 rows x 3, the best by val and the worst on test", (3,) * 20),
+    Setting("20 rows x 3, these two, 2000 images", (3,) * 20, 2000, 2000),
+)
 SETS = (
     Setting("2 test sets, 5 rows x 3 on each", (3,) * 10),
     Setting("2 test sets, 5 rows x 2 on each, 2000 images", (2,) * 10, 2000, 2000),
@@ -149,6 +153,21 @@ def hidden_rows(setting: Setting, generator: np.random.Generator, sweeps: int) -
             count(found, truth, counts)
             some |= marked(found)
         counts["sweeps marked"] += some
+    return dict(counts)
+
+
+def extremes(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
+    """Equal rows, of which only the best by val and the one furthest below it on test are shown."""
+    counts: Counter[str] = Counter(sweeps=sweeps)
+    for _ in range(sweeps):
+        world, rows = simulated(setting, generator)
+        truth = dict(zip(rows, world.truth.tolist(), strict=True))
+        best = max(rows, key=lambda key: rows[key].mean_val_percent)
+        worst = min(rows.keys() - {best}, key=lambda key: (rows[key].test_proportion, key))
+        shown = {key: rows[key] for key in (best, worst)}
+        found = compare_rows(shown, val_image_points=100 / setting.n_val, criteria=Criteria(hidden=len(rows) - 2))
+        count(found, truth, counts)
+        counts["sweeps marked"] += marked(found)
     return dict(counts)
 
 
@@ -257,6 +276,7 @@ CLAIMS: dict[str, tuple[Sequence[Any], Callable[[Any, np.random.Generator, int],
     "splits": (SPLITS, folds_and_splits),
     "named": (NAMED, named_reference),
     "hidden": (HIDDEN, hidden_rows),
+    "extremes": (EXTREMES, extremes),
     "sets": (SETS, two_test_sets),
     "equivalent": (EQUIVALENT, equivalence),
 }

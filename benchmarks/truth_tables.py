@@ -34,6 +34,7 @@ CLAIM_TABLES: dict[str, tuple[str, list[Column]]] = {
     "splits": ("Folds and splits of the data, equal rows", [*OF_ROWS, EFFECT]),
     "named": ("Equal rows against a reference that was named beforehand", OF_ROWS),
     "hidden": ("Equal rows, of which --where shows a quarter each time", OF_ROWS),
+    "extremes": ("Equal rows, of which --where shows two that were chosen by their results", [OF_ROWS[-1]]),
     "sets": ("Equal rows on two test sets in one table", [*OF_ROWS, EFFECT]),
     "equivalent": (
         "Rows called equivalent (--matters)",

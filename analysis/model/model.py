@@ -147,7 +147,9 @@ def interaction_lines(model: ReportModel, factor: str, by: str) -> list[str]:
                 f"there are {', '.join(settings.columns) or 'none'}"
             )
     sizes = model.runs.groupby("model")["params"].max().dropna().to_dict() if by == "model" else {}
-    order = {str(name): float(size) for name, size in sizes.items()} or _order_by_name(settings)
+    order = {str(name): float(size) for name, size in sizes.items()}
+    if by == "model" and not order:
+        order = _order_by_name(settings)
     found = factors.factor_interaction(settings, model.results, noise, factor, by, order, model.judging.metric)
     return factors.interaction_lines(found, factor, by, noise.test.sd_points if noise.test else 0.0)
 

@@ -78,13 +78,15 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-end, end), method="bounded").x))
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
-    """The reliability diagram of images with this confidence, of which these are right [N]."""
+def reliability(confidence: np.ndarray, right: np.ndarray, runs: int = 1) -> Reliability:
+    """The reliability diagram of images with this confidence, of which these are right [N]. `runs`: how many runs on
+    the same images they are of, one after the other; what one run gets right by chance, the others do too then, so that
+    three runs on 100 images are no 300 images."""
     bins = _bins(confidence)
     images = np.bincount(bins, minlength=BINS)
     there = images > 0
     of_bins = [np.bincount(bins, weights=one, minlength=BINS)[there] / images[there] for one in (confidence, right)]
-    drawn = _draw(confidence, bins)[:, there] / images[there]
+    drawn = _draw(confidence, bins, runs)[:, there] / images[there]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return Reliability(of_bins[0], of_bins[1], images[there], low, high)
 
@@ -102,11 +104,11 @@ def _drawn_errors(confidence: np.ndarray) -> np.ndarray:
     return found
 
 
-def _draw(confidence: np.ndarray, bins: np.ndarray) -> np.ndarray:
+def _draw(confidence: np.ndarray, bins: np.ndarray, runs: int = 1) -> np.ndarray:
     """How many images of each bin are right where each is so with its confidence [DRAWS, BINS]."""
     generator = np.random.default_rng(SEED)
     found = np.empty((DRAWS, BINS))
     for draw in range(DRAWS):
-        right = generator.random(len(confidence)) < confidence
+        right = np.tile(generator.random(len(confidence) // runs), runs) < confidence
         found[draw] = np.bincount(bins, weights=right, minlength=BINS)
     return found

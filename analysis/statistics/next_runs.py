@@ -23,7 +23,7 @@ TAUS = np.geomspace(0.03, 60.0, 16)
 SEED = 20240501
 MOST_OF_IT = 0.8
 OUTCOMES = 80  # of proposed runs that are drawn
-SPREADS = 10  # draws of what spreads may be after each
+SPREADS = 5  # draws of what spreads may be after each
 MOST_ROWS = 60  # that can still be best; further ones are too far behind
 
 
@@ -69,10 +69,14 @@ class Beliefs:
         return float(self.p_best.max())
 
 
-def believe(runs: Runs, draws: int = 40, each: int = 50, seed: int = SEED) -> Beliefs:
-    """The posterior: `draws` of the variances between seeds, and `each` of the accuracies with each of these."""
+def believe(
+    runs: Runs, draws: int = 40, each: int = 50, seed: int = SEED, seen_seeds: np.ndarray | None = None
+) -> Beliefs:
+    """The posterior: `draws` of the variances between seeds, and `each` of the accuracies with each of these.
+    `seen_seeds`: of how many seeds the variances are [R], where some of runs.seeds are still to come."""
     generator = np.random.default_rng(seed)
-    df = np.where(np.isnan(runs.variances), 0.0, runs.seeds - 1)
+    seen = runs.seeds if seen_seeds is None else seen_seeds
+    df = np.where(np.isnan(runs.variances), 0.0, seen - 1)
     variances = draw_variances(runs.variances, df, runs.image_points, draws, generator)
     return _given(runs, variances, each, generator)
 
@@ -115,7 +119,7 @@ def worth_of_a_run(runs: Runs, beliefs: Beliefs) -> np.ndarray:
         behind = beliefs.theta[:, [leader]] - beliefs.theta
         doubt = ndtr(-behind.mean(0) / np.maximum(behind.std(0), 1e-9))
         doubt[leader] = 0
-    variance = beliefs.variances.mean(0)
+    variance = np.exp(np.log(beliefs.variances).mean(0))  # a mean would be that of the largest draws alone
     lower = variance / (runs.seeds * (runs.seeds + 1.0))
     gaps = variance / runs.seeds + variance[leader] / runs.seeds[leader] + _images_of(runs, leader)
     of_pairs = doubt / np.maximum(gaps, 1e-9)
@@ -161,7 +165,7 @@ def plan(runs: Runs, wanted: float, most_runs: int, budget_minutes: float = math
     while more.sum() < most_runs and (with_budget or after < aim):
         for _ in range(step):
             virtual = replace(runs, seeds=runs.seeds + more)
-            worth = worth_of_a_run(virtual, believe(virtual, 12, 60, SEED + int(more.sum())))
+            worth = worth_of_a_run(virtual, believe(virtual, 12, 60, SEED + int(more.sum()), runs.seeds))
             fits = runs.minutes <= budget_minutes - (more * runs.minutes).sum()
             if not (fits & (worth > 0)).any():
                 return Plan(more, now, foreseen(runs, beliefs, more) if more.any() else now, limit)

@@ -25,6 +25,11 @@ HINTS = {
     "data": "As the first run on these images saw them: images a class and split, up to eight train images of a class, "
     "evenly spaced (of at most 24 classes); sizes and modes are those in the files. Equal files are found by their "
     "content; near copies where data.group_by=duplicates asks for them, and by training.audit.",
+    "calibration": "Test images in 15 bins by the probability that the network gives its guess, over all runs of the "
+    "reference row. On the dotted line as many are right as it says; below it the network is too sure of itself. A "
+    "point is the larger the more images it is of; one that lies in the grey band may lie there by chance. The second "
+    "line is after one temperature, the one that fits val best; it changes no guess. --columns calibration has figures "
+    "of every row.",
     "mistakes": "Test images of the reference row's run with the lowest seed, by their class and by what the model "
     "took them for.",
     "weights": "Share of the values in each bin at the end of an epoch, of the first layer and the head; gradients "

@@ -69,3 +69,16 @@ def test_what_an_interaction_can_be_told_of(tmp_path: Path) -> None:
                 )
     assert "2 levels of model have matched rows, but too few to know their noise" in said(tmp_path / "once")
     assert "does the effect of scheduler change with model?" in said(tmp_path / "twice")
+
+
+def test_levels_without_an_order_have_no_trend(tmp_path: Path) -> None:
+    """Three schedules and two models: models have a size, schedules are but names."""
+    names = [None, *(f"torch.optim.lr_scheduler.{name}" for name in ("CosineAnnealingLR", "StepLR"))]
+    for number, (model, scheduler) in enumerate((model, name) for model in ("resnet18", "resnet50") for name in names):
+        for seed in range(2):
+            about = {"model": model, "scheduler": scheduler, "test": 80.0 + 3 * number + seed}
+            write_run(tmp_path / "sweep", f"{number}aaaaaaaaa", seed, **about)
+    by_name = " ".join(report_here(tmp_path / "sweep", "--interaction", "model", "scheduler").stdout.split())
+    assert "does the effect of model change with scheduler?" in by_name and "points a level" not in by_name
+    by_size = " ".join(report_here(tmp_path / "sweep", "--interaction", "scheduler", "model").stdout.split())
+    assert "points a level" in by_size

@@ -4,9 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import truth, truth_tables, truth_units
+from benchmarks import simulated_splits, truth, truth_claims, truth_tables, truth_units
+from benchmarks.simulated_splits import Splits
 from benchmarks.simulated_sweeps import Setting
 
 
@@ -61,3 +63,26 @@ def test_power_of_the_other_method_is_not_printed_where_there_is_none() -> None:
     bars = truth_tables.Bars()
     assert truth_tables.power_cell("some", 4.0, worse, 0.0, bars) == "60 (-)"
     assert truth_tables.power_cell("some", 4.0, worse, 0.01, bars) == "60 (50)"
+
+
+@pytest.mark.parametrize("kind", list(truth_claims.CLAIMS))
+def test_every_claim_is_counted_and_shown(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    setting = truth_claims.CLAIMS[kind][0][0]
+    found = truth.added([truth_units.measure(kind, setting, chunk, 2) for chunk in range(2)])
+    assert found["sweeps"] == 4
+    columns = truth_tables.CLAIM_TABLES[kind][1]
+    assert all(found[whole] > 0 and found.get(part, 0) <= found[whole] for _, part, whole, _ in columns)
+    truth_tables.show_tables({(kind, setting.name): found})
+    assert "figures pass their bars" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["folds", "splits", "drawn"])
+def test_learners_on_splits_are_as_good_as_is_said(kind: str) -> None:
+    """The true accuracy of discriminants, by formula, against many test images; and no image on both sides."""
+    setting = Splits(f"some {kind}", 4, 4, kind, n_pool=320, n_test=320)
+    generator = np.random.default_rng(0)
+    rows = [row for _ in range(12) for row in simulated_splits.rows_of(setting, generator).values()]
+    means = np.array([row.test_percent.mean() for row in rows]).reshape(12, 4).mean(1)
+    assert abs(means.mean() - simulated_splits.truth(setting)) < 3.5 * means.std(ddof=1) / np.sqrt(12)
+    assert all(row.parts == (0, 1, 2, 3) and row.own_images == (kind == "drawn") for row in rows)
+    assert {row.overlap for row in rows} == {{"folds": 1 / 3, "splits": 64 / 256, "drawn": 320 / 256}[kind]}
