@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -229,7 +228,7 @@ def test_what_can_t_be_trained_again_is_one_line(train: Door, reproduce: Door, t
         refused = reproduce(*arguments)
         assert refused.code == CANT and word in refused.err, refused.err
         assert refused.err.startswith("error: ") and refused.err.count("\n") == 1
-    if not os.path.exists("/dev/nvidiactl"):
+    if not Path("/dev/nvidiactl").exists():
         edit(folder, lambda record: record["resolved"].update(device="cuda", device_name="NVIDIA H100"))
         refused = reproduce(str(folder))
         assert refused.code == CANT and "NVIDIA H100" in refused.err and "--device cpu" in refused.err
