@@ -121,7 +121,7 @@ def _heading(original: "Original", prepared: "Prepared") -> str:
 def lines_of(original: "Original", record: "Record", verdict: "Verdict") -> Iterator[str]:
     """What is said in the end."""
     from training.provenance.code_version import same_results
-    from training.provenance.differences import differences, not_recorded
+    from training.provenance.differences import NOT_RECORDED, differences, not_recorded
     from training.reproducing.command import command_today
 
     if verdict.differ:
@@ -133,7 +133,7 @@ def lines_of(original: "Original", record: "Record", verdict: "Verdict") -> Iter
         yield f"The same to the bit: {'; '.join(verdict.same) or 'how it ended'}."
     if verdict.missing:
         yield f"Not compared: {'; '.join(verdict.missing)}."
-    found = [one for one in differences(original.record, record) if one.part != "config"]
+    found = [one for one in differences(original.record, record) if one.part != "config" and one.first != NOT_RECORDED]
     lines = [f"{one.name}: {one.first}, now {one.second}" for one in found if one.part != "packages"]
     if original.record.code_version != record.code_version and same_results(original.record.code_version):
         lines = [f"{one} (known to give the same results)" if "code version" in one else one for one in lines]

@@ -11,7 +11,7 @@ from analysis.read.run_folder import read_test_predictions
 from analysis.statistics.inference import mcnemar, paired_difference
 from training.record import Record
 
-ONLY_A, ONLY_B, BOTH_WRONG = "only A is right", "only B is right", "both are wrong, in other ways"
+ONLY_A, ONLY_B, BOTH_WRONG = "only A is right", "only B is right", "both are wrong, with different guesses"
 
 
 @dataclass(frozen=True)

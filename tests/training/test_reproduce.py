@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import shutil
 import tarfile
 from pathlib import Path
@@ -24,6 +25,7 @@ def reproduce(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: py
 
     def call(*arguments: str) -> Result:
         monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(logging.root, "handlers", [])  # those of train.py: its run.log, and streams that are closed
         before = content(tmp_path / "outputs")
         capfd.readouterr()
         code = main(list(arguments))
@@ -114,6 +116,11 @@ def test_a_tampered_record_is_found_out(train: Door, reproduce: Door, tmp_path: 
     assert "train_loss, epoch" in again.out and "logits of test: by " in again.out and "weights: by " in again.out
     assert "command: today it gives another config, optimizer.lr=" in again.out
 
+    for part, value in (("trainer", []), ("trainer", {"epochs": "many"}), ("data", {"root": 5}), ("model", 1)):
+        (folder / "record.json").write_text(json.dumps(truth))
+        edit(folder, lambda record: record["config"].update({part: value}))  # noqa: B023 (called at once)
+        refused = reproduce(str(folder))
+        assert refused.code == CANT and refused.err.startswith("error: "), refused.err
     (folder / "record.json").write_text("{")
     assert reproduce(str(folder)).code == CANT
 

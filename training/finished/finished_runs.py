@@ -125,7 +125,7 @@ def config_of(record: Record, folder: Path) -> RunConfig:
     """What was run, by its record. Raises ConfigError for a config of another version."""
     try:
         found = _typed(RunConfig, record.config or {})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{folder}: written by another version of finegrid ({error})") from error
     assert isinstance(found, RunConfig)
     return found

@@ -69,10 +69,10 @@ def _facts(record: Record) -> tuple[dict[str, Any], ...]:
         "fingerprint": data.fingerprint,
         "classes": None if data.classes is None else _classes(data.classes),
         **{f"{split} images": getattr(data.n, split) for split in ("train", "val", "test")},
-        "drawn": data.drawn or [],
-        "left out": len(data.skipped or []),
-        "split folders": data.split_folders or {},
-        "value range": data.value_range or {},
+        "drawn": data.drawn,
+        "bad images left out": None if data.skipped is None else len(data.skipped),
+        "split folders": data.split_folders,
+        "value range": data.value_range,
     }
     code = {"code version": record.code_version, "python": record.versions.python}
     code |= {"torch": record.versions.torch, "torchvision": record.versions.torchvision}

@@ -51,6 +51,15 @@ def prepare_again(
     threads: int | None = None,
 ) -> Prepared:
     """The run as one that can begin below `out`. Raises ConfigError for what is missing, or is not what it was."""
+    try:
+        return _prepared(original, out, data, weights, device, threads)
+    except (TypeError, ValueError, AttributeError) as error:  # values of other types in an edited record
+        raise ConfigError(f"{original.folder}: the config in its record can't be used: {error}") from error
+
+
+def _prepared(
+    original: Original, out: Path, data: Path | None, weights: Path | None, device: str | None, threads: int | None
+) -> Prepared:
     config = as_it_was(original, out, device, threads)
     path = weights_path(original, weights)
     images = where_images_lie(original, data)

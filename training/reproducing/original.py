@@ -17,6 +17,7 @@ from training.schema.data_config import DataConfig
 
 SWEEP = "reproduced"  # the folder below --out
 EXPECTED = "expected.json"  # of an exported folder: what lies in the run folder alone
+FORMATS = ("contiguous", "channels_last")
 CSV_COPY = "images.csv"  # of an exported folder: data.csv
 
 
@@ -79,7 +80,10 @@ def _on_device(trainer: TrainerConfig, original: Original, asked: str | None, si
     recorded = resolved.device or trainer.device
     same_kind = asked is None or asked.partition(":")[0] == recorded.partition(":")[0]
     if same_kind:  # else as the config asks for it, on whatever that is
-        kept = {"precision": resolved.precision, "memory_format": _spelt(resolved.memory_format)}
+        kept = {
+            "precision": resolved.precision if resolved.precision in ("fp32", "bf16", "fp16") else None,
+            "memory_format": resolved.memory_format if resolved.memory_format in FORMATS else None,
+        }
         trainer = replace(trainer, **{name: value for name, value in kept.items() if value})  # type: ignore[arg-type]
     choices = [asked] if asked else list(dict.fromkeys([recorded, recorded.partition(":")[0]]))
     for choice in choices:
@@ -98,10 +102,6 @@ def _on_device(trainer: TrainerConfig, original: Original, asked: str | None, si
         f"{original.folder}: trained on {on}, which this machine doesn't have; --device cpu trains it here, with other "
         "rounding"
     )
-
-
-def _spelt(memory_format: str | None) -> str | None:
-    return memory_format if memory_format in ("contiguous", "channels_last") else None
 
 
 def where_images_lie(original: Original, data: Path | None) -> DataConfig:
