@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsing import browser, visit
 from conftest import QUICK, Door, Result, run_folders
 from digit_images import write_digits
 from outcome import TINY, history_of
@@ -17,6 +18,8 @@ from report_runs import predict, run_with
 
 from analysis.compare import main
 from analysis.statistics.inference import mcnemar, paired_difference
+
+__all__ = ["browser"]
 
 LEARNING = [arg for arg in QUICK if not arg.startswith(("debug", "data.size"))]
 
@@ -187,3 +190,18 @@ def test_unfinished_and_unreadable_runs(tmp_path: Path, compare: Door) -> None:
     (b / "record.json").write_text("{")
     refused = compare(a, b)
     assert refused.code == 2 and "record.json" in refused.err
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser(tmp_path: Path, compare: Door, browser: Any, scheme: str) -> None:
+    a, b = two(tmp_path / "grid", lr=1e-2)
+    history(a, 2.0, 1.5, 1.0)
+    history(b, 2.0, 1.25, 1.5, 1.0)
+    page = tmp_path / "compare.html"
+    assert compare(a, b, "--html", page).code == 0
+    for width in (1280, 400):
+        opened, errors = visit(browser, page, width, scheme)
+        assert errors == []
+        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out to the side"
+        assert opened.locator("[data-plot] .main-svg").count() >= 3 and opened.locator(".images figure").count() == 11
