@@ -1,11 +1,12 @@
-"""Two runs side by side: what differs in config, data, code and machine, where their curves part, and on which test
-images they disagree.
+"""Two runs side by side: what differs between them, and on which test images they disagree.
 
 python -m analysis.compare 52a41/seed=0 52a41/seed=1
 python -m analysis.compare outputs/grid/resnet18-.../seed=0 7c0de --html compare.html
 
-A run is its folder, or its id in the report: of a configuration without a seed the best run by val. McNemar's test is
-about these two trained models on their test images. Configurations are compared over their seeds by analysis.report.
+Told are differences in config, data, code, machine and packages, the epoch in which the curves part, and the test
+images that one of the two alone gets right, with both guesses. A run is its folder, or its id in the report: of a
+configuration without a seed the best run by val. McNemar's test is about these two trained models on their test images;
+configurations are compared over their seeds by analysis.report.
 """
 
 import argparse

@@ -120,6 +120,7 @@ def _heading(original: "Original", prepared: "Prepared") -> str:
 
 def lines_of(original: "Original", record: "Record", verdict: "Verdict") -> Iterator[str]:
     """What is said in the end."""
+    from sweeps.plan.configs import run_config_of
     from training.provenance.code_version import same_results
     from training.provenance.differences import NOT_RECORDED, differences, not_recorded
     from training.reproducing.command import command_today
@@ -140,7 +141,7 @@ def lines_of(original: "Original", record: "Record", verdict: "Verdict") -> Iter
     packages = [f"{one.name}: {one.first}, now {one.second}" for one in found if one.part == "packages"]
     more = f"and {len(packages) - MOST_NAMED} more packages"
     lines += packages[:MOST_NAMED] + ([more] if len(packages) > MOST_NAMED else [])
-    if today := command_today(original):
+    if today := command_today(original, run_config_of):
         lines.append(today)
     if record.resolved.micro_batch:
         lines.append(f"all epochs in pieces of {record.resolved.micro_batch} images; the run may have begun without")
