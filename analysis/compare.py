@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from analysis.report import named, save, write
 from training.console.program import parser_for, run_program
+from training.errors import ConfigError
 from training.finished.run_names import named_run
 
 FORMATS = ("text", "json", "csv")
@@ -37,6 +38,8 @@ def _compare(options: argparse.Namespace) -> None:
     from analysis.pair.page import build_page
     from analysis.pair.pair import read_pair
 
+    if not all(options.runs):
+        raise ConfigError("the name of a run is empty, expected a folder, or an id that the report shows")
     pair = read_pair(*map(named_run, options.runs))
     if options.html:
         save(options.html, build_page(pair))

@@ -38,17 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("run", help="the folder of a finished run, its id in the report, or a folder that --write has made")
     data = "where the images lie now: the folder that was data.root, or a CSV that was data.csv"
-    add("--data", type=Path, metavar="ROOT", help=data)
-    add("--weights", type=Path, metavar="FILE", help="where the checkpoint lies now that the run began with")
-    add("--out", type=Path, metavar="FOLDER", help="keep the new run, in FOLDER/reproduced (none: a temporary folder)")
+    add("--data", type=_path, metavar="ROOT", help=data)
+    add("--weights", type=_path, metavar="FILE", help="where the checkpoint lies now that the run began with")
+    add("--out", type=_path, metavar="FOLDER", help="keep the new run, in FOLDER/reproduced (none: a temporary folder)")
     add("--device", help="another than that of the run: cpu, mps, cuda or cuda:N")
     add("--threads", type=int, metavar="N", help="another number of CPU threads than that of the run")
     export = "train nothing: export what another person needs to do it, into a new folder"
-    add("--write", type=Path, metavar="FOLDER", help=export)
+    add("--write", type=_path, metavar="FOLDER", help=export)
     add_trust(parser)
     codes: list[int] = []
     code = run_program(parser, lambda options: codes.append(_reproduce(options)), arguments)
     return code or next(iter(codes), 0)
+
+
+def _path(text: str) -> Path:
+    """A path; an empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name, expected a path")
+    return Path(text)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -56,6 +63,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from training.reproducing.original import read_original
     from training.targets import foreign
 
+    need(bool(options.run), "the name of the run is empty, expected a folder, or an id that the report shows")
     need(options.threads is None or options.threads >= 1, f"--threads {options.threads}: expected 1 or more")
     original = read_original(named_run(options.run))
     for name, given in (("--out", options.out), ("--write", options.write)):
