@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.run_folder import CONFIG, RECORD, read_json, read_text, write_json
+from training.run_folder import CONFIG, RECORD, UNREADABLE_ARRAYS, predictions_file, read_json, read_text, write_json
 from training.schema.json_parts import Extra, as_number, from_keys, to_keys
 from training.schema.record_parts import (
     DataSummary,
@@ -169,6 +169,22 @@ def damage(record: Record, folder: Path) -> str:
         if getattr(record, name) != named[name]:
             return f"its {name} is {getattr(record, name)}, and that of its folder {named[name]}: another run's?"
     return ""
+
+
+def read_predictions(folder: Path, record: Record, split: str) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """Names [N] str, labels [N] int and logits [N, classes] float of the val or test images of a run. Raises ValueError
+    with the reason where they can't be read, or don't fit the record."""
+    import numpy as np
+
+    file = folder / predictions_file(split)
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            names, labels, logits = content["id"], content["label"], content["logits"]
+    except UNREADABLE_ARRAYS as error:
+        raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
+    if wrong := misfit(names, labels, logits, record, split):
+        raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
+    return names, labels, logits
 
 
 def misfit(names: "np.ndarray", labels: "np.ndarray", logits: "np.ndarray", record: Record, split: str) -> str:

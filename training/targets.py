@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from training.errors import ConfigError, Impossible
+from training.metrics import METRICS
 
 ANY = "module.name of a function or class that Python can import from here"
 ENVIRONMENT = "FINEGRID_TRUST"
@@ -30,6 +31,8 @@ NAMES = {
         "training.torchvision_sets.torchvision",
         "training.data.torchvision_sets.torchvision",
     },
+    "loss": {f"training.engine.loss.{name}" for name in ("cross_entropy", "bce", "focal")},
+    "trainer": {metric.target for metric in METRICS.values()},
 }
 # Classes, by role: where their names begin, and the base class that they have to have (None: any class).
 CLASSES: dict[str, tuple[tuple[tuple[str, ...], str | None], ...]] = {
@@ -40,6 +43,7 @@ CLASSES: dict[str, tuple[tuple[tuple[str, ...], str | None], ...]] = {
     "optimizer": ((("torch.optim.",), "torch.optim.Optimizer"),),
     "scheduler": ((("torch.optim.lr_scheduler.",), "torch.optim.lr_scheduler.LRScheduler"),),
     "augment": ((("torchvision.transforms.",), None),),
+    "loss": ((("torch.nn.",), "torch.nn.Module"),),
 }
 BUILDERS = "torchvision.models."  # its registered builders are known models, too
 _source: ContextVar[str | None] = ContextVar("source", default=None)  # the file that is read, if it may be foreign

@@ -13,11 +13,12 @@ from analysis.model.splits import parts_of
 from analysis.model.table import row_keys
 from analysis.read.image_sets import order_of
 from analysis.read.records import ReportError, nearest
-from analysis.read.run_folder import read, read_predictions
+from analysis.read.run_folder import read
 from analysis.statistics.comparisons import ONE_LOOK, Comparisons, Criteria
 from analysis.statistics.metric_names import ACCURACY, METRICS, Metric
 from analysis.statistics.metrics import RunScores, RunValues, draw_images, in_units, results_by, run_values
 from analysis.statistics.results import RowResults
+from training.record import read_predictions
 
 MONITORS = {"val_acc": "accuracy", "val_loss": "log-loss", "val_macro_f1": "macro-f1"}
 MONITORS |= {"val_balanced_acc": "balanced-accuracy"}

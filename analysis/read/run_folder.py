@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.read.image_sets import image_set, order_of
 from training import record as records
-from training.record import Record, misfit, parsed
+from training.record import Record, parsed, read_predictions
 from training.run_folder import CONFIG, HISTORY, RECORD, UNREADABLE_ARRAYS, predictions_file, read_history
 from training.schema.record_parts import Failure
 
@@ -80,20 +80,6 @@ def looked_up(folder: Path, record: Record) -> tuple[str | None, str | None, str
 def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """read_predictions() of the test images."""
     return read_predictions(folder, record, "test")
-
-
-def read_predictions(folder: Path, record: Record, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Names [N] str, labels [N] int and logits [N, classes] float of the val or test images of a run. Raises ValueError
-    with the reason where they can't be read, or don't fit the record."""
-    file = folder / predictions_file(split)
-    try:
-        with np.load(file, allow_pickle=False) as content:
-            names, labels, logits = content["id"], content["label"], content["logits"]
-    except UNREADABLE_ARRAYS as error:
-        raise ValueError(f"{file.name} can't be read ({type(error).__name__})") from None
-    if wrong := misfit(names, labels, logits, record, split):
-        raise ValueError(f"{file.name} doesn't fit its record: {wrong}")
-    return names, labels, logits
 
 
 def without_twins(folder: Path, record: Record) -> tuple[int | None, float | None]:

@@ -106,6 +106,23 @@ RUNS = [
 ]
 
 
+AGAIN = [
+    Case("no such folder", "reproduce", "{}/no", "{}/no: no such folder"),
+    Case("no such folder", "compare", "{}/no {}/no", "{}/no: no such folder"),
+    Case("file instead of a folder", "reproduce", "{}/text", "{}/text"),
+    Case("pipe instead of a folder", "reproduce", "{}/pipe", "{}/pipe"),
+    Case("folder of nothing", "reproduce", "{}/folder", "no run"),
+    Case("folder of nothing", "compare", "{}/folder {}/folder", "no run in it"),
+    Case("an empty name", "reproduce", [""], "is empty"),
+    Case("an empty name", "compare", ["", ""], "is empty"),
+    Case("an empty path", "reproduce", ["{}/one", "--write", ""], "--write: an empty name"),
+    Case("record that is no JSON", "reproduce", "{}/garbage/resnet18-aaaaaaaaaa/seed=0", "record.json: "),
+    Case("record that is no JSON", "compare", ["{}/garbage/resnet18-aaaaaaaaaa/seed=0"] * 2, "record.json: "),
+    Case("one run alone", "compare", "{}/one", "RUN"),
+    Case("unknown option", "reproduce", "{}/one --thread 3x", "expected a whole number"),
+]
+
+
 def sweep(kind: str, name: str, *words: str) -> Case:
     return Case(kind, "ensemble soup", f"{{}}/{name}", words)
 
@@ -164,6 +181,6 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("door, case", each(*RUNS, *SWEEPS, *PREDICT, *OTHERS))
+@pytest.mark.parametrize("door, case", each(*RUNS, *AGAIN, *SWEEPS, *PREDICT, *OTHERS))
 def test_program_arguments(place: Place, door: str, case: Case) -> None:
     place.refused(door, case.arguments, case.words)

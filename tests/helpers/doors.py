@@ -72,6 +72,8 @@ DOORS: dict[str, Callable[..., int]] = {
     "export": program("training.export"),
     "ensemble": program("training.ensemble"),
     "soup": program("training.soup"),
+    "reproduce": program("training.reproduce"),
+    "compare": program("analysis.compare"),
     "report": program("analysis.report"),
     "load": load,
     "load_model": load_model,

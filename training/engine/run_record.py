@@ -63,7 +63,7 @@ def head_of_record(prepared: Prepared) -> Record:
         ),
         code_version=code_version(),
         versions=versions(),
-        machine=machine(),
+        machine=machine(prepared.compute.device.startswith("cuda")),
     )
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from training import record as records
 from training.config import RunConfig
 from training.errors import ConfigError
-from training.record import Record, misfit, read_record, unreadable
-from training.run_folder import RECORD, UNREADABLE_ARRAYS, predictions_file
+from training.record import Record, read_record, unreadable
+from training.run_folder import RECORD
 from training.schema.checks import need
 
 # Of config.data: with the fingerprint, which images are in which split
@@ -45,12 +46,7 @@ class FinishedRun:
     @cached_property
     def config(self) -> RunConfig:
         """What was run. Raises ConfigError for a config of another version."""
-        try:
-            found = _typed(RunConfig, self.record.config or {})
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"{self.folder}: written by another version of finegrid ({error})") from error
-        assert isinstance(found, RunConfig)
-        return found
+        return config_of(self.record, self.folder)
 
     @property
     def same_data(self) -> tuple[Hashable, ...]:
@@ -118,15 +114,21 @@ def largest_group(runs: Sequence[FinishedRun], key: Callable[[FinishedRun], Hash
 
 def read_predictions(folder: Path, split: str) -> StoredPredictions:
     """Val or test predictions of a run. Raises ConfigError."""
-    file = folder / predictions_file(split)
     try:
-        with np.load(file, allow_pickle=False) as content:
-            names, labels, logits = content["id"], content["label"], content["logits"]
-    except UNREADABLE_ARRAYS as error:
-        raise ConfigError(f"{file}: no readable predictions ({' '.join(str(error).split())})") from error
-    wrong = misfit(names, labels, logits, read_record(folder) or Record(), split)
-    need(not wrong, f"{file} doesn't fit its record: {wrong}")
+        names, labels, logits = records.read_predictions(folder, read_record(folder) or Record(), split)
+    except ValueError as error:
+        raise ConfigError(f"{folder}: {error}") from None
     return StoredPredictions(names, labels.astype(np.int64), logits)
+
+
+def config_of(record: Record, folder: Path) -> RunConfig:
+    """What was run, by its record. Raises ConfigError for a config of another version."""
+    try:
+        found = _typed(RunConfig, record.config or {})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{folder}: written by another version of finegrid ({error})") from error
+    assert isinstance(found, RunConfig)
+    return found
 
 
 def first_names(runs: Sequence[FinishedRun]) -> str:

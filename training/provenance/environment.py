@@ -37,8 +37,8 @@ def installed() -> str:
 
 
 @cache
-def machine() -> Machine:
-    """This one, as far as it can change the bits of a result."""
+def machine(on_cuda: bool) -> Machine:
+    """This one, as far as it can change the bits of a result. `on_cuda`: a run on the CPU wakes no GPU."""
     import torch
 
     return Machine(
@@ -46,8 +46,8 @@ def machine() -> Machine:
         processor=describe("cpu"),
         cores=os.cpu_count(),
         instructions=torch.backends.cpu.get_cpu_capability(),
-        cuda=torch.version.cuda if torch.cuda.is_available() else None,
-        cudnn=_cudnn() if torch.cuda.is_available() else None,
+        cuda=torch.version.cuda if on_cuda else None,
+        cudnn=_cudnn() if on_cuda else None,
     )
 
 

@@ -1,5 +1,5 @@
 """The report as one self-contained page: build (-> HTML), figures (the pictures), histograms (from TensorBoard's
-events), page.html, page.css and page.js.
+events), page.html, page.css, plots.js (draws them) and page.js.
 
 May import: read, statistics, model, and what else is in show.
 """

@@ -70,7 +70,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         hints=HINTS,
         plotly=get_plotlyjs(),
         css=(Path(__file__).parent / "page.css").read_text(),
-        script=(Path(__file__).parent / "page.js").read_text(),
+        script="".join((Path(__file__).parent / name).read_text() for name in ("plots.js", "page.js")),
     )
 
 

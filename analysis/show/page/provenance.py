@@ -118,8 +118,8 @@ def thumbnails(folder: Path, record: Record) -> list[tuple[str, list[str]]]:
     return [(name, images) for name, images in found.items() if images]
 
 
-def thumbnail(root: Path, name: str) -> str:
-    """A small JPEG in base64 of an image below `root`; nothing where it is not one."""
+def thumbnail(root: Path, name: str, pixels: int = PIXELS) -> str:
+    """A JPEG in base64 of an image below `root`, its longer side at most `pixels`; nothing where it is not one."""
     try:
         file = (root / name).resolve()
         if not file.is_relative_to(root.resolve()) or not file.is_file():
@@ -128,9 +128,9 @@ def thumbnail(root: Path, name: str) -> str:
             deep = image.mode[0] in "IF"  # 16 bits and more: without the run's range of values it would look wrong
             if deep or image.width * image.height > MOST_PIXELS:
                 return ""
-            image.draft("RGB", (2 * PIXELS, 2 * PIXELS))
+            image.draft("RGB", (2 * pixels, 2 * pixels))
             small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail((PIXELS, PIXELS))
+            small.thumbnail((pixels, pixels))
     except Exception:  # whatever a file can be
         return ""
     buffer = io.BytesIO()

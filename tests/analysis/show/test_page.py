@@ -4,20 +4,21 @@ import html
 import json
 import os
 import re
-import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import browser, visit
 from conftest import QUICK, Door, run_folders
 from outcome import TINY
 from pictures import tree
 from PIL import Image
 from report_runs import LAB, report_here, write_run
 from sweeping import small
+
+__all__ = ["browser"]
 
 EVIL = "<img src=x onerror=alert(1)>&amp;"  # a class that somebody may have
 
@@ -125,33 +126,6 @@ def test_a_place_that_can_not_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = report_here(tmp_path / "sweep", "--html", tmp_path / "file" / "page.html")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and "page.html" in result.stderr
-
-
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """Chromium, headless, without network."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-def visit(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> tuple[Any, list[str]]:
-    """The page in a new window, and the list to which its errors are added; without network."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
-    opened, errors = context.new_page(), []
-    opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
-    opened.goto(file.as_uri())
-    opened.wait_for_selector("[data-plot] .main-svg", state="attached")
-    return opened, errors
 
 
 @pytest.mark.browser

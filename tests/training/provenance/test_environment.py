@@ -15,7 +15,8 @@ def test_packages_are_those_that_pip_would_list() -> None:
 
 
 def test_machine() -> None:
-    found = machine()
+    found = machine(on_cuda=False)
     assert found.system and found.processor and found.cores and found.cores >= 1
     assert found.instructions == torch.backends.cpu.get_cpu_capability()
-    assert (found.cuda is not None) == torch.cuda.is_available()
+    assert found.cuda is None and found.cudnn is None
+    assert machine(on_cuda=True).cuda == torch.version.cuda
