@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler, normalize
@@ -18,6 +18,7 @@ from analysis.statistics import inference
 
 STRENGTHS = np.logspace(-4, 1, 6)  # sklearn's C, an inverse weight of the penalty
 FOLDS = 3
+PARTS = 5  # of out-of-fold predictions
 MOST_FOR_CHOICE = 5000  # train images on which C is chosen
 SMALL = 20_000_000  # numbers, for which threads cost more than they bring, on a busy machine thirty times more
 NEIGHBOURS = 20  # as in DINO (Caron et al. 2021, arXiv 2104.14294), but no more than the smallest class has
@@ -53,6 +54,20 @@ def probe(train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np
         voters = KNeighborsClassifier(neighbours, weights="distance", metric="cosine", algorithm="brute")
         knn = voters.fit(normalize(train), labels).predict(normalize(val)) == val_labels
     return Probed(linear, knn, strength, neighbours, time.perf_counter() - started)
+
+
+def out_of_fold(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The chance of each class, float64 [N, classes], for images of `features` float32 [N, D] by the linear probes that
+    were fitted without them, on the other folds. Raises ValueError where a class has fewer than 2 images."""
+    rarest = int(np.bincount(labels).min())
+    with (
+        threadpool_limits(1 if features.size < SMALL else None),
+        warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
+    ):
+        folds = StratifiedKFold(min(PARTS, rarest), shuffle=True, random_state=0)
+        regression = _regression(_strength(features, labels, rarest))
+        chances: np.ndarray = cross_val_predict(regression, features, labels, cv=folds, method="predict_proba")
+    return chances
 
 
 def _regression(strength: float) -> Pipeline:

@@ -14,7 +14,7 @@ GREY, DETAIL = 0.97, 0.9
 # candidate. All ones that a hand has written are alike, without being copies.
 RATIO = 0.15
 SURE_GREY, SURE_DETAIL = 0.9985, 0.985  # alike enough, whatever the others are: many copies of one image
-CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.9  # the same of the closer look, which has to confirm it
+CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.85  # the same of the closer look, which has to confirm it
 AT_ONCE = 512  # pairs of which the closer pictures are in memory: 16 MB
 CloserLook = Callable[[Sequence[int]], Sequence[np.ndarray]]
 FLAT = 3.0  # grey levels: a picture of a lower standard deviation shows nothing to compare
