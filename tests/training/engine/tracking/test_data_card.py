@@ -16,6 +16,7 @@ from twins import KINDS
 
 from analysis import load
 from analysis.report import main as report
+from training.audit import main as audit
 from training.engine.tracking.data_card import card_of
 from training.schema.data_card import DataCard, lines
 from training.schema.data_config import DataConfig
@@ -99,6 +100,22 @@ def test_test_accuracy_without_images_that_have_a_copy_in_train(
         assert "test_without_twins" in capfd.readouterr().out.splitlines()[0]
         record = record_of(run)
         assert record["data"]["shared"]["test"] == 1
+
+
+def test_the_audit_tells_the_report_of_copies_that_a_run_did_not_look_for(
+    tmp_path: Path, train: Door, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = photos(tmp_path / "data")
+    KINDS["half"](Image.open(root / "train/cat/02.png")).save(root / "test/cat/twin.png")
+    assert train("data=folder", f"data.root={root}", *QUICK, TINY, "tracking=none").code == 0
+    assert audit(["data=folder", f"data.root={root}", "--csv", str(tmp_path / "audit.csv")]) == 1
+    (run,) = run_folders(tmp_path / "outputs")
+    capfd.readouterr()
+    assert report([str(run.parents[1]), "--twins", str(tmp_path / "audit.csv")]) == 0
+    assert "1 of 9 test images have a copy in train" in " ".join(capfd.readouterr().out.split())
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert report([str(run.parents[1]), "--twins", str(tmp_path / "other.csv")]) == 2
+    assert "expected the CSV of training.audit" in capfd.readouterr().err
 
 
 def test_runs_without_copies_have_no_such_column(
