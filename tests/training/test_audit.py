@@ -166,9 +166,9 @@ def test_features_of_a_network_before_training_doubt_labels_of_all_splits(tmp_pa
 @pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="the extra [audit] is not installed")
 def test_a_folder_of_folds_doubts_train_labels(tmp_path: Path, train: Door) -> None:
     root = tmp_path / "data"
-    flipped = flipped_digits(root)
+    flipped = flipped_digits(root, 80)
     data = ["data=folder", f"data.root={root}", "data.size=16", "data.resize=stretch"]
-    more = ["optimizer.lr=0.003", "trainer.epochs=8", "tracking=none", "trainer.batch_size=32", "data.folds=2"]
+    more = ["optimizer.lr=0.003", "trainer.epochs=20", "tracking=none", "trainer.batch_size=32", "data.folds=2"]
     for fold in (0, 1):
         result = train(TINY, *data, *more, f"data.fold={fold}")
         assert result.code == 0, result.err
