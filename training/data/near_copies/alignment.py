@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from training.device import resolve_threads
 
@@ -69,7 +70,10 @@ def closer(first: np.ndarray, second: np.ndarray) -> Likeness:
             here[white], fine[white] = np.maximum(here[white], left[0]), np.maximum(fine[white], left[1])
         grey[rows], detail[rows] = here, fine
 
-    with ThreadPoolExecutor(resolve_threads("auto")) as pool:
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(resolve_threads("auto")) as pool,
+    ):  # products of 128 px: one thread each
         list(pool.map(compare, range(0, len(first), PIECE_CLOSER)))
     return Likeness(grey, detail)
 
