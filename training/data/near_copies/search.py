@@ -15,6 +15,7 @@ GREY, DETAIL = 0.97, 0.9
 RATIO = 0.15
 SURE_GREY, SURE_DETAIL = 0.9985, 0.985  # alike enough, whatever the others are: many copies of one image
 CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.85  # the same of the closer look, which has to confirm it
+MIRRORED_DETAIL = 0.96  # a mirrored image is otherwise whole; and it has few neighbours that RATIO could go by
 # ... where so much of one is white, perhaps since it was brightened, that detail is lost
 WHITE_SHARE, WHITE_GREY, WHITE_DETAIL = 0.2, 0.975, 0.7
 AT_ONCE = 512  # pairs of which the closer pictures are in memory: 16 MB
@@ -72,8 +73,9 @@ def _verified(found: list[Twins], closer_look: CloserLook) -> list[Twins]:
         first, second = np.stack(one), np.stack([pictures[twins.second] for twins in some])
         alike = closer(first, second)
         white = ((first > WHITE) | (second > WHITE)).mean((1, 2)) >= WHITE_SHARE
-        same = (alike.grey >= CLOSER_GREY) & (alike.detail >= CLOSER_DETAIL)
-        same |= white & (alike.grey >= WHITE_GREY) & (alike.detail >= WHITE_DETAIL)
+        mirrored = np.array([twins.mirrored for twins in some])
+        same = (alike.grey >= CLOSER_GREY) & (alike.detail >= np.where(mirrored, MIRRORED_DETAIL, CLOSER_DETAIL))
+        same |= white & ~mirrored & (alike.grey >= WHITE_GREY) & (alike.detail >= WHITE_DETAIL)
         kept += [twins for twins, ok in zip(some, same, strict=True) if ok]
     return kept
 
