@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.model.image_sets import by_test_set
 from analysis.model.table import COLUMNS, distinct, filter_runs, row_keys
 from analysis.read.records import ReportError, load_all, newest_sweep
+from analysis.read.twins import with_twins_of
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
@@ -41,6 +42,8 @@ def report(args: argparse.Namespace) -> None:
     check_options(args)
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
+    if args.twins:
+        everything = with_twins_of(everything, args.twins)
     runs = filter_runs(everything, args.where)
     args.hidden = len({*row_keys(everything[everything["status"] == "done"])} - {*row_keys(runs)})
     if args.over == "split":
@@ -65,6 +68,8 @@ def check_options(args: argparse.Namespace) -> None:
         raise ReportError("--class-weights is for --metric weighted-accuracy")
     if args.published and (args.metric != "accuracy" or args.columns):
         raise ReportError("--metric and --columns need the predictions of runs: of --published only accuracies exist")
+    if args.published and args.twins:
+        raise ReportError("--twins needs the predictions of runs: of --published only accuracies exist")
     if args.interaction and args.interaction[0] == args.interaction[1]:
         raise ReportError(f"--interaction {' '.join(args.interaction)}: expected two settings")
 
@@ -216,6 +221,8 @@ def arguments() -> argparse.ArgumentParser:
     add("--class-weights", metavar="CLASS=WEIGHT,...", help=weights)
     columns = "more columns; calibration: expected calibration error, beside what chance gives, temperature, Brier"
     add("--columns", choices=["calibration"], metavar="NAME", help=columns)
+    twins = "CSV of training.audit: test accuracy without the images that it found in train, for runs that didn't look"
+    add("--twins", type=named, metavar="CSV", help=twins)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
     add("--html", type=named, metavar="FILE", help=page)
     add(

@@ -1,10 +1,11 @@
 """How many planted twins near_copies finds, how many clean images it accuses, and how long it takes.
 
-python -m benchmarks.audit FOLDER [--digits] [--count 10000]
+python -m benchmarks.audit FOLDER [--digits] [--count 10000] [--embeddings 10000]
 
 FOLDER: photographs, of which some are planted again in each of the ways below, all ways at once, on the half that the
 cut-offs were chosen on and on the other, which judges them; --digits: scikit-learn's, drawn with 64 px a side, and at
-their own 8 px. --count: so many drawn pictures, for the time and the memory alone.
+their own 8 px. --count: so many drawn pictures, for the time and the memory alone; --embeddings: so
+many drawn vectors.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from training.auditing.embedding import alike_and_far
 from training.data.near_copies.candidates import CLOSER_SIDE, small_grey
 from training.data.near_copies.search import near_copies
 
@@ -107,12 +109,33 @@ def time_many(count: int) -> None:
     print(f"{count} drawn pictures: {len(found)} pairs, {cost}, {more:.0f} MB more memory")
 
 
+def time_embeddings(count: int, width: int = 512) -> None:
+    """Clusters of vectors, 200 of them nearly twice."""
+    random = np.random.default_rng(SEED)
+    centres = 2 * random.standard_normal((50, width), dtype=np.float32)
+    features = np.empty((count, width), dtype=np.float32)
+    for start in range(0, count, 1000):
+        rows = min(1000, count - start)
+        features[start : start + rows] = centres[random.integers(0, 50, rows)]
+        features[start : start + rows] += random.standard_normal((rows, width), dtype=np.float32)
+    features[-PLANTED:] = features[:PLANTED] + 0.05 * random.standard_normal((PLANTED, width), dtype=np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    used = time.process_time()
+    pairs = {one.images for one in alike_and_far(features)}
+    of_cpu = 1000 * (time.process_time() - used) / count
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    found = sum((index, count - PLANTED + index) in pairs for index in range(PLANTED))
+    cost = f"{of_cpu:.2f} ms of CPU time an image, {more:.0f} MB more memory"
+    print(f"{count} embeddings of {width}: {found} of {PLANTED} twins found, {cost}")
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--digits", action="store_true")
     parser.add_argument("--count", type=int)
+    parser.add_argument("--embeddings", type=int)
     options = parser.parse_args()
     if options.folder:
         files = sorted(file for file in options.folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -122,6 +145,8 @@ def main() -> int:
         measure("digits, 8 px", digits(8))
     if options.count:
         time_many(options.count)
+    if options.embeddings:
+        time_embeddings(options.embeddings)
     return 0
 
 

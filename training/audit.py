@@ -4,7 +4,10 @@ python -m training.audit data=folder data.root=photos --html audit.html
 
 Takes the settings of train.py. Finds equal files and near copies (encoded again, resized, cropped, brightened,
 mirrored), one image under two labels, classes too small to judge, images far from the rest in size, mode or brightness,
-and unreadable ones; with --run, labels that this run doubts. Exit code 1 if train and test share an image.
+and unreadable ones. With --run: labels that the run doubts, images that its network can hardly tell apart, and those
+far from all others in its embedding. A folder of several runs, such as the folds of one configuration, has doubts about
+all labels that they were validated on; the first one's embedding is looked at. --features: the same by linear probes on
+the features of a network before training. Exit code 1 if train and test share an image.
 """
 
 import argparse
@@ -78,7 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings, as for train.py")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures side by side")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all findings there")
-    parser.add_argument("--run", type=Path, metavar="FOLDER", help="a finished run on this data: labels that it doubts")
+    runs = (
+        "a finished run on this data, or a folder of runs such as all folds: labels that they doubt, and images that "
+    )
+    runs += "the first one's embedding shows as nearly equal or far from all others; may be given again"
+    parser.add_argument("--run", type=Path, metavar="FOLDER", action="append", default=[], help=runs)
+    features = "the same by features of the network that model= and weights= name, as it is before training"
+    parser.add_argument("--features", action="store_true", help=features)
     leaks: list[int] = []
     code = run_program(parser, lambda options: leaks.append(_audit(options)), arguments, one_line)
     return code or (LEAK if any(leaks) else 0)
@@ -88,13 +97,17 @@ def _audit(options: argparse.Namespace) -> int:
     """How many test images are in train."""
     from sweeps.plan.configs import run_config_of
     from training.auditing.findings import audit, in_order
-    from training.auditing.labels import suspected
     from training.auditing.page import page
 
-    data = run_config_of(options.overrides).data
+    config = run_config_of(options.overrides)
+    data = config.data
     found = audit(data)
-    if options.run is not None:
-        found = replace(found, findings=in_order([*found.findings, *suspected(found.dataset, options.run)]))
+    if options.run or options.features:
+        from training.auditing.networks import by_features, by_runs
+
+        more = by_runs(found, options.run) if options.run else []
+        more += by_features(found, config) if options.features else []
+        found = replace(found, findings=in_order([*found.findings, *more]))
     if options.csv is not None:
         write_whole(options.csv, as_csv(found).encode("utf-8", "backslashreplace"))
     if options.html is not None:

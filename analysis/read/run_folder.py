@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,18 +82,21 @@ def read_test_predictions(folder: Path, record: Record) -> tuple[np.ndarray, np.
     return read_predictions(folder, record, "test")
 
 
-def without_twins(folder: Path, record: Record) -> tuple[int | None, float | None]:
+def without_twins(folder: Path, record: Record, named: Collection[str] = ()) -> tuple[int | None, float | None]:
     """How many of a run's test images have a copy in train, exact or (where these were looked for) near, and the
-    accuracy in per cent on the others; None where there is none, or it isn't known which they are."""
+    accuracy in per cent on the others; None where there is none, or it isn't known which they are. `named`: names of
+    more such images."""
     data = record.data
-    if not (data.shared.test or data.twins.test) or record.status != "done":
+    if not (data.shared.test or data.twins.test or named) or record.status != "done":
         return None, None
     try:
-        _, labels, logits = read_test_predictions(folder, record)
+        names, labels, logits = read_test_predictions(folder, record)
         with np.load(folder / predictions_file("test"), allow_pickle=False) as content:
-            twin = content["twin"]
-    except UNREADABLE_ARRAYS:  # ValueError among them; runs of earlier versions have no such array
+            twin = content["twin"] if "twin" in content else np.zeros(len(names), dtype=bool)  # as in earlier versions
+    except UNREADABLE_ARRAYS:  # ValueError among them
         return None, None
+    if named and twin.shape == names.shape:
+        twin = twin | np.isin(names, list(named))
     if twin.dtype != np.bool_ or twin.shape != labels.shape or not twin.any():
         return None, None
     others = ~twin

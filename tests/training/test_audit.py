@@ -16,6 +16,7 @@ from PIL import Image
 from twins import KINDS
 
 from training import audit
+from training.auditing.embedding import alike_and_far
 
 
 def photo(seed: int) -> Image.Image:
@@ -131,3 +132,58 @@ def test_flipped_labels_are_among_the_first_suspects(tmp_path: Path, train: Door
     suspects = [row["image"] for row in rows if row["kind"] == "suspected label"]
     assert len(set(suspects)) == len(suspects)
     assert len(flipped & set(suspects[: 2 * len(flipped)])) >= len(flipped) / 2
+
+
+def flipped_digits(root: Path, count: int = 40) -> set[str]:
+    """Digits in train, val and test; the names of train images that have another's label."""
+    write_digits(root, range(5), count, 15, 15)
+    flipped = set()
+    for digit in range(5):
+        for index in (3, 17):
+            target = root / "train" / str((digit + 2) % 5) / f"flipped{digit}{index}.png"
+            (root / "train" / str(digit) / f"{index:03}.png").rename(target)
+            flipped.add(target.relative_to(root).as_posix())
+    return flipped
+
+
+def suspects_of(rows: list[dict[str, str]]) -> list[str]:
+    return [row["image"] for row in rows if row["kind"] == "suspected label"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="the extra [audit] is not installed")
+def test_features_of_a_network_before_training_doubt_labels_of_all_splits(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    flipped = flipped_digits(root)
+    target = root / "test/1/flipped.png"
+    (root / "test/0/003.png").rename(target)
+    flipped.add("test/1/flipped.png")
+    _, rows = found(root, tmp_path / "a.csv", "--features", TINY, "data.size=16", "data.resize=stretch")
+    suspects = suspects_of(rows)
+    assert "test/1/flipped.png" in suspects
+    assert len(flipped & set(suspects[: 2 * len(flipped)])) >= len(flipped) / 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="the extra [audit] is not installed")
+def test_a_folder_of_folds_doubts_train_labels(tmp_path: Path, train: Door) -> None:
+    root = tmp_path / "data"
+    flipped = flipped_digits(root, 80)
+    data = ["data=folder", f"data.root={root}", "data.size=16", "data.resize=stretch"]
+    more = ["optimizer.lr=0.003", "trainer.epochs=20", "tracking=none", "trainer.batch_size=32", "data.folds=2"]
+    for fold in (0, 1):
+        result = train(TINY, *data, *more, f"data.fold={fold}")
+        assert result.code == 0, result.err
+    _, rows = found(root, tmp_path / "a.csv", "--run", str(tmp_path / "outputs" / "runs"))
+    suspects = suspects_of(rows)
+    assert len(set(suspects)) == len(suspects)
+    assert len(flipped & set(suspects[: 2 * len(flipped)])) >= len(flipped) / 2
+
+
+def test_embeddings_show_pairs_that_are_nearly_equal_and_images_far_from_all() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(10, 40))[random.integers(0, 10, 600)] * 2 + random.normal(size=(600, 40))
+    features[590:600] = features[:10] + 0.02 * random.normal(size=(10, 40))
+    features[580] = 9 * random.normal(size=40)
+    seen = alike_and_far(features.astype(np.float32))
+    assert {one.images for one in seen if one.kind == "alike"} == {(index, 590 + index) for index in range(10)}
+    assert [one.images for one in seen if one.kind == "odd image"] == [(580,)]
+    assert alike_and_far(features[:3].astype(np.float32)) == []

@@ -20,10 +20,11 @@ KINDS = {  # in the order of their weight
     "exact copies": "files that are equal to the byte",
     "two labels": "one image, exact or near, under two labels",
     "near copies": "images that show the same",
+    "alike": "images that the network of --run can hardly tell apart: perhaps copies that were turned or cut further",
     "suspected label": "the network is surer of another class than it is for that class's own images",
     "unreadable": "left out",
     "small class": "too few images to learn or to judge",
-    "odd image": "far from the rest in size, mode or brightness",
+    "odd image": "far from the rest in size, mode, brightness or, with --run, embedding",
 }
 
 

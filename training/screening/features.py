@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,8 +101,8 @@ def _keep(folder: Path, features: np.ndarray, limit_gb: float) -> None:
     write_whole(folder / FEATURES, buffer.getbuffer())
 
 
-def extract(prepared: Prepared) -> np.ndarray:
-    """float32 [train + val, D]: what goes into the layer that makes the class scores."""
+def extract(prepared: Prepared, splits: Sequence[str] = SPLITS) -> np.ndarray:
+    """float32 [train + val, D], or of other splits: what goes into the layer that makes the class scores."""
     with temporary_session(prepared) as session:
         caught: list[Tensor] = []
 
@@ -110,7 +111,7 @@ def extract(prepared: Prepared) -> np.ndarray:
 
         head = head_prefix(session.model)
         session.model.get_submodule(head).register_forward_pre_hook(catch)
-        parts = [part for split in SPLITS for part in _over(session, split, caught, head)]
+        parts = [part for split in splits for part in _over(session, split, caught, head)]
     features = np.concatenate(parts)
     name = prepared.config.model.called
     need(bool(np.isfinite(features).all()), f"{name}, {prepared.resolved.weights}: its features are not finite numbers")

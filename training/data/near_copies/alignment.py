@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
 from training.device import resolve_threads
 
@@ -59,12 +60,20 @@ def closer(first: np.ndarray, second: np.ndarray) -> Likeness:
             levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
         move = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(levels[0][0]), 1))
         for one, other in reversed(levels):
-            _, move = _aligned(one, other, move, STEPS_COARSE)
-        whole = _compared(*levels[0], move, BLUR_CLOSER)
-        left = _compared(*levels[0], move, BLUR_CLOSER, whitest=WHITE)
-        grey[rows], detail[rows] = np.maximum(whole, left)
+            steps = STEPS_COARSE if one.shape[1] <= 32 else 1  # each level brings it to within a part of its pixels
+            _, move = _aligned(one, other, move, steps)
+        one, other = levels[0]
+        here, fine = _compared(one, other, move, BLUR_CLOSER)
+        white = np.flatnonzero(((one > WHITE) | (other > WHITE)).mean((1, 2)) > 0.02)
+        if len(white):
+            left = _compared(one[white], other[white], move[white], BLUR_CLOSER, whitest=WHITE)
+            here[white], fine[white] = np.maximum(here[white], left[0]), np.maximum(fine[white], left[1])
+        grey[rows], detail[rows] = here, fine
 
-    with ThreadPoolExecutor(resolve_threads("auto")) as pool:
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(resolve_threads("auto")) as pool,
+    ):  # products of 128 px: one thread each
         list(pool.map(compare, range(0, len(first), PIECE_CLOSER)))
     return Likeness(grey, detail)
 

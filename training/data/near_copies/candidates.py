@@ -19,6 +19,7 @@ FREQUENCIES = 8  # coefficients with u + v below it
 WINDOW = 0.9  # share of the sides that the crops show with which crops are looked for: the middle, and four corners
 PLACES = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
 NEAREST, LEAST = 8, 0.75  # pairs an image at most, and the least cosine of their descriptors
+CROWDED = 4  # times as many as are kept: from there on it is quicker to look for the nearest of a piece first
 BLOCK, WIDE = 1024, 8192  # images whose neighbours are looked for at once, among so many: 32 MB a product
 
 
@@ -44,7 +45,7 @@ def candidates(small: np.ndarray) -> Iterator[Pairs]:
     for start in range(0, len(small), BLOCK):
         rows = slice(start, start + BLOCK)
         for mirrored, queries in ((False, (upright[rows], *(crop[rows] for crop in crops))), (True, (turned[rows],))):
-            first, second = _nearest(queries, upright, start)
+            first, second = nearest(queries, upright, start)
             yield Pairs(first, second, np.full(len(first), mirrored))
 
 
@@ -73,10 +74,13 @@ def _window(window: float, at: int) -> np.ndarray:
     return weights
 
 
-def _nearest(queries: tuple[np.ndarray, ...], known: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """For images from `start` on, the NEAREST of all whose cosine with one of the `queries` is LEAST or more."""
+def nearest(
+    queries: tuple[np.ndarray, ...], known: np.ndarray, start: int, least: float = LEAST
+) -> tuple[np.ndarray, np.ndarray]:
+    """For images from `start` on, the NEAREST of all whose cosine with one of the `queries` is `least` or more: indices
+    of both, int64 [P] each, a first image's together and the most alike before."""
     count = len(queries[0])
-    best = np.full((count, NEAREST), -1.0, dtype=np.float32)
+    best = np.full((count, NEAREST), -2.0, dtype=np.float32)
     where = np.zeros((count, NEAREST), dtype=np.int64)
     for left in range(0, len(known), WIDE):
         part = known[left : left + WIDE].T
@@ -85,10 +89,13 @@ def _nearest(queries: tuple[np.ndarray, ...], known: np.ndarray, start: int) -> 
             np.maximum(cosine, query @ part, out=cosine)
         own = np.arange(count)
         own = own[(own + start >= left) & (own + start < left + part.shape[1])]
-        cosine[own, own + start - left] = -1
-        rows, columns = np.nonzero(cosine > np.maximum(best[:, -1:], LEAST))
+        cosine[own, own + start - left] = -2
+        better = cosine > np.maximum(best[:, -1:], least)
+        if better.sum() > CROWDED * NEAREST * count and part.shape[1] > NEAREST:
+            better &= cosine >= np.partition(cosine, -NEAREST, axis=1)[:, -NEAREST, None]
+        rows, columns = np.nonzero(better)
         _keep_nearest(best, where, rows, columns + left, cosine[rows, columns])
-    rows, ranks = np.nonzero(best >= LEAST)
+    rows, ranks = np.nonzero(best >= least)
     return rows + start, where[rows, ranks]
 
 
@@ -101,7 +108,7 @@ def _keep_nearest(
     ends = np.flatnonzero(np.diff(rows, prepend=-1))
     rank = np.arange(len(rows)) - np.repeat(ends, np.diff(ends, append=len(rows)))
     kept = rank < NEAREST
-    new = np.full_like(best, -1.0)
+    new = np.full_like(best, -2.0)
     new[rows[kept], rank[kept]] = cosine[kept]
     place = np.zeros_like(where)
     place[rows[kept], rank[kept]] = columns[kept]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.data.near_copies.alignment import closer, likeness
+from training.data.near_copies.alignment import WHITE, closer, likeness
 from training.data.near_copies.candidates import NEAREST, candidates
 
 # A pair shows the same if its likeness is at least this, chosen on photographs and digits (docs/data.md) ...
@@ -14,7 +14,10 @@ GREY, DETAIL = 0.97, 0.9
 # candidate. All ones that a hand has written are alike, without being copies.
 RATIO = 0.15
 SURE_GREY, SURE_DETAIL = 0.9985, 0.985  # alike enough, whatever the others are: many copies of one image
-CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.9  # the same of the closer look, which has to confirm it
+CLOSER_GREY, CLOSER_DETAIL = 0.95, 0.85  # the same of the closer look, which has to confirm it
+MIRRORED_DETAIL = 0.96  # a mirrored image is otherwise whole; and it has few neighbours that RATIO could go by
+# ... where so much of one is white, perhaps since it was brightened, that detail is lost
+WHITE_SHARE, WHITE_GREY, WHITE_DETAIL = 0.2, 0.975, 0.7
 AT_ONCE = 512  # pairs of which the closer pictures are in memory: 16 MB
 CloserLook = Callable[[Sequence[int]], Sequence[np.ndarray]]
 FLAT = 3.0  # grey levels: a picture of a lower standard deviation shows nothing to compare
@@ -67,8 +70,12 @@ def _verified(found: list[Twins], closer_look: CloserLook) -> list[Twins]:
         indices = sorted({index for twins in some for index in (twins.first, twins.second)})
         pictures = dict(zip(indices, closer_look(indices), strict=True))
         one = [pictures[twins.first][:, ::-1] if twins.mirrored else pictures[twins.first] for twins in some]
-        alike = closer(np.stack(one), np.stack([pictures[twins.second] for twins in some]))
-        same = (alike.grey >= CLOSER_GREY) & (alike.detail >= CLOSER_DETAIL)
+        first, second = np.stack(one), np.stack([pictures[twins.second] for twins in some])
+        alike = closer(first, second)
+        white = ((first > WHITE) | (second > WHITE)).mean((1, 2)) >= WHITE_SHARE
+        mirrored = np.array([twins.mirrored for twins in some])
+        same = (alike.grey >= CLOSER_GREY) & (alike.detail >= np.where(mirrored, MIRRORED_DETAIL, CLOSER_DETAIL))
+        same |= white & ~mirrored & (alike.grey >= WHITE_GREY) & (alike.detail >= WHITE_DETAIL)
         kept += [twins for twins, ok in zip(some, same, strict=True) if ok]
     return kept
 

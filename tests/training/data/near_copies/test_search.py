@@ -1,12 +1,15 @@
 """Near copies are found, and images that are merely alike are not taken for them."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 from twins import KINDS
 
-from training.data.near_copies.candidates import small_grey
+from training.data.near_copies.candidates import CLOSER_SIDE, small_grey
 from training.data.near_copies.search import groups_of, near_copies
 
 PLANTED = 60
@@ -36,14 +39,29 @@ def drawn() -> list[Image.Image]:
 @pytest.mark.parametrize("images", [digits(), drawn()], ids=["digits", "drawn"])
 def test_planted_twins_are_found_and_clean_images_are_not_accused(images: list[Image.Image]) -> None:
     clean = np.stack([small_grey(image) for image in images])
-    accused = {index for twins in near_copies(clean) for index in (twins.first, twins.second)}
+
+    def closer(some: Sequence[int], planted: Sequence[Image.Image] = ()) -> list[np.ndarray]:
+        return [small_grey([*images, *planted][index], CLOSER_SIDE) for index in some]
+
+    accused = {index for twins in near_copies(clean, closer_look=closer) for index in (twins.first, twins.second)}
     assert len(accused) <= 0.01 * len(images)
     chosen = np.random.default_rng(1).choice(len(images), PLANTED, replace=False)
     for kind, change in KINDS.items():
-        planted = np.stack([small_grey(change(images[index])) for index in chosen])
-        found = {(one.first, one.second) for one in near_copies(np.concatenate([clean, planted]))}
+        twins = [change(images[index]) for index in chosen]
+        everything = np.concatenate([clean, [small_grey(image) for image in twins]])
+        found = {(one.first, one.second) for one in near_copies(everything, closer_look=partial(closer, planted=twins))}
         right = [(int(index), len(images) + number) in found for number, index in enumerate(chosen)]
         assert sum(right) >= 0.95 * PLANTED, (kind, sum(right))
+
+
+def test_pairs_that_differ_on_a_closer_look_are_left_out() -> None:
+    """The same at 32 px; at 128 one has stripes that the small picture can't show."""
+    image = drawn()[0].convert("L")
+    small = np.stack([small_grey(image)] * 2)
+    close = small_grey(image, CLOSER_SIDE)
+    striped = np.clip(close.astype(int) + np.where(np.arange(CLOSER_SIDE) % 4 < 2, 25, -25), 0, 255).astype(np.uint8)
+    assert len(near_copies(small, closer_look=lambda some: [close for _ in some])) == 1
+    assert near_copies(small, closer_look=lambda some: [close, striped]) == []
 
 
 def test_a_mirrored_twin_is_said_to_be_one() -> None:

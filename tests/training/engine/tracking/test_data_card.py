@@ -16,6 +16,7 @@ from twins import KINDS
 
 from analysis import load
 from analysis.report import main as report
+from training.audit import main as audit
 from training.engine.tracking.data_card import card_of
 from training.schema.data_card import DataCard, lines
 from training.schema.data_config import DataConfig
@@ -58,7 +59,7 @@ def test_a_run_tells_its_images_and_leaves_a_card_that_the_page_shows(tmp_path: 
     assert sheet.read_bytes() == b"kept"
     page = tmp_path / "page.html"
     assert report([str(sweep), "--html", str(page)]) == 0
-    assert "<h2>Data</h2>" in page.read_text() and "image/webp" not in page.read_text(), "a sheet that is none"
+    assert "<h2>Data</h2>" in page.read_text() and "url(data:image/webp" not in page.read_text(), "a sheet that is none"
     sheet.unlink()
     assert train(*always, "seed=2").code == 0
     assert report([str(sweep), "--html", str(page)]) == 0
@@ -71,7 +72,7 @@ def test_a_run_tells_its_images_and_leaves_a_card_that_the_page_shows(tmp_path: 
 
 
 def test_test_accuracy_without_images_that_have_a_copy_in_train(
-    tmp_path: Path, train: Door, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, train: Door, capfd: pytest.CaptureFixture[str]
 ) -> None:
     root = photos(tmp_path / "data")
     (root / "test/dog/copy.png").write_bytes((root / "train/dog/01.png").read_bytes())
@@ -90,26 +91,42 @@ def test_test_accuracy_without_images_that_have_a_copy_in_train(
         found = load(sweep).iloc[0]
         assert (found["test_twins"], found["test_without_twins"]) == (len(copies), pytest.approx(expected))
         assert report([str(sweep)]) == 0
-        text = " ".join(capsys.readouterr().out.split())
+        text = " ".join(capfd.readouterr().out.split())
         assert (
             f"{len(copies)} of 10 test images have a copy in train: the reference row has {expected:.2f} % without"
             in text
         )
         assert report([str(sweep), "--format", "csv"]) == 0
-        assert "test_without_twins" in capsys.readouterr().out.splitlines()[0]
+        assert "test_without_twins" in capfd.readouterr().out.splitlines()[0]
         record = record_of(run)
         assert record["data"]["shared"]["test"] == 1
 
 
+def test_the_audit_tells_the_report_of_copies_that_a_run_did_not_look_for(
+    tmp_path: Path, train: Door, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = photos(tmp_path / "data")
+    KINDS["half"](Image.open(root / "train/cat/02.png")).save(root / "test/cat/twin.png")
+    assert train("data=folder", f"data.root={root}", *QUICK, TINY, "tracking=none").code == 0
+    assert audit(["data=folder", f"data.root={root}", "--csv", str(tmp_path / "audit.csv")]) == 1
+    (run,) = run_folders(tmp_path / "outputs")
+    capfd.readouterr()
+    assert report([str(run.parents[1]), "--twins", str(tmp_path / "audit.csv")]) == 0
+    assert "1 of 9 test images have a copy in train" in " ".join(capfd.readouterr().out.split())
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    assert report([str(run.parents[1]), "--twins", str(tmp_path / "other.csv")]) == 2
+    assert "expected the CSV of training.audit" in capfd.readouterr().err
+
+
 def test_runs_without_copies_have_no_such_column(
-    tmp_path: Path, train: Door, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, train: Door, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert train("data=folder", f"data.root={photos(tmp_path / 'data')}", *QUICK, TINY, "tracking=none").code == 0
     (run,) = run_folders(tmp_path / "outputs")
     with np.load(run / "predictions_test.npz") as content:
         assert "twin" not in content
     assert report([str(run.parents[1]), "--format", "csv"]) == 0
-    assert "test_without_twins" not in capsys.readouterr().out
+    assert "test_without_twins" not in capfd.readouterr().out
 
 
 def test_what_an_earlier_cache_does_not_know_is_read_from_the_headers(tmp_path: Path) -> None:
