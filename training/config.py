@@ -114,6 +114,7 @@ class TrainerConfig:
     batch_size: int = 64
     accumulate: int = 1  # batches whose gradients are summed into one step
     freeze_epochs: int = 0  # at first, in which the head alone learns
+    probe: bool = False  # the head begins as a converged linear probe on the initial network's features
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     clip_norm: float | None = None  # largest gradient norm; null: no clipping

@@ -70,7 +70,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_images(model_key, classes, batch)
     keys = _key(config.optimizer), _key(config.scheduler)
     _check_training(model_key, classes, *keys, config.trainer.epochs, _steps_per_epoch(config, dataset))
-    mixes = _check_techniques(config)
+    mixes = _check_techniques(config, _sketch(model_key, classes))
     _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
     _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
@@ -156,11 +156,14 @@ def _steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     return min(steps, config.debug.max_steps or steps)
 
 
-def _check_techniques(config: RunConfig) -> bool:
-    """The techniques take their settings. Gives whether one makes shares of the labels."""
+def _check_techniques(config: RunConfig, model: "nn.Module") -> bool:
+    """The techniques take their settings and this network. Gives whether one makes shares of the labels."""
     from training.engine.techniques import active_techniques
 
-    return any(technique.makes_shares for technique in active_techniques(config).values())
+    techniques = active_techniques(config).values()
+    for technique in techniques:
+        technique.check(model)
+    return any(technique.makes_shares for technique in techniques)
 
 
 @cache

@@ -1,7 +1,5 @@
 """A run in progress: network, optimizer, batches, and how far it has come."""
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Iterable
@@ -16,7 +14,7 @@ from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
 from training.data.pixels.preprocessing import Preprocessing
 from training.data.resident import Slice
-from training.device import layout, resolve_threads
+from training.device import autocast, layout, resolve_threads
 from training.engine.ahead import initial_model
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
@@ -29,15 +27,15 @@ from training.engine.predictions import Predictions, measure, signed
 from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
-from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
+from training.engine.techniques import Batch, Beginning, EpochContext, Technique, active_techniques
 from training.engine.tracking.elsewhere import Elsewhere
+from training.engine.tracking.history import scalars, write_history
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
 from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
 from training.models.weights import trained_mean_std
-from training.run_folder import HISTORY, write_whole
 from training.schema.checks import AUTO
 
 log = logging.getLogger(__name__)
@@ -67,8 +65,10 @@ class Session:
         self.preprocessing = self._preprocessing(self.store)
         self.batches = Batches(prepared.dataset, self.store, self.preprocessing, prepared.compute)
         self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
-        state.lr = state.lr or self._learning_rate()
         self.techniques = active_techniques(self.config)
+        if not state.epoch:
+            self._initialize()
+        state.lr = state.lr or self._learning_rate()
         if state.micro_batch:
             plain = plain or "batches are in pieces"
         self.not_captured = why_not_captured(prepared.compute, self.config.trainer, self.techniques, plain)
@@ -112,6 +112,18 @@ class Session:
         mean, std = store.mean_std(self.prepared.dataset.split["train"])
         red, green, blue = (max(value, 1e-3) for value in std)
         return Preprocessing(size, mean, (red, green, blue))
+
+    def _initialize(self) -> None:
+        """What techniques do to the network before anything is trained."""
+        split, size = self.prepared.dataset.split["train"], self.state.micro_batch or self.config.trainer.batch_size
+        beginning = Beginning(
+            self.prepared.dataset.labels[split],
+            len(self.prepared.dataset.classes),
+            lambda: self.batches.evaluate("train", size),
+            lambda: autocast(self.prepared.compute, cached=False),
+        )
+        for technique in self.techniques.values():
+            technique.initialize(self.model, beginning)
 
     def _learning_rate(self) -> float:
         lr = self.config.optimizer.lr
@@ -200,9 +212,9 @@ class Session:
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
-        self._write_history()
-        self.tracker.epoch(epoch, _scalars(row))
-        self.elsewhere.epoch(epoch, _scalars(row))
+        write_history(self.folder, state.history)
+        self.tracker.epoch(epoch, scalars(row))
+        self.elsewhere.epoch(epoch, scalars(row))
         self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
@@ -249,13 +261,6 @@ class Session:
         slices = self.batches.eval_slices(split, size)
         return self.trainer.evaluate(self.batches.evaluate(split, size) if slices is None else slices, once)
 
-    def _write_history(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.state.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.state.history)
-        write_whole(self.folder / HISTORY, text.getvalue().encode())
-
     def final_predictions(self) -> tuple[Predictions, Predictions]:
         """Val and test at the selected epoch. The only place where test images are looked at."""
         state = self.state
@@ -290,11 +295,3 @@ class Session:
         finally:
             self.saver.flush()
             self.saver.wait()
-
-
-def _scalars(row: dict[str, float]) -> dict[str, float]:
-    scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
-    scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
-    others = [name.removeprefix("val_") for name in row if name.startswith("val_")]
-    scalars |= {f"{name}/val": row[f"val_{name}"] for name in others}
-    return scalars | {"gradient_norm": row["grad_norm"]}

@@ -10,12 +10,12 @@ from types import ModuleType
 from typing import Any
 
 from training.config import RunConfig
-from training.engine.techniques.technique import Batch, EpochContext, Technique
+from training.engine.techniques.technique import Batch, Beginning, EpochContext, Technique
 from training.errors import ConfigError
 from training.schema.checks import need
 from training.targets import bind, locate
 
-__all__ = ["Batch", "EpochContext", "Technique", "active_techniques"]
+__all__ = ["Batch", "Beginning", "EpochContext", "Technique", "active_techniques"]
 
 
 @cache

@@ -1,9 +1,11 @@
 """What a technique can do in a training, and when it is asked."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,6 +19,16 @@ class EpochContext:
     seed: int
     epoch: int  # from 1
     classes: int
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a technique may look at before the first step of a run."""
+
+    labels: np.ndarray  # int64 [N], of the train images
+    classes: int
+    plain: Callable[[], Iterable[Batch]]  # the train images in that order, as evaluation shows them to the network
+    autocast: Callable[[], AbstractContextManager[None]]  # the run's precision
 
 
 class Technique:
@@ -33,6 +45,13 @@ class Technique:
     # frozen or in which mode layers are, and nothing else.
     capturable = False
     patience_from = 0  # trainer.patience counts no epoch up to this one
+
+    def check(self, model: nn.Module) -> None:
+        """Raise ConfigError where it can't work with such a network, which has no numbers yet (torch's meta device)."""
+
+    def initialize(self, model: nn.Module, beginning: Beginning) -> None:
+        """Change the initial weights. Once, before `start` and before optimizer.lr=auto is found; not where a run goes
+        on, whose resume state has the weights."""
 
     def start(self, model: nn.Module, optimizer: Optimizer) -> None:
         """Training is about to begin, or to go on, with these."""
@@ -61,3 +80,7 @@ class Technique:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken."""
+
+    def resolved(self) -> dict[str, Any]:
+        """What it found out, for the record: attributes of training.schema.record_parts.Resolved."""
+        return {}
