@@ -36,6 +36,7 @@ TECHNIQUES = {
     "freeze": ["trainer.freeze_epochs=1"],
     "layer_decay": ["optimizer.layer_decay=0.75"],
     "probe": ["trainer.probe=true"],
+    "wise": ["trainer.probe=true", "trainer.wise=true"],
     "head_lr": ["optimizer.head_lr_factor=10"],
     "tta": ["trainer.tta=flip"],
     "batch": ["trainer.batch_size=16"],

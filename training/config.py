@@ -122,6 +122,7 @@ class TrainerConfig:
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: rare classes count more
     ema: float | None = None  # decay of the average of the weights that is validated and kept; null: none
     tta: Literal["none", "flip"] = "none"  # flip: evaluation and predictions average an image and its mirror image
+    wise: bool = False  # the trained weights are interpolated with those of the start, as far as val likes it
     techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run

@@ -20,10 +20,10 @@ from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
 from training.engine.hardware.process import set_up_process
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
-from training.engine.loss import balanced_weights, build_loss
+from training.engine.loss import build_loss, class_weights
 from training.engine.lr_range_test import suggested_rate
 from training.engine.optimizer import base_rate, build_optimizer
-from training.engine.predictions import Predictions, measure, signed
+from training.engine.predictions import Predictions, measure, monitored, signed
 from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
@@ -64,7 +64,8 @@ class Session:
         self.store = ImageStore(prepared.dataset, self.config.data)
         self.preprocessing = self._preprocessing(self.store)
         self.batches = Batches(prepared.dataset, self.store, self.preprocessing, prepared.compute)
-        self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
+        weights = class_weights(self.config.trainer, prepared.dataset, prepared.compute.device)
+        self.loss = build_loss(self.config.loss, self.config.trainer, weights, prepared.compute.device)
         self.techniques = active_techniques(self.config)
         if not state.epoch:
             self._initialize()
@@ -161,14 +162,6 @@ class Session:
             recorder=None if self.not_captured else CudaRecorder,
         )
 
-    def _class_weights(self) -> torch.Tensor | None:
-        """Of the loss, float32 [classes]."""
-        if self.config.trainer.class_weights == "none":
-            return None
-        dataset = self.prepared.dataset
-        weights = balanced_weights(dataset.labels[dataset.split["train"]], len(dataset.classes))
-        return torch.from_numpy(weights).to(self.prepared.compute.device)
-
     @property
     def parameter_count(self) -> int:
         """How many numbers the network learns."""
@@ -225,14 +218,11 @@ class Session:
         if all(type(one).batches is Technique.batches for one in self.trainer.techniques):
             batches = self.batches.train_slices(*given)
         if batches is None:
-            batches = self._changed_batches(self.batches.train(*given), epoch)
+            context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))
+            batches = changed_by(self.trainer.techniques, self.batches.train(*given), context)
         total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
         with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
             return self.trainer.epoch(batches, advance, epoch)
-
-    def _changed_batches(self, batches: Iterable[Batch], epoch: int) -> Iterable[Batch]:
-        context = EpochContext(self.config.draws, epoch, len(self.prepared.dataset.classes))
-        return changed_by(self.trainer.techniques, batches, context)
 
     def _select(self, epoch: int, val: Predictions, row: dict[str, float]) -> None:
         """Keep this epoch if it is the best so far. Adds the monitor, and the metrics of the user's own, to the row."""
@@ -268,8 +258,20 @@ class Session:
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.saver.changing()
+
+        def judge(weights: dict[str, torch.Tensor]) -> float:
+            return monitored(self._with_weights(weights), self.config.trainer)
+
+        for technique in self.techniques.values():
+            weights = technique.final_weights(state.best_weights, judge)
+            if weights is not state.best_weights:
+                state.best_weights, val = weights, self._with_weights(weights)
         put(self.trainer.eval_model, state.best_weights)
         return val, self._evaluate("test", once=True)
+
+    def _with_weights(self, weights: dict[str, torch.Tensor]) -> Predictions:
+        put(self.trainer.eval_model, weights)
+        return self._evaluate("val", once=True)
 
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""

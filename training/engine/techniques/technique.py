@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+Judge = Callable[[dict[str, Tensor]], float]  # of weights: the monitor on val, signed so that higher is better
 Batch = tuple[Tensor, Tensor]  # images float32 [B, 3, S, S]; labels int64 [B], or their shares float32 [B, classes]
 
 
@@ -73,6 +74,11 @@ class Technique:
     def eval_model(self) -> nn.Module | None:
         """The network that is validated, selected and kept in place of the trained one; None: that."""
         return None
+
+    def final_weights(self, best: dict[str, Tensor], judge: Judge) -> dict[str, Tensor]:
+        """The weights to keep, after the last epoch and before test is read. `best`: those of the selected epoch, on
+        the CPU; give them back as they are to change nothing."""
+        return best
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, of tensors, numbers, texts, lists and dicts."""
