@@ -37,6 +37,7 @@ TECHNIQUES = {
     "layer_decay": ["optimizer.layer_decay=0.75"],
     "probe": ["trainer.probe=true"],
     "wise": ["trainer.probe=true", "trainer.wise=true"],
+    "muon": ["optimizer=muon"],
     "head_lr": ["optimizer.head_lr_factor=10"],
     "tta": ["trainer.tta=flip"],
     "batch": ["trainer.batch_size=16"],

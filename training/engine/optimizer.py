@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from training.config import OptimizerConfig
 from training.engine.hardware.fused_adam import FUSED
+from training.engine.techniques.muon import Muon
 from training.errors import Impossible
 from training.models.build import head_prefix, layers_of
 from training.schema.checks import AUTO, need
@@ -89,6 +90,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         if config.weight_decay != 0:
             raise Impossible(f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
+    if issubclass(target, Muon):
+        groups = target.arranged(groups, model)
     bind(target, "optimizer", groups, **arguments)
     if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
         target, arguments["fused"] = FUSED[target], True
