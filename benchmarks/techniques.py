@@ -38,6 +38,7 @@ TECHNIQUES = {
     "probe": ["trainer.probe=true"],
     "wise": ["trainer.probe=true", "trainer.wise=true"],
     "muon": ["optimizer=muon"],
+    "test_size": ["augment=standard", "data.test_size=112"],
     "head_lr": ["optimizer.head_lr_factor=10"],
     "tta": ["trainer.tta=flip"],
     "batch": ["trainer.batch_size=16"],

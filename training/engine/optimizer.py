@@ -90,7 +90,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         if config.weight_decay != 0:
             raise Impossible(f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
-    if issubclass(target, Muon):
+    if isinstance(target, type) and issubclass(target, Muon):
         groups = target.arranged(groups, model)
     bind(target, "optimizer", groups, **arguments)
     if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():

@@ -104,7 +104,7 @@ class Session:
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
-        resolved, size = self.prepared.resolved, self.config.data.size
+        resolved, size = self.prepared.resolved, self.config.data.eval_size
         if resolved.normalize == "none":
             return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         trained = trained_mean_std(resolved.normalize, self.config.model, self.config.weights, resolved.weights)

@@ -73,7 +73,7 @@ def key(prepared: Prepared) -> str:
     for name in ("drop_path", "dropout", "accepts", "weights"):
         del model[name]
     images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
-    data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
+    data = (dataset.fingerprint, images, config.data.eval_size, config.data.stored, config.data.resize)
     about = [POLICY, data, model, resolved.normalize, resolved.precision, resolved.memory_format]
     weights = weights_content(config.model, config.weights, resolved.weights) or f"seed {config.seed}"
     about += [weights, builder_source(config.model)]

@@ -38,10 +38,7 @@ class Muon(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         there = hasattr(torch.optim, "Muon")
-        need(
-            there,
-            f"optimizer=muon needs torch {OLDEST} or newer, which has torch.optim.Muon; this is {torch.__version__}",
-        )
+        need(there, f"optimizer=muon needs torch {OLDEST} or newer, for torch.optim.Muon; this is {torch.__version__}")
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "muon": False})
         self.views: list[tuple[nn.Parameter, nn.Parameter, tuple[int, ...]]] = []  # parameter, its matrix, axes
         self.inner: dict[bool, Optimizer] = {}  # by whether it is Muon
@@ -52,7 +49,7 @@ class Muon(Optimizer):
             self.inner[True] = torch.optim.Muon(groups, lr, weight_decay, **more)  # type: ignore[arg-type]
         if mine[False]:
             groups = [{"params": group["params"]} for group in mine[False]]
-            self.inner[False] = torch.optim.AdamW(groups, lr, tuple(betas), eps, weight_decay)
+            self.inner[False] = torch.optim.AdamW(groups, lr, (betas[0], betas[1]), eps, weight_decay)
 
     @staticmethod
     def arranged(groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:

@@ -121,5 +121,5 @@ def test_kept_weights_are_those_of_the_record(train: Door, tmp_path: Path) -> No
     ],
 )
 def test_a_random_start_is_refused(train: Door, more: list[str], message: str) -> None:
-    result = train("trainer.wise=true", "sweep.plan=true", *more)
+    result = train("trainer.wise=true", *more)
     assert result.code == 2 and message in result.err, result.err
