@@ -124,8 +124,6 @@ def test_schedule_and_layer_decay_reach_both(name: str) -> None:
 def test_run_resumes_to_the_bit(train: Door, tmp_path: Path, more: list[str]) -> None:
     folder, _ = unbroken_and_mended(train, tmp_path, "optimizer=muon", *more)
     assert folder.parent.name.startswith("tiny-none-muon-")
-    losses = [row["train_loss"] for row in history_of(folder)]
-    assert losses[-1] < losses[0]
 
 
 def test_learns_what_it_is_given(train: Door, tmp_path: Path) -> None:
