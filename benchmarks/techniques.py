@@ -39,6 +39,7 @@ TECHNIQUES = {
     "wise": ["trainer.probe=true", "trainer.wise=true"],
     "muon": ["optimizer=muon"],
     "test_size": ["augment=standard", "data.test_size=112"],
+    "linear_probe": ["trainer.freeze_epochs=all", "trainer.cache_features=true"],
     "head_lr": ["optimizer.head_lr_factor=10"],
     "tta": ["trainer.tta=flip"],
     "batch": ["trainer.batch_size=16"],

@@ -86,6 +86,15 @@ class Batches:
                 images = erase(images, erasing_seeds[rows], config.erasing)
             yield images.contiguous(memory_format=self.layout), to_device(self.labels[indices[rows]], self.device)
 
+    def train_order(self, seed: int, epoch: int, batch_size: int) -> list[np.ndarray]:
+        """Of the batches that `train` gives: the places of their images in the train split, int64 [B]."""
+        split = self.dataset.split["train"]
+        places = np.zeros(len(self.dataset.labels), dtype=np.int64)
+        places[split] = np.arange(len(split))
+        indices, table = self._drawn(seed, epoch)
+        order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
+        return [places[indices[rows]] for rows in order]
+
     def train_slices(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> list[Slice] | None:
         """The same batches, to be made on the device one after the other; None where the images don't lie there, or
         are changed by what looks at single ones."""

@@ -14,7 +14,7 @@ from training.data.batches import Batches, split_batches
 from training.data.image_store import ImageStore
 from training.data.pixels.preprocessing import Preprocessing
 from training.data.resident import Slice
-from training.device import autocast, layout, resolve_threads
+from training.device import layout, resolve_threads
 from training.engine.ahead import initial_model
 from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
@@ -27,7 +27,7 @@ from training.engine.predictions import Predictions, measure, monitored, signed
 from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
-from training.engine.techniques import Batch, Beginning, EpochContext, Technique, active_techniques
+from training.engine.techniques import Batch, EpochContext, Technique, active_techniques, beginning_of, open_techniques
 from training.engine.tracking.elsewhere import Elsewhere
 from training.engine.tracking.history import scalars, write_history
 from training.engine.tracking.tensorboard import Tracker
@@ -67,8 +67,9 @@ class Session:
         weights = class_weights(self.config.trainer, prepared.dataset, prepared.compute.device)
         self.loss = build_loss(self.config.loss, self.config.trainer, weights, prepared.compute.device)
         self.techniques = active_techniques(self.config)
-        if not state.epoch:
-            self._initialize()
+        size = state.micro_batch or self.config.trainer.batch_size
+        beginning = beginning_of(self.batches, self.config, prepared.compute, size)
+        open_techniques(self.techniques, self.model, beginning, new=not state.epoch)
         state.lr = state.lr or self._learning_rate()
         if state.micro_batch:
             plain = plain or "batches are in pieces"
@@ -113,18 +114,6 @@ class Session:
         mean, std = store.mean_std(self.prepared.dataset.split["train"])
         red, green, blue = (max(value, 1e-3) for value in std)
         return Preprocessing(size, mean, (red, green, blue))
-
-    def _initialize(self) -> None:
-        """What techniques do to the network before anything is trained."""
-        split, size = self.prepared.dataset.split["train"], self.state.micro_batch or self.config.trainer.batch_size
-        beginning = Beginning(
-            self.prepared.dataset.labels[split],
-            len(self.prepared.dataset.classes),
-            lambda: self.batches.evaluate("train", size),
-            lambda: autocast(self.prepared.compute, cached=False),
-        )
-        for technique in self.techniques.values():
-            technique.initialize(self.model, beginning)
 
     def _learning_rate(self) -> float:
         lr = self.config.optimizer.lr
@@ -214,8 +203,11 @@ class Session:
     def _train(self, epoch: int) -> EpochResult:
         config = self.config
         given = config.draws, epoch, config.trainer.batch_size, config.augment
-        batches: Iterable[Batch | Slice] | None = None
-        if all(type(one).batches is Technique.batches for one in self.trainer.techniques):
+        found = (technique.shortcut(epoch) for technique in self.trainer.techniques)
+        shortcut = next((one for one in found if one is not None), None)
+        self.trainer.use(shortcut)
+        batches: Iterable[Batch | Slice] | None = None if shortcut is None else shortcut.train
+        if batches is None and all(type(one).batches is Technique.batches for one in self.trainer.techniques):
             batches = self.batches.train_slices(*given)
         if batches is None:
             context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))

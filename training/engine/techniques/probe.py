@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import RunConfig
-from training.engine.techniques.technique import Beginning, Technique
-from training.models.build import head_prefix, logits
-from training.models.head_inputs import head_inputs
+from training.engine.techniques.beginning import Beginning
+from training.engine.techniques.technique import Technique
+from training.models.build import head_prefix
+from training.models.head_inputs import check_linear, check_scores, head_inputs
 from training.schema.checks import need
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of C, an inverse weight of the penalty
@@ -40,19 +41,15 @@ class Probe(Technique):
 
     def check(self, model: nn.Module) -> None:
         """Only a linear layer can be such a classifier."""
-        name, kind = head_prefix(model), type(model).__name__
-        layer = model.get_submodule(name)
-        linear = bool(name) and isinstance(layer, nn.Linear) and layer.bias is not None
-        need(linear, f"trainer.probe needs a linear layer with a bias as head; {kind} has {name}: {layer}")
+        check_linear(model, "trainer.probe")
 
     def initialize(self, model: nn.Module, beginning: Beginning) -> None:
         """Fit the head."""
         started = time.perf_counter()
         features = head_inputs(model, beginning.plain(), beginning.autocast)
-        name = head_prefix(model)
-        head = model.get_submodule(name)
+        check_scores(model, features, beginning.plain(), beginning.autocast, "trainer.probe")
+        head = model.get_submodule(head_prefix(model))
         assert isinstance(head, nn.Linear)
-        _check_scores(model, head, features, beginning, name)
         need(bool(features.isfinite().all()), "trainer.probe: the features are not finite numbers")
         mean, std = features.double().mean(0), features.double().std(0, correction=0).clamp_min(1e-6)
         inputs, labels = (features.double() - mean) / std, torch.from_numpy(beginning.labels)
@@ -77,19 +74,6 @@ class Probe(Technique):
     def resolved(self) -> dict[str, Any]:
         """The chosen C."""
         return {"probe_c": self.strength}
-
-
-def _check_scores(model: nn.Module, head: nn.Linear, features: Tensor, beginning: Beginning, name: str) -> None:
-    """Raise ConfigError unless a network's scores are its head's answer to these features, and nothing more."""
-    images, labels = next(iter(beginning.plain()))
-    with torch.no_grad(), beginning.autocast():
-        found = logits(model(images)).float().cpu()
-    with torch.no_grad():
-        wanted = functional.linear(features[: len(labels)], head.weight.float().cpu(), head.bias.float().cpu())
-    near = 0.05 * float(wanted.abs().max())  # what bf16 rounds
-    same = found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0.05, atol=near)
-    kind = type(model).__name__
-    need(same, f"trainer.probe: the scores of {kind} are more than what its layer {name} makes of one vector an image")
 
 
 def fit(

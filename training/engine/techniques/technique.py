@@ -1,13 +1,13 @@
 """What a technique can do in a training, and when it is asked."""
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from training.engine.techniques.beginning import Beginning
 
 Judge = Callable[[dict[str, Tensor]], float]  # of weights: the monitor on val, signed so that higher is better
 Batch = tuple[Tensor, Tensor]  # images float32 [B, 3, S, S]; labels int64 [B], or their shares float32 [B, classes]
@@ -23,13 +23,12 @@ class EpochContext:
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What a technique may look at before the first step of a run."""
+class Shortcut:
+    """What stands for a whole network and its images during an epoch: the layer of that name, and what it sees."""
 
-    labels: np.ndarray  # int64 [N], of the train images
-    classes: int
-    plain: Callable[[], Iterable[Batch]]  # the train images in that order, as evaluation shows them to the network
-    autocast: Callable[[], AbstractContextManager[None]]  # the run's precision
+    layer: str
+    train: Iterable[Batch]
+    val: Iterable[Batch] | None  # None: val is evaluated as ever
 
 
 class Technique:
@@ -50,6 +49,9 @@ class Technique:
     def check(self, model: nn.Module) -> None:
         """Raise ConfigError where it can't work with such a network, which has no numbers yet (torch's meta device)."""
 
+    def open(self, beginning: Beginning) -> None:
+        """Know the images for later. Once in each process that works on the run."""
+
     def initialize(self, model: nn.Module, beginning: Beginning) -> None:
         """Change the initial weights. Once, before `start` and before optimizer.lr=auto is found; not where a run goes
         on, whose resume state has the weights."""
@@ -60,6 +62,10 @@ class Technique:
     def batches(self, batches: Iterable[Batch], context: EpochContext) -> Iterable[Batch]:
         """The batches of an epoch, changed. (The learning-rate range test asks for this too, and for nothing else.)"""
         return batches
+
+    def shortcut(self, epoch: int) -> Shortcut | None:
+        """What to train in this epoch instead of the whole network on images; None: that."""
+        return None
 
     def before_epoch(self, epoch: int) -> None:
         """The model has been put into training mode for this epoch, which counts from 1."""

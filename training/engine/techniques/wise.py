@@ -84,6 +84,8 @@ def from_config(config: RunConfig) -> Wise | None:
     if not config.trainer.wise:
         return None
     need(config.weights.source != "none", "trainer.wise needs initial weights, such as weights=default")
-    ok = config.trainer.probe or config.trainer.freeze_epochs > 0
+    ok = config.trainer.probe or config.trainer.frozen_epochs > 0
     need(ok, "trainer.wise needs a head that is trained at the start: trainer.probe=true, or trainer.freeze_epochs=1")
-    return Wise(config.trainer.freeze_epochs)
+    ok = config.trainer.frozen_epochs < config.trainer.epochs
+    need(ok, "trainer.wise needs epochs in which all learn, which trainer.freeze_epochs=all leaves none of")
+    return Wise(config.trainer.frozen_epochs)
