@@ -36,7 +36,8 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     if config.head_lr_factor == 1:
         return _by_layer(model, named, config) if config.layer_decay is not None else _by_decay(named, config)
     head = head_prefix(model)
-    need(bool(head), "optimizer.head_lr_factor needs a network with more than a head; leave it out")
+    if not head:
+        raise Impossible("optimizer.head_lr_factor needs a network with more than a head; leave it out")
     rest = [(name, parameter) for name, parameter in named if not name.startswith(f"{head}.")]
     last = [(name, parameter) for name, parameter in named if name.startswith(f"{head}.")]
     groups = _by_layer(model, rest, config) if config.layer_decay is not None else _by_decay(rest, config)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.errors import Impossible
 from training.models.build import head_prefix, logits
 from training.schema.checks import need
 
@@ -48,11 +49,12 @@ def head_inputs(
 
 
 def check_linear(model: nn.Module, key: str) -> None:
-    """Raise ConfigError unless the head is one linear layer. `key`: what needs it."""
+    """Raise Impossible unless the head is one linear layer. `key`: what needs it."""
     name, kind = head_prefix(model), type(model).__name__
     layer = model.get_submodule(name)
     linear = bool(name) and isinstance(layer, nn.Linear) and layer.bias is not None
-    need(linear, f"{key} needs a linear layer with a bias as head; {kind} has {name}: {layer}")
+    if not linear:
+        raise Impossible(f"{key} needs a linear layer with a bias as head; {kind} has {name}: {layer}")
 
 
 def check_scores(model: nn.Module, features: Tensor, batches: Iterable[Batch], autocast: Autocast, key: str) -> None:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from training.config import RunConfig
 from training.engine.techniques.beginning import Beginning
 from training.engine.techniques.technique import Batch, Shortcut, Technique
+from training.errors import Impossible
 from training.models.build import head_prefix
 from training.models.head_inputs import check_linear, check_scores, head_inputs
 from training.schema.checks import need
@@ -81,8 +82,9 @@ def from_config(config: RunConfig) -> CachedFeatures | None:
     trainer = config.trainer
     if not trainer.cache_features:
         return None
-    need(trainer.frozen_epochs > 0, f"{KEY} needs frozen layers: trainer.freeze_epochs=all, or a number of epochs")
-    changes = [f"augment.{key}" for key in CHANGES if getattr(config.augment, key)]
-    need(not changes, f"{KEY} needs images that look the same in every epoch; leave out {', '.join(changes)}")
+    if not trainer.frozen_epochs:
+        raise Impossible(f"{KEY} needs frozen layers: trainer.freeze_epochs=all, or a number of epochs")
+    if changes := [f"augment.{key}" for key in CHANGES if getattr(config.augment, key)]:
+        raise Impossible(f"{KEY} needs images that look the same in every epoch; leave out {', '.join(changes)}")
     need(not trainer.techniques, f"{KEY} doesn't go with trainer.techniques, which may change the images")
     return CachedFeatures(trainer.frozen_epochs, val_too=trainer.tta == "none")

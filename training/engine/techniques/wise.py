@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from training.config import RunConfig
 from training.engine.techniques.technique import Judge, Technique
-from training.schema.checks import need
+from training.errors import Impossible
 
 ALPHAS = tuple(step / 10 for step in range(11))  # shares of the trained weights
 Weights = dict[str, Tensor]
@@ -83,9 +83,13 @@ def from_config(config: RunConfig) -> Wise | None:
     """None unless trainer.wise is true."""
     if not config.trainer.wise:
         return None
-    need(config.weights.source != "none", "trainer.wise needs initial weights, such as weights=default")
-    ok = config.trainer.probe or config.trainer.frozen_epochs > 0
-    need(ok, "trainer.wise needs a head that is trained at the start: trainer.probe=true, or trainer.freeze_epochs=1")
-    ok = config.trainer.frozen_epochs < config.trainer.epochs
-    need(ok, "trainer.wise needs epochs in which all learn, which trainer.freeze_epochs=all leaves none of")
+    trainer = config.trainer
+    if config.weights.source == "none":
+        raise Impossible("trainer.wise needs initial weights, such as weights=default")
+    if not trainer.probe and not trainer.frozen_epochs:
+        raise Impossible(
+            "trainer.wise needs a head that is trained at the start: trainer.probe=true or freeze_epochs=1"
+        )
+    if trainer.frozen_epochs == trainer.epochs:
+        raise Impossible("trainer.wise needs epochs in which all learn; trainer.freeze_epochs=all leaves none")
     return Wise(config.trainer.frozen_epochs)

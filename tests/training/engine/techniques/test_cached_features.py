@@ -80,3 +80,11 @@ def test_run_resumes_to_the_bit(train: Door, tmp_path: Path) -> None:
 def test_where_it_cannot_be_is_one_line(train: Door, more: list[str], message: str) -> None:
     result = train("trainer.cache_features=true", *more)
     assert result.code == 2 and message in result.err, result.err
+
+
+def test_a_sweep_leaves_out_what_cannot_be(train: Door, tmp_path: Path) -> None:
+    """Augmentation is one of its values, and is no mistake of the others."""
+    more = ["trainer.freeze_epochs=all", "trainer.cache_features=true", "augment=none,flip", "sweep.impossible=skip"]
+    result = train("-m", *STILL, *more, "hydra.launcher.slots=1")
+    assert result.code == 0, result.err
+    assert record_of(only_run(tmp_path / "outputs"))["config"]["augment"]["flip"] == 0

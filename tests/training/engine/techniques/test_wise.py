@@ -117,7 +117,7 @@ def test_kept_weights_are_those_of_the_record(train: Door, tmp_path: Path) -> No
     ("more", "message"),
     [
         (["trainer.probe=true"], "trainer.wise needs initial weights, such as weights=default"),
-        (["weights=default"], "trainer.wise needs a head that is trained at the start: trainer.probe=true, or"),
+        (["weights=default"], "trainer.wise needs a head that is trained at the start: trainer.probe=true or"),
     ],
 )
 def test_a_random_start_is_refused(train: Door, more: list[str], message: str) -> None:
