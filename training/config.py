@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from training.errors import ConfigError
 from training.metrics import check_monitor
-from training.schema.checks import AUTO, MOST, need, outside
+from training.schema.checks import ALL, AUTO, MOST, need, outside
 from training.schema.data_config import AugmentConfig, DataConfig
 
 
@@ -113,7 +113,9 @@ class TrainerConfig:
     patience: int | None = None  # epochs without a better monitor after which training ends; null: never
     batch_size: int = 64
     accumulate: int = 1  # batches whose gradients are summed into one step
-    freeze_epochs: int = 0  # at first, in which the head alone learns
+    freeze_epochs: int | str = 0  # at first, in which the head alone learns; all: in every one
+    cache_features: bool = False  # in those, what the frozen layers make of each image is computed once
+    probe: bool = False  # the head begins as a converged linear probe on the initial network's features
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     clip_norm: float | None = None  # largest gradient norm; null: no clipping
@@ -121,6 +123,7 @@ class TrainerConfig:
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: rare classes count more
     ema: float | None = None  # decay of the average of the weights that is validated and kept; null: none
     tta: Literal["none", "flip"] = "none"  # flip: evaluation and predictions average an image and its mirror image
+    wise: bool = False  # the trained weights are interpolated with those of the start, as far as val likes it
     techniques: list[dict[str, Any]] = field(default_factory=list)  # of your own: _target_ and its arguments each
     deterministic: bool = True
     compile: bool = False  # torch.compile: rounds differently, and takes a C++ compiler and a minute a run
@@ -138,8 +141,10 @@ class TrainerConfig:
             need(value <= MOST[key], f"trainer.{key}={value}: expected 1 to {MOST[key]}")
         check_monitor(self.monitor, self.metrics)
         frozen = f"trainer.freeze_epochs={self.freeze_epochs}"
-        need(self.freeze_epochs >= 0, f"{frozen}: expected 0 or more")
-        ok = not self.freeze_epochs or self.freeze_epochs < self.epochs
+        count = self.freeze_epochs
+        ok = count == ALL or (isinstance(count, int) and not isinstance(count, bool) and count >= 0)
+        need(ok, f"{frozen}: expected 0 or more, or all")
+        ok = count in (0, ALL) or self.frozen_epochs < self.epochs
         need(ok, f"{frozen} leaves nothing of trainer.epochs={self.epochs}")
         need(self.capture in (True, False, AUTO), f"trainer.capture={self.capture}: expected auto, true or false")
         need(self.patience is None or self.patience >= 1, f"trainer.patience={self.patience}: expected 1 or more")
@@ -154,6 +159,11 @@ class TrainerConfig:
         kind = self.device.partition(":")
         ok = kind[0] in ("auto", "cpu", "mps", "cuda") and (not kind[1] or kind[2].isdigit())
         need(ok, f"trainer.device={self.device}: expected auto, cpu, mps, cuda or cuda:N")
+
+    @property
+    def frozen_epochs(self) -> int:
+        """How many epochs trainer.freeze_epochs stands for."""
+        return self.epochs if self.freeze_epochs == ALL else int(self.freeze_epochs)
 
 
 @dataclass

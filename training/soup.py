@@ -96,7 +96,7 @@ def alike(run: FinishedRun) -> tuple[object, ...]:
     """What has to agree: architecture, starting point, images, and how they come to the network."""
     data, resolved = run.config.data, run.record.resolved
     model = {name: value for name, value in asdict(run.config.model).items() if name not in NO_SHAPE}
-    preprocessing = (resolved.normalize, data.size, data.stored, data.resize)
+    preprocessing = (resolved.normalize, data.eval_size, data.stored, data.resize)
     return *run.same_data, comparable(model), resolved.weights, *preprocessing
 
 

@@ -60,7 +60,7 @@ class Demands:
         images = len(dataset.names) * 3 * job.run.data.stored**2 / MIB
         rule = None if network is None else rule_mb(network, trainer.batch_size, compute.precision != "fp32", images)
         splits = trainer.on_oom == "accumulate"
-        return Demand(kind, self.recorded[kind], rule, trainer.freeze_epochs + 1, splits)
+        return Demand(kind, self.recorded[kind], rule, trainer.frozen_epochs + 1, splits)
 
     def longest_first(self, jobs: Sequence[Job]) -> list[Job]:
         """The order in which to begin them, so that no slot idles at the end; equal ones stay in theirs."""

@@ -13,9 +13,9 @@ from training.data.dataset import Dataset
 from training.data.near_copies.candidates import BLOCK, NEAREST, nearest
 from training.data.parallel import in_threads
 from training.models.build import head_prefix
+from training.models.head_inputs import pooled
 from training.models.trained_model import TrainedModel
 from training.schema.checks import need
-from training.screening.features import pooled
 
 AT_ONCE = 64  # images in the network
 COMPONENTS, FITTED = 128, 20_000  # principal components that are compared, and images that they are computed from

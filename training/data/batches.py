@@ -14,7 +14,7 @@ from torch import Tensor
 from training.data.dataset import Dataset
 from training.data.image_store import ImageStore
 from training.data.pixels.bulk_augmentation import erase, trivial
-from training.data.pixels.preprocessing import Preprocessing, centre, to_device
+from training.data.pixels.preprocessing import Preprocessing, centre, reduced, to_device
 from training.data.pixels.transforms import ERASING, TRIVIAL, epoch_table, image_seeds, viewed, views
 from training.data.pixels.user_transforms import UserTransforms
 from training.data.prefetch import prefetch
@@ -32,7 +32,11 @@ class Batches:
     """The batches of one data set, on one device: images float32 [B, 3, size, size], labels int64 [B]."""
 
     def __init__(self, dataset: Dataset, store: ImageStore, preprocessing: Preprocessing, compute: Compute) -> None:
-        self.dataset, self.store, self.preprocessing = dataset, store, preprocessing
+        self.dataset, self.store, self.preprocessing = dataset, store, preprocessing  # this one is of evaluation
+        self.train_preprocessing, self.train_side = preprocessing, store.config.stored
+        if store.config.test_size is not None:
+            self.train_preprocessing = replace(preprocessing, size=store.config.size)
+            self.train_side = store.config.train_side
         self.device, self.layout = compute.device, layout(compute)
         self.labels = torch.from_numpy(dataset.labels)
         self.use(store.on_device(self.device))
@@ -71,15 +75,25 @@ class Batches:
         order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
         seen, done = views(table[np.concatenate(order), :5], config).to(self.device), 0
         for rows, images in zip(order, self._images([indices[rows] for rows in order]), strict=True):
+            images = reduced(images, self.train_side)
             if user_transforms is not None:
                 images = user_transforms(images, seed, epoch, rows)
             if config.trivial:
                 images = trivial(images, trivial_seeds[rows])
-            images = viewed(images, seen.rows(slice(done, done + len(rows))), self.preprocessing)
+            images = viewed(images, seen.rows(slice(done, done + len(rows))), self.train_preprocessing)
             done += len(rows)
             if config.erasing:
                 images = erase(images, erasing_seeds[rows], config.erasing)
             yield images.contiguous(memory_format=self.layout), to_device(self.labels[indices[rows]], self.device)
+
+    def train_order(self, seed: int, epoch: int, batch_size: int) -> list[np.ndarray]:
+        """Of the batches that `train` gives: the places of their images in the train split, int64 [B]."""
+        split = self.dataset.split["train"]
+        places = np.zeros(len(self.dataset.labels), dtype=np.int64)
+        places[split] = np.arange(len(split))
+        indices, table = self._drawn(seed, epoch)
+        order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
+        return [places[indices[rows]] for rows in order]
 
     def train_slices(self, seed: int, epoch: int, batch_size: int, config: AugmentConfig) -> list[Slice] | None:
         """The same batches, to be made on the device one after the other; None where the images don't lie there, or
@@ -89,7 +103,7 @@ class Batches:
         indices, table = self._drawn(seed, epoch)
         order = split_batches(np.argsort(table[:, 5], kind="stable"), batch_size)
         flat = np.concatenate(order)
-        rows = self._resident_rows("train", len(indices))
+        rows = self._resident_rows("train", len(indices), self.train_preprocessing, self.train_side)
         rows.begin(indices[flat], views(table[flat, :5], config))
         return [Slice(rows, len(one)) for one in order]
 
@@ -111,7 +125,8 @@ class Batches:
         """The same batches, to be made on the device; None where the images don't lie there."""
         if self.resident is None:
             return None
-        rows = self._resident_rows(f"{split} plain", len(self.dataset.split[split]))
+        count = len(self.dataset.split[split])
+        rows = self._resident_rows(f"{split} plain", count, self.preprocessing, self.store.config.stored)
         rows.begin(self.dataset.split[split], None)
         return [Slice(rows, len(one)) for one in self._eval_order(split, batch_size)]
 
@@ -122,10 +137,11 @@ class Batches:
             size -= size % batch_size if size > batch_size else 0  # a size that training has made memory ready for
         return [indices[start : start + size] for start in range(0, len(indices), size)]
 
-    def _resident_rows(self, name: str, count: int) -> ResidentRows:
+    def _resident_rows(self, name: str, count: int, preprocessing: Preprocessing, side: int) -> ResidentRows:
         assert self.resident is not None
         if name not in self.rows:
-            self.rows[name] = ResidentRows(self.resident, self.all_labels, count, self.preprocessing, self.layout)
+            given = self.resident, self.all_labels, count, preprocessing, self.layout, side
+            self.rows[name] = ResidentRows(*given)
         return self.rows[name]
 
 

@@ -11,18 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data.pixels.preprocessing import Preprocessing, to_device
+from training.data.pixels.preprocessing import Preprocessing, reduced, to_device
 from training.data.pixels.transforms import Views, viewed
 
 Batch = tuple[Tensor, Tensor]
 
 
 class ResidentRows:
-    """An epoch's images, or a split's: `count` rows of `pixels` uint8 [N, S, S, 3], whose `labels` are int64 [N]."""
+    """An epoch's images, or a split's: `count` rows of `pixels` uint8 [N, S, S, 3], whose `labels` are int64 [N].
+    `side`: what images are reduced to first; None: they stay as they are."""
 
     def __init__(
-        self, pixels: Tensor, labels: Tensor, count: int, preprocessing: Preprocessing, layout: torch.memory_format
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        count: int,
+        preprocessing: Preprocessing,
+        layout: torch.memory_format,
+        side: int | None = None,
     ) -> None:
+        self.side = side or pixels.shape[1]
         self.pixels, self.labels, self.preprocessing, self.layout = pixels, labels, preprocessing, layout
         self.places = torch.arange(count, device=pixels.device)
         self.indices = torch.zeros_like(self.places)
@@ -49,7 +57,7 @@ class ResidentRows:
         rows = self.places[:count] + self.position
         self.position += count
         chosen = self.indices[rows]
-        pixels = self.pixels[chosen].permute(0, 3, 1, 2)
+        pixels = reduced(self.pixels[chosen].permute(0, 3, 1, 2), self.side)
         if self.seen is None:
             images = self.preprocessing.plain(pixels)
         else:

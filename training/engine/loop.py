@@ -28,7 +28,7 @@ from training.engine.loss import Loss, cross_entropy
 from training.engine.predictions import Predictions
 from training.engine.schedule import Schedule
 from training.engine.step import Step
-from training.engine.techniques import Batch, EpochContext, Technique
+from training.engine.techniques import Batch, EpochContext, Shortcut, Technique
 from training.models.tta import averaged
 from training.schema.checks import need
 
@@ -66,6 +66,7 @@ class Trainer:
     micro_batch: int | None = None  # images at once, at most, where a batch doesn't fit into memory
     recorder: Callable[[], Recorder] | None = None  # what records steps, as CUDA graphs; None: they run plainly
     step: Step = field(init=False)
+    shortcut: Shortcut | None = field(init=False, default=None)
     eval_graphs: Graphs | None = field(init=False, default=None)
     # the network that was last evaluated, and how it is asked: graphs know it by its identity
     asked: tuple[nn.Module | None, nn.Module] = field(init=False, default=(None, nn.Identity()))
@@ -94,6 +95,11 @@ class Trainer:
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision that the config asks for."""
         return self.step.autocast()
+
+    def use(self, shortcut: Shortcut | None) -> None:
+        """In this epoch train and validate with a part of the network on what it sees; None: the whole on images."""
+        self.shortcut = shortcut
+        self.step.network = self.model if shortcut is None else self.model.get_submodule(shortcut.layer)
 
     def epoch(self, batches: Iterable[Batch | Slice], on_batch: Callable[[], object], epoch: int = 1) -> EpochResult:
         """Train on `batches` once. `on_batch` is called after each; `epoch` counts from 1. Raises
@@ -135,6 +141,8 @@ class Trainer:
 
     def evaluate(self, batches: Iterable[Batch | Slice], once: bool = False) -> Predictions:
         """Class scores for every image. `once`: there won't be more of these, so that no graph is worth its time."""
+        if self.shortcut is not None and self.shortcut.val is not None and not once:
+            return evaluate(self.eval_model.get_submodule(self.shortcut.layer), self.shortcut.val, self.compute)
         model = self.eval_model
         if model is not self.asked[0]:
             self.asked = model, averaged(model, self.config.tta)

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.config import LossConfig, TrainerConfig
+from training.data.dataset import Dataset
 from training.errors import ConfigError, Impossible
 from training.schema.checks import need
 from training.targets import bind, locate
@@ -41,6 +42,13 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     "balanced" (King & Zeng 2001). Their mean over the images `labels` [N] is 1."""
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def class_weights(trainer: TrainerConfig, dataset: Dataset, device: str) -> Tensor | None:
+    """Of the loss, float32 [classes]; None where all count alike."""
+    if trainer.class_weights == "none":
+        return None
+    return torch.from_numpy(balanced_weights(dataset.labels[dataset.split["train"]], len(dataset.classes))).to(device)
 
 
 def cross_entropy(

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from training.config import OptimizerConfig
 from training.engine.hardware.fused_adam import FUSED
+from training.engine.techniques.muon import Muon
 from training.errors import Impossible
 from training.models.build import head_prefix, layers_of
 from training.schema.checks import AUTO, need
@@ -35,7 +36,8 @@ def parameter_groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     if config.head_lr_factor == 1:
         return _by_layer(model, named, config) if config.layer_decay is not None else _by_decay(named, config)
     head = head_prefix(model)
-    need(bool(head), "optimizer.head_lr_factor needs a network with more than a head; leave it out")
+    if not head:
+        raise Impossible("optimizer.head_lr_factor needs a network with more than a head; leave it out")
     rest = [(name, parameter) for name, parameter in named if not name.startswith(f"{head}.")]
     last = [(name, parameter) for name, parameter in named if name.startswith(f"{head}.")]
     groups = _by_layer(model, rest, config) if config.layer_decay is not None else _by_decay(rest, config)
@@ -89,6 +91,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         if config.weight_decay != 0:
             raise Impossible(f"optimizer._target_={config._target_} has no weight_decay")
     groups = parameter_groups(model, config)
+    if isinstance(target, type) and issubclass(target, Muon):
+        groups = target.arranged(groups, model)
     bind(target, "optimizer", groups, **arguments)
     if _fusible(target, model) and not {"fused", "foreach", "differentiable"} & config.kwargs.keys():
         target, arguments["fused"] = FUSED[target], True

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from training.config import TrainerConfig
 from training.data.dataset import Dataset
 from training.errors import ConfigError
-from training.metrics import METRICS, Metric, own_metrics
+from training.metrics import METRICS, Metric, all_metrics, own_metrics
 from training.run_folder import predictions_file, write_whole
 from training.targets import bind, locate
 
@@ -83,6 +84,12 @@ def measure(predictions: Predictions, metric: Metric) -> float:
 def signed(value: float, metric: Metric) -> float:
     """A value so that higher is better; nan is the worst."""
     return -math.inf if math.isnan(value) else metric.sign * value
+
+
+def monitored(predictions: Predictions, trainer: TrainerConfig) -> float:
+    """The value of trainer.monitor, so that higher is better."""
+    metrics = {metric.monitor: metric for metric in all_metrics(trainer.metrics).values()}
+    return signed(measure(predictions, metrics[trainer.monitor]), metrics[trainer.monitor])
 
 
 def summarize(

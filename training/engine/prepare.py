@@ -62,15 +62,17 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_root(Path(config.sweep.root))
     check_packages(config.tracking)
     dataset = dataset or open_dataset(config.data)
-    _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.stored)
+    _check_user_transforms(json.dumps(config.augment.own, sort_keys=True), config.data.train_side)
     given = "num_classes" in config.model.kwargs
     need(not given, "model.kwargs.num_classes: is the number of classes of the images; leave it out")
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
+    if config.data.test_size is not None:
+        _check_images(model_key, classes, (*batch[:2], *(config.data.eval_size,) * 2), "data.test_size")
     keys = _key(config.optimizer), _key(config.scheduler)
     _check_training(model_key, classes, *keys, config.trainer.epochs, _steps_per_epoch(config, dataset))
-    mixes = _check_techniques(config)
+    mixes = _check_techniques(config, _sketch(model_key, classes))
     _check_loss(_key(config.loss), config.trainer.label_smoothing, config.trainer.class_weights, classes, mixes)
     _check_metrics(json.dumps(config.trainer.metrics, sort_keys=True), classes)
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
@@ -156,11 +158,14 @@ def _steps_per_epoch(config: RunConfig, dataset: Dataset) -> int:
     return min(steps, config.debug.max_steps or steps)
 
 
-def _check_techniques(config: RunConfig) -> bool:
-    """The techniques take their settings. Gives whether one makes shares of the labels."""
+def _check_techniques(config: RunConfig, model: "nn.Module") -> bool:
+    """The techniques take their settings and this network. Gives whether one makes shares of the labels."""
     from training.engine.techniques import active_techniques
 
-    return any(technique.makes_shares for technique in active_techniques(config).values())
+    techniques = active_techniques(config).values()
+    for technique in techniques:
+        technique.check(model)
+    return any(technique.makes_shares for technique in techniques)
 
 
 @cache
@@ -235,7 +240,7 @@ def _check_user_transforms(configs: str, side: int) -> None:
 
 
 @cache
-def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
+def _check_images(model_key: str, classes: int, batch: tuple[int, ...], key: str = "data.size") -> None:
     """Images go through, and a score for each class comes out. (Not where the forward pass of a network
     looks at numbers, which aren't there.)"""
     import torch
@@ -248,7 +253,7 @@ def _check_images(model_key: str, classes: int, batch: tuple[int, ...]) -> None:
     except Exception as error:
         if not family_of(config).runs_on_meta:
             return
-        settings = f"data.size={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
+        settings = f"{key}={batch[-1]}" + " trainer.batch_size=1" * (batch[0] == 1)
         raise Impossible(f"{settings}: {config.called} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
     need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")

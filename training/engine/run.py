@@ -146,6 +146,9 @@ def _record(session: Session, on_epoch: Listener | None, started: datetime) -> R
     record.resolved.micro_batch = state.micro_batch
     record.params, record.threads = session.parameter_count, state.threads
     record = replace(record, **_outcome(session, on_epoch))
+    for technique in session.techniques.values():
+        for name, value in technique.resolved().items():
+            setattr(record.resolved, name, value)
     record.time = times_of(session, started)
     if lacks_latency(prepared.config, record):
         side = prepared.config.data.stored

@@ -1,7 +1,5 @@
 """A run in progress: network, optimizer, batches, and how far it has come."""
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Iterable
@@ -21,15 +19,16 @@ from training.engine.checkpoint import Saver, State, copy_weights, load_state
 from training.engine.hardware.graphs import CudaRecorder
 from training.engine.hardware.process import set_up_process
 from training.engine.loop import EpochResult, Trainer, changed_by, finite, reseed
-from training.engine.loss import balanced_weights, build_loss
+from training.engine.loss import build_loss, class_weights
 from training.engine.lr_range_test import suggested_rate
 from training.engine.optimizer import base_rate, build_optimizer
-from training.engine.predictions import Predictions, measure, signed
+from training.engine.predictions import Predictions, measure, monitored, signed
 from training.engine.prepare import Prepared
 from training.engine.schedule import Schedule
 from training.engine.step import why_not_captured
-from training.engine.techniques import Batch, EpochContext, Technique, active_techniques
+from training.engine.techniques import Batch, EpochContext, Technique, active_techniques, beginning_of, open_techniques
 from training.engine.tracking.elsewhere import Elsewhere
+from training.engine.tracking.history import scalars, write_history
 from training.engine.tracking.tensorboard import Tracker
 from training.errors import Diverged
 from training.metrics import all_metrics, own_metrics
@@ -37,7 +36,6 @@ from training.models.matching import put
 from training.models.trained_model import metadata, weights_file
 from training.models.weights import trained_mean_std
 from training.provenance.code_version import code_version
-from training.run_folder import HISTORY, write_whole
 from training.schema.checks import AUTO
 
 log = logging.getLogger(__name__)
@@ -66,9 +64,13 @@ class Session:
         self.store = ImageStore(prepared.dataset, self.config.data)
         self.preprocessing = self._preprocessing(self.store)
         self.batches = Batches(prepared.dataset, self.store, self.preprocessing, prepared.compute)
-        self.loss = build_loss(self.config.loss, self.config.trainer, self._class_weights(), prepared.compute.device)
-        state.lr = state.lr or self._learning_rate()
+        weights = class_weights(self.config.trainer, prepared.dataset, prepared.compute.device)
+        self.loss = build_loss(self.config.loss, self.config.trainer, weights, prepared.compute.device)
         self.techniques = active_techniques(self.config)
+        size = state.micro_batch or self.config.trainer.batch_size
+        beginning = beginning_of(self.batches, self.config, prepared.compute, size)
+        open_techniques(self.techniques, self.model, beginning, new=not state.epoch)
+        state.lr = state.lr or self._learning_rate()
         if state.micro_batch:
             plain = plain or "batches are in pieces"
         self.not_captured = why_not_captured(prepared.compute, self.config.trainer, self.techniques, plain)
@@ -103,7 +105,7 @@ class Session:
         return model
 
     def _preprocessing(self, store: ImageStore) -> Preprocessing:
-        resolved, size = self.prepared.resolved, self.config.data.size
+        resolved, size = self.prepared.resolved, self.config.data.eval_size
         if resolved.normalize == "none":
             return Preprocessing(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         trained = trained_mean_std(resolved.normalize, self.config.model, self.config.weights, resolved.weights)
@@ -149,14 +151,6 @@ class Session:
             recorder=None if self.not_captured else CudaRecorder,
         )
 
-    def _class_weights(self) -> torch.Tensor | None:
-        """Of the loss, float32 [classes]."""
-        if self.config.trainer.class_weights == "none":
-            return None
-        dataset = self.prepared.dataset
-        weights = balanced_weights(dataset.labels[dataset.split["train"]], len(dataset.classes))
-        return torch.from_numpy(weights).to(self.prepared.compute.device)
-
     @property
     def parameter_count(self) -> int:
         """How many numbers the network learns."""
@@ -200,27 +194,27 @@ class Session:
         state.epoch = epoch
         state.history.append(row)
         state.seconds += time.perf_counter() - started
-        self._write_history()
-        self.tracker.epoch(epoch, _scalars(row))
-        self.elsewhere.epoch(epoch, _scalars(row))
+        write_history(self.folder, state.history)
+        self.tracker.epoch(epoch, scalars(row))
+        self.elsewhere.epoch(epoch, scalars(row))
         self.saver.save(state, self.parts)  # last: what comes before it is written again if this fails
         return row
 
     def _train(self, epoch: int) -> EpochResult:
         config = self.config
         given = config.draws, epoch, config.trainer.batch_size, config.augment
-        batches: Iterable[Batch | Slice] | None = None
-        if all(type(one).batches is Technique.batches for one in self.trainer.techniques):
+        found = (technique.shortcut(epoch) for technique in self.trainer.techniques)
+        shortcut = next((one for one in found if one is not None), None)
+        self.trainer.use(shortcut)
+        batches: Iterable[Batch | Slice] | None = None if shortcut is None else shortcut.train
+        if batches is None and all(type(one).batches is Technique.batches for one in self.trainer.techniques):
             batches = self.batches.train_slices(*given)
         if batches is None:
-            batches = self._changed_batches(self.batches.train(*given), epoch)
+            context = EpochContext(config.draws, epoch, len(self.prepared.dataset.classes))
+            batches = changed_by(self.trainer.techniques, self.batches.train(*given), context)
         total = min(self.batch_count, self.steps_per_epoch * config.trainer.accumulate)
         with bar(f"epoch {epoch}/{config.trainer.epochs}", total) as advance:
             return self.trainer.epoch(batches, advance, epoch)
-
-    def _changed_batches(self, batches: Iterable[Batch], epoch: int) -> Iterable[Batch]:
-        context = EpochContext(self.config.draws, epoch, len(self.prepared.dataset.classes))
-        return changed_by(self.trainer.techniques, batches, context)
 
     def _select(self, epoch: int, val: Predictions, row: dict[str, float]) -> None:
         """Keep this epoch if it is the best so far. Adds the monitor, and the metrics of the user's own, to the row."""
@@ -249,13 +243,6 @@ class Session:
         slices = self.batches.eval_slices(split, size)
         return self.trainer.evaluate(self.batches.evaluate(split, size) if slices is None else slices, once)
 
-    def _write_history(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.state.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.state.history)
-        write_whole(self.folder / HISTORY, text.getvalue().encode())
-
     def final_predictions(self) -> tuple[Predictions, Predictions]:
         """Val and test at the selected epoch. The only place where test images are looked at."""
         state = self.state
@@ -263,8 +250,20 @@ class Session:
         dataset = self.prepared.dataset
         val = Predictions(dataset.labels[dataset.split["val"]], state.best_logits.numpy(), state.best_loss)
         self.saver.changing()
+
+        def judge(weights: dict[str, torch.Tensor]) -> float:
+            return monitored(self._with_weights(weights), self.config.trainer)
+
+        for technique in self.techniques.values():
+            weights = technique.final_weights(state.best_weights, judge)
+            if weights is not state.best_weights:
+                state.best_weights, val = weights, self._with_weights(weights)
         put(self.trainer.eval_model, state.best_weights)
         return val, self._evaluate("test", once=True)
+
+    def _with_weights(self, weights: dict[str, torch.Tensor]) -> Predictions:
+        put(self.trainer.eval_model, weights)
+        return self._evaluate("val", once=True)
 
     def best_weights_file(self) -> bytes:
         """best.safetensors: the selected weights, with all that a user of them has to know in the metadata."""
@@ -290,11 +289,3 @@ class Session:
         finally:
             self.saver.flush()
             self.saver.wait()
-
-
-def _scalars(row: dict[str, float]) -> dict[str, float]:
-    scalars = {f"{kind}/{split}": row[f"{split}_{kind}"] for split in ("train", "val") for kind in ("loss", "acc")}
-    scalars |= {"speed/images_per_s": row["images_per_s"], "speed/epoch_seconds": row["seconds"]}
-    others = [name.removeprefix("val_") for name in row if name.startswith("val_")]
-    scalars |= {f"{name}/val": row[f"val_{name}"] for name in others}
-    return scalars | {"gradient_norm": row["grad_norm"]}

@@ -42,6 +42,7 @@ class Step:
 
     def __post_init__(self) -> None:
         self.gradients = Gradients(self.model)
+        self.network = self.model  # or the part of it that sees the batches
         self.loss_sum, self.correct, self.norm_sum = (torch.zeros((), device=self.compute.device) for _ in range(3))
         self.buffers = list(self.model.buffers())
         self.staged: dict[Hashable, Batch] = {}  # batches that a graph reads, by their shapes
@@ -97,7 +98,7 @@ class Step:
             self.gradients.clear(self.places.get(self.phase))
         inputs, labels = load()
         with self.autocast():
-            scores = logits(self.model(inputs)).float()
+            scores = logits(self.network(inputs)).float()
             loss = self.loss(scores, labels)
         self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         self.loss_sum += loss.detach() * len(labels)

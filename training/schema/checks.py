@@ -6,6 +6,7 @@ from typing import Any
 from training.errors import ConfigError
 
 AUTO = "auto"  # of optimizer.lr
+ALL = "all"  # of trainer.freeze_epochs
 SPLITS = ("train", "val", "test")
 MOST = {"epochs": 10**6, "batch_size": 10**9, "accumulate": 10**9, "threads": 4096}  # beyond it is a slip
 

@@ -27,8 +27,10 @@ class DataConfig:
     fold: int | None = outside(None)  # which of them is val, from 0; it stands beside the identity, as the seed does
     group_by: str | None = None  # what a drawn split doesn't part: duplicates, or a column of data.csv
     size: int = 32  # px, what the network sees
+    test_size: int | None = None  # px, what the network sees in val, test and predictions; null: size
     resize: Literal["stretch", "crop"] = "stretch"  # crop: shorter side resized, then the centre
-    stored_size: int | None = None  # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop)
+    # px, what images are resized to once; null: size (stretch) or size / 0.875 (crop), that of evaluation
+    stored_size: int | None = None
     normalize: Literal["auto", "none", "imagenet", "dataset"] = "auto"
     value_range: Any = outside("auto")  # [lo, hi]: black and white of deep images; the fingerprint knows the outcome
     verify: bool = outside(False)  # hash every file again, not only those that seem to have changed
@@ -46,8 +48,10 @@ class DataConfig:
         need(self.folds is None or self.folds >= 2, f"data.folds={self.folds}: expected 2 or more")
         self._check_fold()
         self._check_splits()
-        stored = self.stored_size
-        need(stored is None or self.size <= stored <= 8192, f"data.stored_size={stored}: expected {self.size} to 8192")
+        ok = self.test_size is None or self.size <= self.test_size <= 4096
+        need(ok, f"data.test_size={self.test_size}: expected data.size={self.size} to 4096 px, or null")
+        stored, least = self.stored_size, self.eval_size
+        need(stored is None or least <= stored <= 8192, f"data.stored_size={stored}: expected {least} to 8192")
         for key in ("cache_gb", "memory_gb"):
             need(getattr(self, key) >= 0, f"data.{key}={getattr(self, key)}: expected 0 or more")
         ok = self.value_range == AUTO or is_range(self.value_range)
@@ -82,7 +86,18 @@ class DataConfig:
         """The side of the stored images in px."""
         if self.stored_size is not None:
             return self.stored_size
-        return self.size if self.resize == "stretch" else round(self.size / 0.875)
+        return self.eval_size if self.resize == "stretch" else round(self.eval_size / 0.875)
+
+    @property
+    def eval_size(self) -> int:
+        """The side in px of what the network sees in val, test and predictions."""
+        return self.test_size or self.size
+
+    @property
+    def train_side(self) -> int:
+        """The side in px to which stored images are reduced before training augments and crops them to `size`: it is to
+        `size` as the stored side is to `eval_size`, so that both see the same part of an image."""
+        return max(self.size, round(self.stored * self.size / self.eval_size))
 
 
 @dataclass

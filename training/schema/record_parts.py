@@ -20,6 +20,8 @@ class Resolved:
     capture: str | None = None  # on CUDA: on, off, or why steps were not recorded as CUDA graphs
     micro_batch: int | None = None  # images at once, where trainer.on_oom=accumulate made them fewer
     licence: str | None = None  # of the initial weights, where their family tells it
+    wise_alpha: float | None = None  # what trainer.wise has chosen: the share of the trained weights
+    probe_c: float | None = None  # what trainer.probe has chosen: the inverse weight of its penalty
     extra: Extra = field(default_factory=dict)
 
 

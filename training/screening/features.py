@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from training.console.progress import bar
 from training.data.integrity import cache_folder
@@ -25,7 +23,8 @@ from training.data.pixel_cache import DAY_S, FEATURES, make_room
 from training.engine.prepare import Prepared
 from training.engine.session import Session
 from training.engine.temporary_session import temporary_session
-from training.models.build import builder_source, head_prefix
+from training.models.build import builder_source
+from training.models.head_inputs import head_inputs
 from training.models.weights import weights_content
 from training.run_folder import lock, remove_parts, write_whole
 from training.schema.checks import need
@@ -75,7 +74,7 @@ def key(prepared: Prepared) -> str:
     for name in ("drop_path", "dropout", "accepts", "weights"):
         del model[name]
     images = hashlib.sha256(b"".join(dataset.split[name].tobytes() for name in SPLITS)).hexdigest()
-    data = (dataset.fingerprint, images, config.data.size, config.data.stored, config.data.resize)
+    data = (dataset.fingerprint, images, config.data.eval_size, config.data.stored, config.data.resize)
     about = [POLICY, data, model, resolved.normalize, resolved.precision, resolved.memory_format]
     weights = weights_content(config.model, config.weights, resolved.weights) or f"seed {config.seed}"
     about += [weights, builder_source(config.model)]
@@ -104,37 +103,14 @@ def _keep(folder: Path, features: np.ndarray, limit_gb: float) -> None:
 def extract(prepared: Prepared, splits: Sequence[str] = SPLITS) -> np.ndarray:
     """float32 [train + val, D], or of other splits: what goes into the layer that makes the class scores."""
     with temporary_session(prepared) as session:
-        caught: list[Tensor] = []
-
-        def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            caught.append(pooled(inputs[0]).float())
-
-        head = head_prefix(session.model)
-        session.model.get_submodule(head).register_forward_pre_hook(catch)
-        parts = [part for split in splits for part in _over(session, split, caught, head)]
-    features = np.concatenate(parts)
+        features = np.concatenate([_over(session, split) for split in splits])
     name = prepared.config.model.called
     need(bool(np.isfinite(features).all()), f"{name}, {prepared.resolved.weights}: its features are not finite numbers")
     return features
 
 
-def _over(session: Session, split: str, caught: list[Tensor], head: str) -> list[np.ndarray]:
-    parts = []
-    session.model.eval()
-    with bar(f"features of {split}", len(session.prepared.dataset.split[split])) as advance, torch.inference_mode():
-        for images, labels in session.batches.evaluate(split, session.config.trainer.batch_size):
-            caught.clear()
-            with session.trainer.autocast():
-                session.model(images)
-            once = len(caught) == 1 and len(caught[0]) == len(labels)
-            need(once, f"{session.config.model.called}: its layer {head} doesn't see each image once")
-            parts.append(caught[0].cpu().numpy())
-            advance(len(labels))
-    return parts
-
-
-def pooled(features: Tensor) -> Tensor:
-    """[B, D] of [B, D], of tokens [B, T, D], or of a map [B, D, H, W] (before a head that is a convolution)."""
-    if features.ndim == 4:
-        return features.mean((2, 3))
-    return features.mean(1) if features.ndim == 3 else features
+def _over(session: Session, split: str) -> np.ndarray:
+    with bar(f"features of {split}", len(session.prepared.dataset.split[split])) as advance:
+        batches = session.batches.evaluate(split, session.config.trainer.batch_size)
+        found: np.ndarray = head_inputs(session.model, batches, session.trainer.autocast, advance).numpy()
+    return found

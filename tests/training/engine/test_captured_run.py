@@ -47,6 +47,8 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
         ["trainer.ema=0.9", "trainer.freeze_epochs=1", "trainer.clip_norm=1.0"],
         ["trainer.accumulate=2", "augment.mixup=0.2", "trainer.precision=bf16"],
         ["augment.erasing=0.5", "optimizer.layer_decay=0.7", "scheduler=onecycle"],
+        ["trainer.tta=flip", "data.test_size=12", "optimizer.head_lr_factor=5", "trainer.ema=0.9"],
+        ["optimizer=muon", "trainer.probe=true", "trainer.freeze_epochs=1"],
     ],
 )
 def test_a_captured_run_is_the_plain_one(train: Door, tmp_path: Path, tapes: list[Tape], case: list[str]) -> None:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Triple = tuple[float, float, float]  # red, green, blue
 
@@ -42,6 +43,14 @@ def centre(images: Tensor, size: int) -> Tensor:
     """The middle `size` x `size` of square images."""
     start = (images.shape[-1] - size) // 2
     return images if start == 0 else images[..., start : start + size, start : start + size]
+
+
+def reduced(images: Tensor, side: int) -> Tensor:
+    """uint8 [B, 3, S, S] to [B, 3, side, side], bilinear, antialiased; as they are where they have that side."""
+    if images.shape[-1] == side:
+        return images
+    smaller = functional.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
+    return smaller.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -5,17 +5,30 @@ May import: training's own files, data, models.
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 from training.config import RunConfig
-from training.engine.techniques.technique import Batch, EpochContext, Technique
+from training.engine.techniques.beginning import Beginning, beginning_of
+from training.engine.techniques.technique import Batch, EpochContext, Shortcut, Technique
 from training.errors import ConfigError
 from training.schema.checks import need
 from training.targets import bind, locate
 
-__all__ = ["Batch", "EpochContext", "Technique", "active_techniques"]
+__all__ = [
+    "Batch",
+    "Beginning",
+    "EpochContext",
+    "Shortcut",
+    "Technique",
+    "active_techniques",
+    "beginning_of",
+    "open_techniques",
+]
 
 
 @cache
@@ -52,3 +65,11 @@ def _own(key: str, settings: dict[str, Any]) -> Technique:
     if not isinstance(technique, Technique):
         raise ConfigError(f"{key}: {target} gave a {type(technique).__name__}, expected a Technique")
     return technique
+
+
+def open_techniques(techniques: Mapping[str, Technique], model: nn.Module, beginning: Beginning, new: bool) -> None:
+    """Show the images of a run to its techniques, and where it is `new` let them change the initial weights."""
+    for technique in techniques.values():
+        technique.open(beginning)
+        if new:
+            technique.initialize(model, beginning)

@@ -30,12 +30,14 @@ def _within(name: str, layer: str) -> bool:
 
 
 class Freeze(Technique):
-    """trainer.freeze_epochs: in the first epochs the head alone learns. They don't count for trainer.patience."""
+    """trainer.freeze_epochs: in the first epochs the head alone learns. They don't count for trainer.patience, unless
+    it is frozen in all of them."""
 
     capturable = True
 
-    def __init__(self, epochs: int) -> None:
-        self.patience_from = epochs
+    def __init__(self, frozen: int, epochs: int) -> None:
+        self.frozen = frozen
+        self.patience_from = frozen if frozen < epochs else 0
         self.model: nn.Module | None = None
         self.optimizer: Optimizer | None = None
 
@@ -46,11 +48,12 @@ class Freeze(Technique):
     def before_epoch(self, epoch: int) -> None:
         """Freeze all but the head, or thaw it."""
         assert self.model is not None and self.optimizer is not None
-        frozen = epoch <= self.patience_from
+        frozen = epoch <= self.frozen
         for module in freeze(self.model, head_prefix(self.model), self.optimizer, frozen):
             module.eval()
 
 
 def from_config(config: RunConfig) -> Freeze | None:
     """None where nothing is to be frozen."""
-    return Freeze(config.trainer.freeze_epochs) if config.trainer.freeze_epochs else None
+    trainer = config.trainer
+    return Freeze(trainer.frozen_epochs, trainer.epochs) if trainer.frozen_epochs else None
