@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
 from training.data.dataset import Dataset, contents, open_dataset
-from training.device import Compute, resolve_compute
+from training.device import Compute, for_network, resolve_compute
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.tracking.needed import check_packages
 from training.errors import ConfigError, Impossible
@@ -68,6 +68,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     model_key, classes = _key(config.model), len(dataset.classes)
     batch = (min(2, config.trainer.batch_size), 3, config.data.size, config.data.size)
     _check_images(model_key, classes, batch)
+    compute = for_network(compute, config.trainer, config.data.size, lambda: _depthwise(model_key, classes))
     keys = _key(config.optimizer), _key(config.scheduler)
     _check_training(model_key, classes, *keys, config.trainer.epochs, _steps_per_epoch(config, dataset))
     mixes = _check_techniques(config)
@@ -121,6 +122,14 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
             return build_model(config, classes)
     except ConfigError:  # or it reads numbers from tensors as it is built, as RegNet does
         return build_model(config, classes).to("meta")
+
+
+@cache
+def _depthwise(model_key: str, classes: int) -> float:
+    """The share of channels that depthwise convolutions make."""
+    from training.models.layers import depthwise_share
+
+    return depthwise_share(_sketch(model_key, classes))
 
 
 @cache
