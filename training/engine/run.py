@@ -144,7 +144,7 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime,
 def _broken_recording(error: BaseException | None) -> BrokenRecording | None:
     """What an error came after, if that was a recording that broke off."""
     while error is not None and not isinstance(error, BrokenRecording):
-        error = error.__context__
+        error = error.__cause__ or error.__context__
     return error
 
 

@@ -149,7 +149,10 @@ class Graphs:
         try:
             replay, results = self.recorder.record(work)
         except Exception as error:
-            raise BrokenRecording("out of memory with them" if out_of_memory(error) else _told(error)) from error
+            broken = BrokenRecording(_told(error))
+            if out_of_memory(error):  # stays what it is, and says what it broke
+                raise error from broken
+            raise broken from error
         if _host_draws(self.device) != drawn:
             raise CaptureError("it draws random numbers of Python, NumPy or torch's CPU generator")
         recording = _Recording(replay, results, [parameter.grad for parameter in self.parameters])
