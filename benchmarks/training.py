@@ -137,7 +137,7 @@ def line(name: str, results: list[Found], ratios: list[float]) -> list[str]:
 def at_once(settings: list[str], args: argparse.Namespace) -> list[list[str]]:
     """Several runs of ours at the same time, without and under MPS: their images/s together, of how many one alone has
     what share."""
-    name, count = f"ours, {args.at_once} at once", args.at_once
+    name, count = f"ours x{args.at_once}", args.at_once
     loops = [["ours", *settings]] * count
     speeds: dict[str, list[float]] = {"alone": [], name: [], f"{name}, MPS": []}
     largest, why = 0.0, ""

@@ -71,7 +71,7 @@ def test_the_short_table_on_a_gpu(shell: Door) -> None:
     rows = ["tuned", "ceiling", "ceiling-free", "ceiling-eager", "ours-plain"]
     result = shell("-m", "benchmarks.training", *words, "--rows", *rows, "--no-lab2")
     assert result.code == 0, result.out + result.err
-    for row in ("ours", *rows, "ours, 4 at once", "ours, 4 at once, MPS"):
+    for row in ("ours", *rows, "ours x4", "ours x4, MPS"):
         assert result.out.count(f"│ {row} ") == 2, row
     assert torch.cuda.get_device_name() in result.out
 
@@ -87,7 +87,7 @@ def test_the_whole_table(shell: Door, stand_ins: StandIns, tmp_path: Path) -> No
     assert result.code == 0, result.out + result.err
     assert f"command: python -m benchmarks.training {' '.join(words)}" in result.out
     assert f"torch {torch.__version__}" in result.out and "hardware: " in result.out
-    for row in ("ours", *rows, "ours, 2 at once", "ours, 2 at once, MPS"):
+    for row in ("ours", *rows, "ours x2", "ours x2, MPS"):
         assert result.out.count(f"│ {row} ") == 2, row
     assert "not measured: " not in result.out.replace("lab2_table: not measured: ", "")
     assert result.out.count("Determinism costs the bare network ") == 2
