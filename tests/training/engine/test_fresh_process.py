@@ -61,7 +61,7 @@ def test_a_run_whose_recording_broke_off(shell: Door, tmp_path: Path, sweep: lis
     logs = "".join(file.read_text() for file in (tmp_path / "outputs" / "broken").rglob("*.log"))
     line = f"no CUDA graphs: {why}; it goes on from the last state without, in a fresh process"
     assert (logs if sweep else found.out).count(line) == runs
-    plain = shell("train.py", *common, "sweep.name=plain", "trainer.capture=false", **trust)
+    plain = shell(str(script), *common, "sweep.name=plain", "trainer.capture=false", **trust)
     assert plain.code == 0, plain.err
     outputs = tmp_path / "outputs"
     assert len(results(outputs / "plain")) == runs and results(outputs / "broken") == results(outputs / "plain")
