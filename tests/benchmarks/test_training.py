@@ -80,7 +80,7 @@ def test_the_short_table_on_a_gpu(shell: Door) -> None:
 def test_the_whole_table(shell: Door, stand_ins: StandIns, tmp_path: Path) -> None:
     """Every row, two batches, runs at once; with a stand-in for MPS, whose clients compute on the CPU."""
     stand_ins.mps()
-    words = ["--data", "digits", "--models", "resnet18", "--images", "24", "--batches", "8", "16", "--epochs", "2"]
+    words = ["--data", "digits", "--models", "resnet18", "--images", "40", "--batches", "8", "16", "--epochs", "2"]
     rows = ["tutorial", "tuned", "ceiling", "ceiling-free", "ceiling-eager", "ceiling-kept", "ours-plain"]
     words += ["--repeats", "1", "--at-once", "2", "--rows", *rows]
     result = shell("-m", "benchmarks.training", *words, PATH=os.environ["PATH"])
@@ -97,7 +97,7 @@ def test_the_whole_table(shell: Door, stand_ins: StandIns, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_lightning(shell: Door) -> None:
     pytest.importorskip("lightning", reason="needs pip install -e '.[bench]'")
-    words = ["--data", "digits", "--models", "resnet18", "--images", "24", "--batches", "8", "--epochs", "2"]
+    words = ["--data", "digits", "--models", "resnet18", "--images", "40", "--batches", "8", "--epochs", "2"]
     result = shell("-m", "benchmarks.training", *words, "--repeats", "1", "--rows", "lightning")
     assert result.code == 0 and "│ lightning " in result.out, result.out + result.err
 

@@ -131,7 +131,7 @@ def test_runs_in_the_precision_that_auto_was(
     """On a CPU with bf16 `auto` was that for all images and networks; what was made so stays, evaluates as it was
     trained, and is found under its precision."""
     monkeypatch.setattr("training.device.cpu_has_bf16", lambda: True)
-    command = [*without(QUICK, "data", "trainer.precision"), "sweep.name=digits", *network]
+    command = [*without(QUICK, "data", "trainer.precision", *["model"] * bool(network)), "sweep.name=digits", *network]
     assert train("-m", *command, "seed=0,1", "trainer.precision=bf16").code == 0
     before = run_folders(tmp_path / "outputs")
     for folder in before:  # as an earlier version wrote it
