@@ -30,10 +30,12 @@ from sweeps.hydra_glue.messages import one_line
 from sweeps.hydra_glue.planned import as_planned, check_planned
 from sweeps.stopping import SweepEnded
 from training.console.program import show_any_name
+from training.errors import BeginAgain
 from training.run_folder import RESUME
 
 log = logging.getLogger(__name__)
 failures: list[Exception] = []
+is_program = False  # whether this process is for this command alone
 
 
 @hydra.main(config_path=str((Path(__file__).parent / "finegrid" / "conf").resolve()), config_name="config")
@@ -65,7 +67,7 @@ def train(composed: DictConfig) -> float:
         resumed = (prepared.folder / RESUME).exists()
         cores = beside_others(config.trainer, prepared.subfolder, resumed) if alone else contextlib.nullcontext()
         with cores, channel.listening(prepared.folder, _job_number()) as on_epoch:
-            record = run(prepared, on_epoch, started)
+            record = run(prepared, on_epoch, started, begins_again=channel.attached() or (alone and is_program))
         if budget is not None:
             budget.apply()
     except Exception as error:
@@ -113,10 +115,26 @@ def main() -> int:
     return 0
 
 
+def program() -> int:
+    """`main` of a process that is for this command alone: a run that can't go on in it goes on in a fresh one, which
+    takes its place."""
+    global is_program
+    is_program = True
+    try:
+        return main()
+    except BeginAgain as error:  # of a run without -m
+        sys.stdout.flush()
+        sys.stderr.flush()
+        again = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, again, os.environ | {BeginAgain.NO_GRAPHS: str(error)})
+    finally:
+        is_program = False
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     print("terminated; the same command again goes on", file=sys.stderr)
     sys.exit(128 + number)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

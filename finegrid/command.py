@@ -71,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISTAKE
     sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: modules of the user's own lie there
     sys.argv = [sys.argv[0], *given[1:]]
-    code: int = importlib.import_module(PROGRAMS[name][0]).main()
+    module = importlib.import_module(PROGRAMS[name][0])
+    code: int = getattr(module, "program", module.main)()
     return code
 
 

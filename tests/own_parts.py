@@ -114,7 +114,8 @@ def hungry(num_classes: int, largest: int = 10**9, at: int = 0) -> nn.Module:
 
 
 class Uncapturable(nn.Module):
-    """Does what can't be part of a CUDA graph: looks at a number (`looks`), or draws one in Python (`draws`)."""
+    """Does what can't be part of a CUDA graph: looks at a number (`looks`), draws one in Python (`draws`), or waits for
+    the device (`waits`, which shows in a recording alone)."""
 
     def __init__(self, num_classes: int, kind: str) -> None:
         super().__init__()
@@ -122,6 +123,10 @@ class Uncapturable(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.network(images)
+        if self.kind == "waits":
+            if images.is_cuda:
+                torch.cuda.current_stream().synchronize()
+            return nn.functional.dropout(scores, 0.1, self.training)
         factor = 1 + random.random() if self.kind == "draws" else 1 + (scores.detach().sum() > 0).item()
         return scores * factor
 

@@ -5,7 +5,8 @@ import ctypes
 import os
 import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # From this size of images on (px) a CPU with bf16 takes it. Smaller ones gain little or lose (resnet18 at 32 px: 0.68
 # to 1.16 times as many images/s as in fp32, at 64 px 1.46 times; docs/performance.md).
 BF16_FROM = 48
+# Up to this size (px) networks of depthwise convolutions are faster in fp32 there: those that give at least so large a
+# share of a network's channels (training/models/layers.py). Mobile networks have 0.22 to 0.46, ConvNeXt 0.16.
+DEPTHWISE_FROM, DEPTHWISE_UP_TO = 0.2, 224
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,22 @@ def resolve_compute(config: TrainerConfig, size: int | None = None) -> Compute:
     return Compute(device, precision, memory_format, bool(config.capture) and cuda)
 
 
-def former_precision(config: TrainerConfig, size: int) -> str | None:
-    """What `auto` was on this processor before it went by the size of images too; None where that was no other."""
-    if config.precision != "auto" or not _is_small(size) or _device(config.device) != "cpu":
+def for_network(compute: Compute, config: TrainerConfig, size: int, depthwise: Callable[[], float]) -> Compute:
+    """`compute` with the precision that suits a network, where that is `auto`. `depthwise`: gives the share of its
+    channels that depthwise convolutions make; asked only where that matters."""
+    decides = config.precision == "auto" and compute.device == "cpu" and compute.precision == "bf16"
+    if decides and size <= DEPTHWISE_UP_TO and depthwise() >= DEPTHWISE_FROM:
+        return replace(compute, precision="fp32")
+    return compute
+
+
+def former_precision(config: TrainerConfig, compute: Compute, size: int) -> tuple[str, str] | None:
+    """What `auto` was on this processor before it went by images and network too, and for which runs it no longer is
+    that. None where it is what it was."""
+    if config.precision != "auto" or compute.device != "cpu" or _auto_precision("cpu") == compute.precision:
         return None
-    former = _auto_precision("cpu")
-    return former if former != "fp32" else None
+    small, depthwise = f"images of less than {BF16_FROM} px", "networks of depthwise convolutions"
+    return _auto_precision("cpu"), f"{small if _is_small(size) else depthwise} on a CPU"
 
 
 def _is_small(size: int | None) -> bool:

@@ -34,5 +34,12 @@ class Stopped(BaseException):
         self.epoch = epoch
 
 
+class BeginAgain(BaseException):
+    """This process can't go on with its run, which is not over: it has to go on from its last state in a fresh one,
+    without CUDA graphs. The message says why. NO_GRAPHS: the environment variable that hands it on."""
+
+    NO_GRAPHS = "FINEGRID_NO_GRAPHS"
+
+
 class DataChanged(Exception):
     """The images are not those that the run was planned with, or not those that it began with."""

@@ -6,6 +6,7 @@ is a fault of all: https://docs.nvidia.com/deploy/mps/ calls the state of the ot
 
 import pickle
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from hydra.core.utils import JobReturn
 
 from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Event
-from sweeps.launchers.run_process import Processes, RunProcess
+from sweeps.launchers.run_process import Processes, RunProcess, Task
 
 Trouble = Literal["", "memory", "fault"]
 CUDA_ERRORS = re.compile(r"CUDA error|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS|cuBLAS error")
@@ -47,6 +48,19 @@ def park(processes: Processes, run: RunProcess, why: str, retry: bool) -> Event:
         return Event("stopped", run.handle)
     processes.parked.append(replace(run.task, epoch=run.epoch, alone=True))
     return Event("retried", run.handle, note=f"#{run.handle.number} goes on from its last saved epoch, alone: {why}")
+
+
+def without_graphs(
+    processes: Processes, run: RunProcess, why: str, retry: bool, start: Callable[[Task, int], None]
+) -> Event:
+    """Go on from the last saved epoch in a fresh process: that of this run is of no more use after a recording of a
+    CUDA graph that broke off. Not `retry`: with the next command. `start`: begins a task at its so manieth attempt."""
+    processes.release(run)
+    if not retry:
+        return Event("stopped", run.handle)
+    start(replace(run.task, epoch=run.epoch, no_graphs=why), run.attempt)
+    note = f"#{run.handle.number} goes on from its last saved epoch without CUDA graphs, in a fresh process: {why}"
+    return Event("retried", run.handle, note=note)
 
 
 def part(processes: Processes, run: RunProcess, why: str, retry: bool) -> list[Event]:

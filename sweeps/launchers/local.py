@@ -21,8 +21,8 @@ from sweeps.channel import Answer
 from sweeps.hydra_glue.composer import Composer
 from sweeps.hydra_glue.private import failed, singletons
 from sweeps.launchers.batch import run_batch
-from sweeps.launchers.claims import INSIDE, Claims
-from sweeps.launchers.faults import park, part, trouble_in
+from sweeps.launchers.claims import Claims
+from sweeps.launchers.faults import park, part, trouble_in, without_graphs
 from sweeps.launchers.fork_server import Forks, preload
 from sweeps.launchers.launcher import Capabilities, Event, Handle, RunnableJob
 from sweeps.launchers.local_config import OFF, LocalConfig
@@ -115,8 +115,7 @@ class LocalLauncher(Launcher):
 
     @property
     def waits_for(self) -> str:
-        """Which other sweeps use the slots, where `free_slot` found none for that, or which memory other programs
-        use; else nothing."""
+        """Who uses the slots or the memory that `free_slot` or `place` found none of; else nothing."""
         return self._claims().waits_for or self._sharing().lack
 
     @property
@@ -178,7 +177,7 @@ class LocalLauncher(Launcher):
             self.processes.empty(task.slot)
         task.handle.begun = False
         variables, mps = self._sharing().environment(task.slot, task.alone)
-        payload = cloudpickle.dumps(Payload(task.config, str(task.handle.folder / LOG), variables | {INSIDE: "1"}))
+        payload = cloudpickle.dumps(Payload(task.config, str(task.handle.folder / LOG), variables | task.environment))
         run = RunProcess(task, *self._forks().take(payload, variables), attempt=attempt, mps=mps)
         task.handle.process = run.process.pid
         self.processes.at_work.append(run)
@@ -193,8 +192,7 @@ class LocalLauncher(Launcher):
         self._get_ready()
         events = self._go_on_alone(retry)
         self._give_back()
-        owners: dict[Any, RunProcess] = {run.connection: run for run in at_work}
-        owners |= {run.process.sentinel: run for run in at_work}
+        owners: dict[Any, RunProcess] = {end: run for run in at_work for end in (run.connection, run.process.sentinel)}
         waits_s = 0.0 if events else min(timeout_s, LOOK_S) if self.processes.parked else timeout_s
         for run in {owners[item]: None for item in wait(list(owners), waits_s)}:  # each once
             if run in at_work:  # and not ended with another of its card
@@ -238,6 +236,8 @@ class LocalLauncher(Launcher):
         if message == "begun":
             run.handle.begun = True
             return [Event("begun", run.handle)]
+        if message == "again":
+            return [without_graphs(self.processes, run, content, retry, self._start)]
         trouble = trouble_in(content, run.mps, self.processes.has_company(run)) if message == "ended" else ""
         if trouble == "fault":
             return self._part(run, "had a CUDA error", retry)
@@ -248,9 +248,8 @@ class LocalLauncher(Launcher):
 
     def _part(self, run: RunProcess, why: str, retry: bool) -> list[Event]:
         """All runs of a card go on from their last saved epoch without MPS, one at a time."""
-        events = part(
-            self.processes, run, f"#{run.handle.number} {why} under MPS, which all runs of a card share", retry
-        )
+        shared = f"#{run.handle.number} {why} under MPS, which all runs of a card share"
+        events = part(self.processes, run, shared, retry)
         self._forks().close()  # what was made ready is a client too
         self._sharing().stop_mps(run.slot.gpu, why)
         return events

@@ -10,10 +10,12 @@ from multiprocessing.context import ForkServerProcess
 
 from omegaconf import DictConfig
 
+from sweeps.launchers.claims import INSIDE
 from sweeps.launchers.fork_server import SERVER_DIED
 from sweeps.launchers.launcher import Died, Handle
 from sweeps.launchers.slots import MachineSlot
 from sweeps.plan.demand import Demand
+from training.errors import BeginAgain
 
 PATIENCE_S = 10.0  # for a run that has told its end but doesn't go
 
@@ -21,7 +23,7 @@ PATIENCE_S = 10.0  # for a run that has told its end but doesn't go
 @dataclass(frozen=True, eq=False)
 class Task:
     """A job in its slot. `demand`: what it asks of a GPU, where that is known. `alone`: without neighbours, after it
-    failed beside them."""
+    failed beside them. `no_graphs`: why it goes on without CUDA graphs, where it does."""
 
     handle: Handle
     slot: MachineSlot
@@ -29,6 +31,12 @@ class Task:
     demand: Demand | None = None
     epoch: int = 0  # the last of which it has told
     alone: bool = False
+    no_graphs: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of its process beside those of its slot."""
+        return {INSIDE: "1"} | ({BeginAgain.NO_GRAPHS: self.no_graphs} if self.no_graphs else {})
 
 
 @dataclass(eq=False)

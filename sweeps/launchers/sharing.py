@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.launchers.gpu.cards import Card, read_cards
-from sweeps.launchers.gpu.mps import Mps, why_no_mps
+from sweeps.launchers.gpu.mps import Mps, end_left_behind, why_no_mps
 from sweeps.launchers.gpu.placing import HEADROOM, Resident, need_of, objection, ranked
 from sweeps.launchers.run_process import Processes, RunProcess, Task
 from sweeps.launchers.slots import MachineSlot
@@ -34,6 +34,7 @@ class Sharing:
     lack: str = ""  # in words: which memory of other programs a run waits for
     servers: dict[str, Mps] = field(default_factory=dict)  # by card
     without_mps: dict[str, str] = field(default_factory=dict)  # cards that do without from now on, and why
+    looked_behind: bool = False  # for daemons of MPS that an earlier sweep has left
 
     def __post_init__(self) -> None:
         self.auto = self.auto and any(slot.gpu for slot in self.slots)
@@ -107,6 +108,9 @@ class Sharing:
         """Environment variables of a run in a slot, and whether it is a client of MPS, which is started where it has to
         be."""
         variables = slot.environment()
+        if slot.gpu and not self.looked_behind:
+            self.looked_behind = True
+            end_left_behind(self.folder)
         server = None if alone else self._server(slot.gpu)
         if server is None:
             return variables, False

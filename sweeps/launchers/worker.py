@@ -27,7 +27,7 @@ from omegaconf import DictConfig
 from sweeps import channel
 from sweeps.hydra_glue.private import failed, returned, set_failed, set_singletons
 from sweeps.launchers.getting_ready import get_ready, telling
-from training.errors import Stopped
+from training.errors import BeginAgain, Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -75,7 +75,7 @@ class Payload:
 def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
     """Receive one Hydra job and run it; send `begun`, `epoch` and then `ended` (with Hydra's JobReturn) or `stopped`.
 
-    `pickled`: the Program.
+    Or `again`, with the reason, where the run has to go on in a fresh process. `pickled`: the Program.
     """
     # Blocked so far; handlers, since what is ignored stays so in programs that a run starts. Ctrl-C in a terminal comes
     # to all its processes, and is for the controller, which asks its runs to stop.
@@ -113,6 +113,9 @@ def main(pickled: bytes, connection: Connection, lifeline: Connection) -> None:
         )
     except Stopped:
         connection.send(("stopped", None))
+        return
+    except BeginAgain as reason:
+        connection.send(("again", str(reason)))
         return
     except Exception as error:  # before the run began: its folder can't be made, or what was planned is gone
         with contextlib.suppress(OSError):  # a full disk: the sweep is told anyway

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweeps.plan.jobs import Job
-from training.device import BF16_FROM, former_precision
+from training.device import former_precision
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.prepare import Prepared
 from training.engine.tracking.data_card import card_of
@@ -56,8 +56,9 @@ def former_folders(run: Prepared) -> list[tuple[str, Path]]:
         for former in run.dataset.former
     ]
     found = list(readings)
-    if former := former_precision(run.config.trainer, run.config.data.size):
-        why = f"{former}, which trainer.precision=auto is no longer for images of less than {BF16_FROM} px on a CPU"
+    if found_former := former_precision(run.config.trainer, run.compute, run.config.data.size):
+        former, where = found_former
+        why = f"{former}, which trainer.precision=auto is no longer for {where}"
         hint = f"(trainer.precision={former} finds them)"
         found += [(f"{why} {hint}", replace(run.resolved, precision=former))]
         found += [(f"{reading}, and {why}", replace(resolved, precision=former)) for reading, resolved in readings]

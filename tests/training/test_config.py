@@ -369,6 +369,15 @@ def test_precision_counts_as_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert prepared(*cpu).identity != prepared(*cpu, "trainer.precision=fp32").identity
     small = ["trainer.device=cpu", "data.size=47"]
     assert prepared(*small).identity == prepared(*small, "trainer.precision=fp32").identity
+    for network, size, precision in (
+        ("model.name=mobilenet_v3_small", 48, "fp32"),
+        ("model.name=mobilenet_v3_small", 224, "fp32"),
+        ("model.name=mobilenet_v3_small", 256, "bf16"),
+        ("model.name=convnext_tiny", 64, "bf16"),  # depthwise too, but most of its work is in wide linear layers
+    ):
+        of = ["trainer.device=cpu", f"data.size={size}", "model=torchvision", network]
+        assert prepared(*of).identity == prepared(*of, f"trainer.precision={precision}").identity, (network, size)
+        assert prepared(*of).compute.precision == precision
     monkeypatch.setattr("training.device.cpu_has_bf16", lambda: False)
     assert prepared(*cpu).identity == prepared(*cpu, "trainer.precision=fp32").identity
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
 from training.data.dataset import Dataset, contents, open_dataset
-from training.device import Compute, resolve_compute
+from training.device import Compute, for_network, resolve_compute
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.tracking.needed import check_packages
 from training.errors import ConfigError, Impossible
@@ -70,6 +70,7 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     _check_images(model_key, classes, batch)
     if config.data.test_size is not None:
         _check_images(model_key, classes, (*batch[:2], *(config.data.eval_size,) * 2), "data.test_size")
+    compute = for_network(compute, config.trainer, config.data.size, lambda: _depthwise(model_key, classes))
     keys = _key(config.optimizer), _key(config.scheduler)
     _check_training(model_key, classes, *keys, config.trainer.epochs, _steps_per_epoch(config, dataset))
     mixes = _check_techniques(config, _sketch(model_key, classes))
@@ -123,6 +124,14 @@ def _sketch(model_key: str, classes: int) -> "nn.Module":
             return build_model(config, classes)
     except ConfigError:  # or it reads numbers from tensors as it is built, as RegNet does
         return build_model(config, classes).to("meta")
+
+
+@cache
+def _depthwise(model_key: str, classes: int) -> float:
+    """The share of channels that depthwise convolutions make."""
+    from training.models.layers import depthwise_share
+
+    return depthwise_share(_sketch(model_key, classes))
 
 
 @cache

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import torch
 
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
-from training.engine.hardware.graphs import CaptureError
+from training.engine.hardware.graphs import BrokenRecording, CaptureError
 from training.engine.hardware.memory_peak import peak_memory_mb
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
@@ -24,7 +25,7 @@ from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
 from training.engine.tracking.data_card import leave_data_card
 from training.engine.tracking.mistakes import worst_mistakes
-from training.errors import ConfigError, DataChanged, Diverged, Pruned
+from training.errors import BeginAgain, ConfigError, DataChanged, Diverged, Pruned
 from training.models.tta import averaged
 from training.provenance.code_version import same_results
 from training.record import DONE, Record, read_record, write_beginning, write_record
@@ -53,12 +54,15 @@ def run(
     on_epoch: Listener | None = None,
     started: datetime | None = None,
     micro_batch: int | None = None,
+    begins_again: bool = False,
 ) -> Record:
     """Train, evaluate, and leave a record in the run folder; gives the record.
 
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
-    the run. `started`: when its preparation began, for the record. `micro_batch`: images at once, at most. Any failure
-    is recorded, then raised. Raises training.run_folder.RunInUse where another process has it.
+    the run. `started`: when its preparation began, for the record. `micro_batch`: images at once, at most.
+    `begins_again`: who calls can begin the run again in a fresh process, and is asked to by BeginAgain; else this process
+    does what it can. Any failure is recorded, then raised. Raises training.run_folder.RunInUse where another process has
+    it.
     """
     started = started or datetime.now(UTC)
     folder, config = prepared.folder, prepared.config
@@ -79,7 +83,7 @@ def run(
             log.warning("%s", line)
         try:
             write_beginning(folder, about)
-            record = _in_memory(prepared, on_epoch, started, micro_batch)
+            record = _in_memory(prepared, on_epoch, started, micro_batch, begins_again)
             if record.status == "pruned":  # before its record, since nobody looks into the folder of a pruned run again
                 (folder / RESUME).unlink(missing_ok=True)
             if record.status == "done":
@@ -105,11 +109,15 @@ def finished(folder: Path, stale: str) -> Record | None:
     return record
 
 
-def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime, size: int | None) -> Record:
+def _in_memory(
+    prepared: Prepared, on_epoch: Listener | None, started: datetime, size: int | None, begins_again: bool
+) -> Record:
     """The record of a session. One whose steps can't be CUDA graphs, or that runs out of memory with them, is followed
-    by another without, under trainer.capture=auto; and with on_oom=accumulate one that runs out of memory by another in
-    pieces of half the size. Each goes on from the last state. `size`: of the pieces to begin with."""
-    plain = ""
+    by another without, under trainer.capture=auto, after a recording that broke off in a fresh process; and with
+    on_oom=accumulate one that runs out of memory by another in pieces of half the size. Each goes on from the last
+    state. `size`: of the pieces to begin with."""
+    auto = prepared.config.trainer.capture == AUTO
+    plain = os.environ.get(BeginAgain.NO_GRAPHS, "") if auto else ""
     while True:
         captured = False
         try:
@@ -119,9 +127,13 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime,
         except Exception as error:
             smaller = halved(size or prepared.config.trainer.batch_size)
             short = out_of_memory(error)
-            if prepared.config.trainer.capture == AUTO and (isinstance(error, CaptureError) or (captured and short)):
-                plain = "out of memory with them" if short else str(error)
-                log.warning("no CUDA graphs: %s; it goes on from the last state without", plain)
+            broken = _broken_recording(error)  # the session's end may have failed after it
+            if auto and (broken or isinstance(error, CaptureError) or (captured and short)):
+                plain = "out of memory with them" if short else str(broken or error)
+                afresh = ", in a fresh process" if broken and begins_again else ""
+                log.warning("no CUDA graphs: %s; it goes on from the last state without%s", plain, afresh)
+                if afresh:
+                    raise BeginAgain(plain) from error
             elif prepared.config.trainer.on_oom == "fail" or not short or smaller is None:
                 raise
             else:
@@ -132,6 +144,13 @@ def _in_memory(prepared: Prepared, on_epoch: Listener | None, started: datetime,
         if torch.cuda.is_available():
             with contextlib.suppress(RuntimeError):  # of a recording that broke off, in some versions of torch
                 torch.cuda.empty_cache()
+
+
+def _broken_recording(error: BaseException | None) -> BrokenRecording | None:
+    """What an error came after, if that was a recording that broke off."""
+    while error is not None and not isinstance(error, BrokenRecording):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _record(session: Session, on_epoch: Listener | None, started: datetime) -> Record:

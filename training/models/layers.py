@@ -21,6 +21,21 @@ def last_layer(model: "nn.Module") -> str:
     return layers[-1]
 
 
+def depthwise_share(model: "nn.Module") -> float:
+    """Of all channels that convolutions and linear layers give, those of depthwise convolutions (a filter a channel).
+    Such values cost a processor little to compute, and as much as any to read and write."""
+    from torch import nn
+
+    depthwise = channels = 0
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            channels += layer.out_features
+        elif isinstance(layer, nn.Conv2d):
+            channels += layer.out_channels
+            depthwise += layer.out_channels * (layer.groups == layer.in_channels > 1)
+    return depthwise / max(1, channels)
+
+
 def children_in_order(model: "nn.Module") -> list[tuple[str, list[str]]]:
     """The children with parameters, in the order in which the network defines them; those of a Sequential are layers of
     their own. Parameters of the network itself, such as a class token, come first."""

@@ -2,7 +2,8 @@
 
     python -I -S sweeps/launchers/gpu/mps_guard.py CONTROL_PROGRAM FOLDER
 
-A sweep that is killed can end nothing, and the daemon would hold the card for ever; the kernel closes the pipe.
+A sweep that is killed can end nothing, and the daemon would hold the card for ever; the kernel closes the pipe. Where
+the guard is killed itself, the file that it leaves names the daemon (mps.py ends it with the next start).
 """
 
 import contextlib
@@ -22,6 +23,8 @@ def main(control: str, folder: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with its sweep, not before
         signal.signal(number, lambda *_: None)
     with subprocess.Popen([control, "-f"], stdin=subprocess.DEVNULL, start_new_session=True) as daemon:
+        with contextlib.suppress(OSError), open(os.path.join(folder, "daemon"), "w") as file:  # noqa: PTH118, PTH123
+            file.write(str(daemon.pid))
         while daemon.poll() is None:
             readable, _, _ = select.select([0], [], [], LOOK_S)
             if readable and not os.read(0, 1024):

@@ -115,11 +115,23 @@ def test_the_runs_left_behind_are_evaluated_as_they_were_trained(there: Path, mo
             assert np.allclose(scores.logits, kept.logits, atol=1e-4)
 
 
-def test_runs_in_the_precision_that_auto_was(train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU with bf16 `auto` was that at every size of images; what was made so stays, evaluates as it was trained,
-    and is found under its precision."""
+@pytest.mark.parametrize(
+    ("network", "which"),
+    [
+        ([], "images of less than 48 px"),
+        (
+            ["model=torchvision", "model.name=mobilenet_v3_small", "data.size=48"],
+            "networks of depthwise convolutions",
+        ),
+    ],
+)
+def test_runs_in_the_precision_that_auto_was(
+    train: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: list[str], which: str
+) -> None:
+    """On a CPU with bf16 `auto` was that for all images and networks; what was made so stays, evaluates as it was
+    trained, and is found under its precision."""
     monkeypatch.setattr("training.device.cpu_has_bf16", lambda: True)
-    command = [*without(QUICK, "data", "trainer.precision"), "sweep.name=digits"]
+    command = [*without(QUICK, "data", "trainer.precision", *["model"] * bool(network)), "sweep.name=digits", *network]
     assert train("-m", *command, "seed=0,1", "trainer.precision=bf16").code == 0
     before = run_folders(tmp_path / "outputs")
     for folder in before:  # as an earlier version wrote it
@@ -129,7 +141,9 @@ def test_runs_in_the_precision_that_auto_was(train: Door, tmp_path: Path, monkey
             file.write_text(json.dumps(content))
     told = train("-m", *command, "seed=0,1", "sweep.plan=true")
     (line,) = notices(told.out)
-    assert line.startswith("2 finished runs in ") and "bf16, which trainer.precision=auto is no longer" in line
+    assert (
+        line.startswith("2 finished runs in ") and f"trainer.precision=auto is no longer for {which} on a CPU" in line
+    )
     assert "(trainer.precision=bf16 finds them)" in line
     assert not notices(train("-m", *command, "seed=0,1", "trainer.precision=bf16", "sweep.plan=true").out)
     (run, _) = before

@@ -168,6 +168,24 @@ def test_a_network_that_cannot_be_captured_trains_plainly(train: Door, tmp_path:
         assert same(folder, folder_of(train, tmp_path, "plain", *network, "trainer.capture=false"))
 
 
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_a_recording_that_breaks_off_is_followed_by_a_fresh_process(
+    shell: Door, tmp_path: Path, sweep: list[str]
+) -> None:
+    """Its process could not draw the random numbers of dropout any more. (test_fresh_process.py asks for the same where
+    there is no device.)"""
+    network = ["model._target_=own_parts.uncapturable", "+model.kwargs.kind=waits", f"sweep.root={tmp_path}"]
+    environment = {"FINEGRID_TRUST": "own_parts", "PYTHONPATH": str(Path(__file__).parents[2])}
+    for name, capture in (("broken", "auto"), ("plain", "false")):
+        command = ["train.py", *sweep, *WHOLE, *network, f"trainer.capture={capture}", f"sweep.name={name}"]
+        done = shell(*command, **environment)
+        assert done.code == 0, done.err
+    (broken,), (plain,) = ((tmp_path / name).glob("*/*") for name in ("broken", "plain"))
+    assert record_of(broken)["resolved"]["capture"].startswith("off: ") and same(broken, plain)
+    logs = "".join(file.read_text() for file in (tmp_path / "broken").rglob("*.log"))
+    assert logs.count("without, in a fresh process") == 1
+
+
 def test_compiled_and_captured_go_together(train: Door, tmp_path: Path) -> None:
     folder = folder_of(train, tmp_path, "both", "model=resnet18", "trainer.compile=true")
     record = record_of(folder)

@@ -20,7 +20,7 @@ from training.data.batches import Batches
 from training.data.image_store import ImageStore
 from training.device import Compute
 from training.engine.evaluation import evaluate
-from training.engine.hardware.graphs import CaptureError, Graphs
+from training.engine.hardware.graphs import BrokenRecording, CaptureError, Graphs
 from training.engine.loop import Trainer, changed_by, reseed
 from training.engine.loss import cross_entropy
 from training.engine.optimizer import build_optimizer
@@ -158,8 +158,9 @@ def test_a_lack_of_memory_stays_one() -> None:
         def record(self, work: Any) -> Any:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(torch.OutOfMemoryError) as caught:
         trained(Case(), Short())
+    assert isinstance(caught.value.__cause__, BrokenRecording), "in a recording: its process is of no more use"
 
 
 def test_evaluation_replays_what_it_has_recorded() -> None:

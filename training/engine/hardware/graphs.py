@@ -29,6 +29,11 @@ class CaptureError(Exception):
     """This step can't be a CUDA graph; the message says why."""
 
 
+class BrokenRecording(CaptureError):
+    """A recording broke off. torch's random numbers on the device count as being recorded from then on ("Offset
+    increment outside graph capture"), and its allocator keeps the recording's memory: the process is of no more use."""
+
+
 class Recorder(Protocol):
     """What makes something to replay out of a function."""
 
@@ -141,8 +146,13 @@ class Graphs:
         if passes and not _alike(*passes) and _host_draws(self.device) == drawn:
             raise CaptureError("two plain steps from one state differ: it counts them, or isn't deterministic")
         start.restore()
-        with _as_capture_error():
+        try:
             replay, results = self.recorder.record(work)
+        except Exception as error:
+            broken = BrokenRecording(_told(error))
+            if out_of_memory(error):  # stays what it is, and says what it broke
+                raise error from broken
+            raise broken from error
         if _host_draws(self.device) != drawn:
             raise CaptureError("it draws random numbers of Python, NumPy or torch's CPU generator")
         recording = _Recording(replay, results, [parameter.grad for parameter in self.parameters])
@@ -161,7 +171,11 @@ def _as_capture_error() -> Iterator[None]:
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise CaptureError(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        raise CaptureError(_told(error)) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 class _State:

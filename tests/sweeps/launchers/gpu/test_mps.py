@@ -11,7 +11,7 @@ from conftest import ROOT
 from gpu_stand_ins import UUIDS, StandIns, stand_ins
 
 from sweeps.launchers.gpu.cards import Card
-from sweeps.launchers.gpu.mps import SOCKET_BYTES, Mps, pipe_folder, why_no_mps
+from sweeps.launchers.gpu.mps import SOCKET_BYTES, Mps, end_left_behind, pipe_folder, why_no_mps
 
 __all__ = ["stand_ins"]
 CARD = Card("0", UUIDS[0], 80_000, 0, allows_mps=True)
@@ -77,3 +77,28 @@ def test_pipes_of_a_sweep_far_down(tmp_path: Path) -> None:
     assert len(os.fsencode(folder / "control_privileged")) <= SOCKET_BYTES and folder.is_dir()
     assert not folder.is_relative_to(far)
     folder.rmdir()
+
+
+def test_a_daemon_whose_guard_was_killed(stand_ins: StandIns, tmp_path: Path) -> None:
+    """The next start in the sweep's folder ends it, and no other's."""
+    stand_ins.mps()
+    left, alive = Mps.start(CARD, tmp_path / "left"), Mps.start(CARD, tmp_path / "alive")
+    assert left is not None and alive is not None
+    ((process, folder, _), (other, _, _)) = stand_ins.daemons()
+    left.guard.kill()
+    left.guard.wait()
+    assert Path(f"/proc/{process}").exists(), "nobody has ended it"
+    assert end_left_behind(tmp_path / "alive") == 0 and end_left_behind(tmp_path / "left") == 1
+    until_gone(process, folder)
+    assert Path(f"/proc/{other}").exists()
+    alive.stop()
+
+
+def test_a_guard_that_was_killed_while_the_sweep_goes_on(stand_ins: StandIns, tmp_path: Path) -> None:
+    stand_ins.mps()
+    mps = Mps.start(CARD, tmp_path)
+    assert mps is not None
+    ((process, folder, _),) = stand_ins.daemons()
+    mps.guard.kill()
+    mps.stop()
+    until_gone(process, folder)
