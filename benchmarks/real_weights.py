@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def converted(network: nn.Module) -> dict[str, Tensor]:
 def write(file: Path) -> Path:
     """A checkpoint for weights.path. Raises SystemExit where a package is absent."""
     about: dict[str, Any] = {"licence": "Apache-2.0", "from": PACKAGES[1], "images": "ImageNet-1k"}
-    about["preprocessing"] = {"size": PREPROCESSING.size, "mean": PREPROCESSING.mean, "std": PREPROCESSING.std}
+    about["preprocessing"] = asdict(PREPROCESSING)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(weights_file(converted(original()), about))
     return file

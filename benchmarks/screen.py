@@ -1,12 +1,14 @@
-"""Does the order that training.screen puts checkpoints in hold after training?
+"""Does the order that training.screen puts networks in hold after training?
 
-python -m benchmarks.screen [--photos ../shared/data/trashnet]
+python -m benchmarks.screen --out FOLDER [--sets trashnet digits materials damage] [--seeds 2] [--epochs 6] [--quick]
 
-Makes six checkpoints on the digits 0 to 4 of scikit-learn's (resnet18 and resnet34 after 0, 1 and 4 epochs), screens
-them on a few images of the digits 5 to 9 at 8 px, then trains each on those as a sweep would, with two seeds, and
-compares the orders: Kendall's tau of the linear probe and of the neighbours with the sweep's val and test accuracy.
---photos: the checkpoints are made on drawn textures (benchmarks/textures.py; 0, 1 and 8 epochs) and tried on these
-photographs, at 96 px, in 8 epochs.
+Eight networks of unlike worth (benchmarks/candidates.py; ImageNet's weights come from a package,
+benchmarks/real_weights.py) are screened on each set and trained on it as a sweep would, with experiment=finetune. For
+each figure of the screen: Kendall's tau-b with the accuracy that the sweep came to, the mean over the sets, with a 95 %
+interval by the bootstrap over networks (the same in all sets) and seeds. Sets (benchmarks/photographs.py): TrashNet's
+photographs (--photos), what their things are made of, what was done to them, and scikit-learn's digits.
+
+The same command goes on with what isn't there yet. --quick: 48 px, 2 epochs, one seed.
 """
 
 import argparse
@@ -15,110 +17,132 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from scipy.stats import kendalltau
-from sklearn.datasets import load_digits
 
-from benchmarks import textures
+from benchmarks.candidates import CANDIDATES, candidates
 from benchmarks.measure import ROOT, python, show
+from benchmarks.photographs import TRASHNET, damage, digits, materials, once
 
-NETWORKS = ("resnet18", "resnet34")
-DIGITS = ["data=folder", "data.size=8", "tracking=none", "trainer.threads=1", "trainer.batch_size=16"]
-PHOTOS = ["data=folder", "data.size=96", "tracking=none", "augment=flip"]
-LOOKS, SPLITS = ("probe_val_acc", "knn_val_acc"), ("val", "test")
-
-
-def write(folder: Path, digits: range, train: int, val: int, test: int) -> Path:
-    """Class folders of PNGs, so many of each digit."""
-    data = load_digits()
-    for digit in digits:
-        images = iter(data.images[data.target == digit])
-        for split, count in (("train", train), ("val", val), ("test", test)):
-            place = folder / split / str(digit)
-            place.mkdir(parents=True)
-            for index in range(count):
-                pixels = np.rint(next(images) * (255 / 16)).astype(np.uint8)
-                Image.fromarray(pixels).save(place / f"{index:03}.png")
-    return folder
+FIGURES = {"cv_acc": 1, "cv_log_loss": -1, "logme": 1, "probe_val_acc": 1, "knn_val_acc": 1}  # -1: less is better
+SETS = ("trashnet", "digits", "materials", "damage")
+DRAWS = 4000
+# What a CPU is fastest at with these networks, in one thread for each core that the slots have
+SETTINGS = ["trainer.precision=fp32", "trainer.memory_format=channels_last"]
 
 
-def pretrained(root: Path, always: list[str], epochs: tuple[int, ...]) -> dict[str, Path]:
-    """Run folders: each network after so many epochs on other images; 0 is one step that moves nothing."""
-    always = [*always, f"model={','.join(NETWORKS)}", f"sweep.root={root}"]
-    python("train.py", "-m", *always, "trainer.epochs=1", "debug.max_steps=1", "optimizer.lr=1e-30", "sweep.name=0")
-    for count in epochs:
-        python("train.py", "-m", *always, f"trainer.epochs={count}", f"sweep.name={count}")
-    folders = [*root.glob("*/*/seed=0")]
-    return {f"{folder.parent.name.partition('-')[0]}-{folder.parents[1].name}": folder for folder in folders}
+@dataclass(frozen=True)
+class Outcome:
+    """Of the candidates on one set: what the screen said, [C] a figure, and accuracies in per cent [C, seeds]."""
+
+    screen: dict[str, np.ndarray]
+    val: np.ndarray
+    test: np.ndarray
+    seconds: np.ndarray  # of the screen, [C]
+    minutes: float  # of the sweep
 
 
-Rows = list[dict[str, float | str]]
+def tau(scores: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
+    """Kendall's tau-b of scores [..., C] and outcomes [..., C]; 0 where one side is constant."""
+    one, other = (np.sign(values[..., :, None] - values[..., None, :]) for values in (scores, outcomes))
+    pairs = np.sqrt((one**2).sum((-2, -1)) * (other**2).sum((-2, -1)))
+    return np.divide((one * other).sum((-2, -1)), pairs, out=np.zeros_like(pairs), where=pairs > 0)
 
 
-def compare(root: Path, always: list[str], epochs: int, made: dict[str, Path]) -> tuple[Rows, dict[str, float]]:
-    """A row a checkpoint: what the screen said, and what a sweep (two seeds) came to; and the seconds of both."""
-    seconds = {"screen": 0.0, "sweep": 0.0}
-    names = {str(folder): name for name, folder in made.items()}
-    rows: dict[str, dict[str, float | str]] = {}
-    for network in NETWORKS:
-        paths = ",".join(path for path, name in names.items() if name.startswith(network))
-        lines = [*always, f"model={network}", "weights=checkpoint", f"weights.path={paths}"]
-        table = root / f"{network}.csv"
-        seconds["screen"] += python("-m", "training.screen", "-m", *lines, "--csv", str(table))
-        with table.open() as file:
-            for row in csv.DictReader(file):
-                name = next(name for path, name in names.items() if path in row["candidate"])
-                rows[name] = {"candidate": name} | {look: float(row[look]) for look in LOOKS}
-        more = [f"trainer.epochs={epochs}", "seed=0,1", f"sweep.root={root}", f"sweep.name={network}"]
-        seconds["sweep"] += python("train.py", "-m", *lines, *more)
-        for file in (root / network).glob("*/*/record.json"):
-            record = json.loads(file.read_text())
-            row = rows[names[record["config"]["weights"]["path"]]]
-            for split in SPLITS:
-                row[split] = float(row.get(split, 0.0)) + record[split]["acc"] / 2
-    return sorted(rows.values(), key=lambda row: -float(row[LOOKS[0]])), seconds
+def pooled_tau(scores: np.ndarray, outcomes: np.ndarray) -> tuple[float, float, float]:
+    """The mean over sets of tau between scores [sets, C] and outcomes [sets, C, seeds], which are averaged over seeds;
+    and its 95 % interval, by the percentiles of a bootstrap over networks and seeds (Efron and Tibshirani 1993)."""
+    draws = np.random.default_rng(0)
+    count, seeds = outcomes.shape[1:]
+    means = []
+    for _ in range(DRAWS):
+        some = draws.integers(0, count, count)
+        mean = outcomes[:, some][:, :, draws.integers(0, seeds, seeds)].mean(2)
+        means.append(tau(scores[:, some], mean).mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(tau(scores, outcomes.mean(2)).mean()), float(low), float(high)
 
 
-def with_digits(root: Path) -> tuple[Rows, dict[str, float]]:
-    """Five digits for the checkpoints, few images of the other five to try them on."""
-    many = write(root / "many", range(5), train=60, val=10, test=10)
-    few = write(root / "few", range(5, 10), train=12, val=60, test=80)
-    made = pretrained(root / "made", [*DIGITS, f"data.root={many}"], (1, 4))
-    return compare(root, [*DIGITS, f"data.root={few}"], 3, made)
+def run_set(root: Path, data: list[str], made: dict[str, list[str]], epochs: int, seeds: int) -> Outcome:
+    """Screen and train what isn't there yet below `root`."""
+    common = [*data, "tracking=none", *SETTINGS]
+    table = root / "screen.csv"
+    if not table.exists():
+        runs = json.dumps([" ".join(words) for words in made.values()])
+        python("-m", "training.screen", "-m", *common, f"hydra.sweeper.runs={runs}", "--csv", str(table))
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    paths = {name: words[-1].partition("=")[2] for name, words in made.items()}
+    row_of = {name: next(row for row in rows if paths[name] in row["candidate"]) for name in made}
+    accuracy = {split: np.zeros((len(made), seeds)) for split in ("val", "test")}
+    minutes = 0.0
+    training = [*common, "experiment=finetune", f"trainer.epochs={epochs}", f"sweep.root={root}"]
+    for number, (name, words) in enumerate(made.items()):
+        several = f"seed={','.join(map(str, range(seeds)))}"
+        python("train.py", "-m", *training, *words, several, f"sweep.name={name}")
+        for seed in range(seeds):
+            (file_,) = (root / name).glob(f"*/seed={seed}/record.json")
+            record = json.loads(file_.read_text())
+            minutes += record["time"]["minutes"]
+            for split, values in accuracy.items():
+                values[number, seed] = record[split]["acc"]
+        said = f"screen {float(row_of[name]['cv_acc']):.1f}, val {accuracy['val'][number].mean():.1f}"
+        print(f"{root.name} {number + 1}/{len(made)} {name}: {said}", flush=True)
+    screen = {figure: np.array([float(row[figure]) for row in row_of.values()]) for figure in FIGURES}
+    seconds = np.array([float(row["seconds"]) for row in row_of.values()])
+    return Outcome(screen, accuracy["val"], accuracy["test"], seconds, minutes)
 
 
-def with_photos(root: Path, photos: Path) -> tuple[Rows, dict[str, float]]:
-    """Textures for the checkpoints, photographs to try them on."""
-    textures.write(root / "textures")
-    made = pretrained(root / "made", [*PHOTOS, f"data.root={root / 'textures'}"], (1, 8))
-    return compare(root, [*PHOTOS, f"data.root={photos}"], 8, made)
+def report(found: dict[str, Outcome]) -> None:
+    """A table of each set, and the taus pooled over them."""
+    for name, one in found.items():
+        order = np.argsort(-one.val.mean(1), kind="stable")
+        figures = [(one.screen[figure], ".3f" if figure in ("logme", "cv_log_loss") else ".1f") for figure in FIGURES]
+        figures += [(one.val.mean(1), ".1f"), (one.test.mean(1), ".1f"), (one.seconds, ".1f")]
+        cells = [[CANDIDATES[index], *(f"{values[index]:{form}}" for values, form in figures)] for index in order]
+        show(f"{name} (sweep: {one.minutes:.0f} minutes)", ["", *FIGURES, "val", "test", "screen_s"], cells)
+    rows = []
+    for figure, sign in FIGURES.items():
+        scores = np.array([sign * one.screen[figure] for one in found.values()])
+        cells = [figure]
+        for split in ("val", "test"):
+            outcomes = np.array([getattr(one, split) for one in found.values()])
+            middle, low, high = pooled_tau(scores, outcomes)
+            each = ", ".join(f"{value:.2f}" for value in tau(scores, outcomes.mean(2)))
+            cells += [f"{middle:.2f} [{low:.2f}, {high:.2f}]", each]
+        rows.append(cells)
+    names = ", ".join(found)
+    show(f"Kendall's tau, {len(CANDIDATES)} networks", ["", "with val", names, "with test", names], rows)
 
 
 def main() -> None:
     """Make, screen, train, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="class folders below train/, val/ and test/")
-    photos = parser.parse_args().photos
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="finegrid-screen-") as temporary:
-        root = Path(temporary)
-        os.environ["FINEGRID_CACHE"] = str(root / "cache")
-        rows, seconds = with_photos(root, photos.absolute()) if photos else with_digits(root)
-    columns = ["candidate", *LOOKS, *SPLITS]
-    cells = [[row[name] if isinstance(row[name], str) else f"{row[name]:.2f}" for name in columns] for row in rows]
-    show("network, epochs before", columns, cells)
-    for look in LOOKS:
-        for split in SPLITS:
-            tau = kendalltau([row[look] for row in rows], [row[split] for row in rows])
-            told = f"{tau.statistic:.2f} (p {tau.pvalue:.3f}, n {len(rows)})"
-            print(f"Kendall's tau of {look} and the sweep's {split}: {told}")
-    parts = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    print(f"{parts}, all {time.perf_counter() - started:.0f} s (Python starts twice for each)")
+    parser.add_argument("--out", type=Path, required=True, help="a folder that stays")
+    parser.add_argument("--photos", type=Path, default=TRASHNET, help="class folders below train/, val/ and test/")
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    root, photos = args.out.absolute(), args.photos.absolute()
+    size, epochs, seeds = (48, 2, 1) if args.quick else (96, args.epochs, args.seeds)
+    write: dict[str, Callable[[Path], Path]] = {
+        "digits": digits,
+        "materials": lambda folder: materials(photos, folder),
+        "damage": lambda folder: damage(photos, folder),
+    }
+    os.environ["FINEGRID_CACHE"] = str(root / "cache")
+    made = candidates(root / "candidates", size, 2 if args.quick else 8, SETTINGS)
+    found = {}
+    for name in args.sets:
+        images = photos if name == "trashnet" else once(root / "images" / name, write[name])
+        data = ["data=folder", f"data.root={images}", f"data.size={32 if name == 'digits' else size}"]
+        found[name] = run_set(root / name, data, made, epochs, seeds)
+    report(found)
 
 
 if __name__ == "__main__":
