@@ -104,6 +104,7 @@ class Crew:
         """Remove what lost workers and controllers have left."""
         for name in board.names(self.root / board.MEMBERS):
             if self.is_lost(name):
+                self.engine.give_up(name, self.members.get(name, {}))
                 board.drop(self._file(name))
         for name in board.names(self.root / board.BOARDS):
             beat = self.root / board.BOARDS / name / board.BEAT
