@@ -97,7 +97,7 @@ class Slurm:
 
     def command(self, *command: str) -> list[str]:
         """`command`, inside."""
-        return ["nsenter", "-t", self.inside, "-n", "-u", "-m", "-p", "--", *command]
+        return ["nsenter", "-t", self.inside, "-n", "-u", "-m", "-p", "--", "env", "-C", str(Path.cwd()), *command]
 
     def environment(self) -> dict[str, str]:
         """Of commands."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Door
 from slurm_parts import Slurm, skip_without, slurm_cluster, why_not
-from sweeping import records, results, small, trouble, without
+from sweeping import decisions, records, results, small, trouble, without
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 WAIT_S = 180.0
@@ -42,7 +42,7 @@ class Sweep:
 
     def __init__(self, slurm: Slurm, tmp_path: Path, arguments: Sequence[str]) -> None:
         self.slurm, self.file = slurm, tmp_path / f"out{time.monotonic_ns()}.txt"
-        command = [sys.executable, "train.py", *arguments, f"sweep.root={tmp_path / 'outputs'}"]
+        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
         environment = {**slurm.environment(), "FINEGRID_CACHE": str(tmp_path / "cache")}
         environment |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "FINEGRID_RUNTIME": str(tmp_path / "runtime")}
         with self.file.open("w") as out:
@@ -112,7 +112,8 @@ def test_a_study_prunes_as_the_local_launcher_does(start: Callable[..., Sweep], 
     assert train(*local(tmp_path), *study, "hydra.launcher.slots=1").code == 0
     sweep = start(*command(tmp_path, "hydra.launcher.workers=1"), *study)
     assert sweep.end() == 0, sweep.out
-    assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
+    found, wanted = (decisions(tmp_path / "outputs" / name) for name in ("slurm", "local"))
+    assert found == wanted and len(found) == 20 and "pruned" in str(wanted)
 
 
 def test_scancel_of_a_worker(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:

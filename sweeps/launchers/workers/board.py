@@ -169,6 +169,7 @@ class Seen:
     state: object
     since: float
     changes: int = 0
+    content: dict[str, Any] | None = None
 
 
 @dataclass
@@ -191,9 +192,9 @@ class Watch:
         except (OSError, ValueError):  # the server doesn't answer: no change either
             state = before.state if before else None
         if before is None:
-            self.seen[file] = Seen(state, time.monotonic())
+            self.seen[file] = Seen(state, time.monotonic(), 0, content)
         elif before.state != state:
-            self.seen[file] = Seen(state, time.monotonic(), before.changes + 1)
+            self.seen[file] = Seen(state, time.monotonic(), before.changes + 1, content)
         return content
 
     def still_for(self, file: Path) -> float:

@@ -148,12 +148,13 @@ class FolderWorkersLauncher(Launcher):
     def _look(self, retry: bool) -> list[Event]:
         queue, crew = self._open()
         events: list[Event] = []
+        lost = {entry.worker for entry in queue.entries if entry.worker and crew.is_lost(entry.worker)}
         for entry, worker, what, content in queue.messages():
             events += self._hear(entry, worker, what, content, retry)
         crew.look()
         self._grow(max(self.workers, len(crew.members)) * crew.width)  # workers may have been started by hand
         for entry in list(queue.entries):
-            if entry.worker and crew.is_lost(entry.worker):
+            if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
         crew.keep_up(len(queue.waiting()))
         for entry in queue.waiting():

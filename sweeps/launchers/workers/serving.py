@@ -16,6 +16,7 @@ from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, write_lease
 
 POLL_S = 0.05
+SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
 FRESH_S = 60.0  # so long a worker has just begun
 Settings = dict[str, Any]
 
@@ -87,8 +88,14 @@ class Worker:
         if self.leases:
             self.idle_since = now
             return now < self.deadline
-        idle_s = self.settings["idle_s"] if self._is_alive(self.board) else min(10.0, self.settings["idle_s"])
+        idle_s = self.settings["idle_s"] if self._may_get_more() else min(SOON_S, self.settings["idle_s"])
         return not self.leaving and now - self.idle_since < idle_s
+
+    def _may_get_more(self) -> bool:
+        """Whether a controller that lives has further runs to give out."""
+        if self.board is None or not self._is_alive(self.board):
+            return False
+        return bool((self.watch.seen[self.board / board.BEAT].content or {}).get("more"))
 
     def _is_alive(self, folder: Path | None) -> bool:
         """Whether a board's controller lives: its beat has changed, and not long ago."""
@@ -129,10 +136,10 @@ class Worker:
         set_singletons(program.singletons)
         local = {key: self.settings[key] for key in ("slots", "slots_per_gpu", "mps", "devices", "retries")}
         seconds = {key: self.settings[key] for key in ("timeout_minutes", "grace_s")}
-        self.launcher = LocalLauncher(**local, **seconds, wait=True)
-        self.launcher.setup(hydra_context=program.context, task_function=program.task_function, config=config)
-        self.launcher.warm_up()
-        self.board, self.idle_since = folder, time.monotonic()
+        launcher = LocalLauncher(**local, **seconds, wait=True)
+        launcher.setup(hydra_context=program.context, task_function=program.task_function, config=config)
+        launcher.warm_up()
+        self.launcher, self.board, self.idle_since = launcher, folder, time.monotonic()
 
     def _close_board(self, why: str) -> None:
         """Give everything back. Without a reason there is nobody to give it to."""

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Door
-from sweeping import WAIT_S, Starter, records, results, small, start, tree, trouble, without
-
-from sweeps.cancelling import holder
-from sweeps.launchers.workers.serving import can_end
+from sweeping import WAIT_S, Starter, decisions, records, results, small, start, trouble, without
 
 __all__ = ["start"]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 def command(tmp_path: Path, name: str, *settings: str, epochs: int = 3) -> list[str]:
@@ -86,26 +84,6 @@ def test_a_frozen_worker_is_lost_and_its_run_goes_on_in_another(start: Starter, 
     assert results(sweep) == results(tmp_path / "outputs" / "local")
 
 
-def test_a_run_without_its_lease_writes_no_more(start: Starter, tmp_path: Path) -> None:
-    """Of a worker that hears of nothing, as one whose node was cut off: the run's own process sees to it."""
-    trouble(tmp_path, {"*": "hold 3"})
-    start(*command(tmp_path, "workers", epochs=5), "seed=0")
-    sweep = tmp_path / "outputs" / "workers"
-    until(lambda: has_begun(sweep, 1) and busy(sweep))
-    (folder,) = sweep.glob("*/seed=0")
-    until(lambda: (folder / "history.csv").read_text().count("\n") == 3)
-    assert holder(folder)
-    os.kill(busy(sweep)[0], signal.SIGSTOP)
-    (lease,) = (sweep / ".workers" / "boards").glob("*/taken/*")
-    lease.unlink()
-    before = tree(folder)
-    trouble(tmp_path, {})
-    until(lambda: holder(folder) is None)
-    kept = ("history.csv", "resume.pt", "best.safetensors")
-    assert all(tree(folder).get(str(folder / name)) == before.get(str(folder / name)) for name in kept)
-    assert (folder / "history.csv").read_text().count("\n") == 3, "the third epoch was not written"
-
-
 def test_a_worker_told_to_end_gives_its_run_back_after_the_epoch(start: Starter, train: Door, tmp_path: Path) -> None:
     """As Slurm tells it before preemption, at the time limit and by scancel."""
     assert train(*local(tmp_path), "seed=0,1").code == 0
@@ -122,7 +100,7 @@ def test_a_worker_told_to_end_gives_its_run_back_after_the_epoch(start: Starter,
 def test_what_does_not_end_in_a_workers_time_goes_on_in_the_next(start: Starter, train: Door, tmp_path: Path) -> None:
     assert train(*local(tmp_path), "seed=0").code == 0
     trouble(tmp_path, {"*": "hold 2"})
-    short = ["hydra.launcher.worker_minutes=0.3", "hydra.launcher.grace_s=4", "hydra.launcher.workers=1"]
+    short = ["hydra.launcher.worker_minutes=1", "hydra.launcher.grace_s=4", "hydra.launcher.workers=1"]
     running, sweep = start(*command(tmp_path, "workers", *short), "seed=0"), tmp_path / "outputs" / "workers"
     running.until("goes on elsewhere from its last saved epoch: its worker's time ends")
     trouble(tmp_path, {})
@@ -146,18 +124,12 @@ def test_a_worker_that_is_started_by_hand_joins_in(start: Starter, train: Door, 
     assert results(sweep) == results(tmp_path / "outputs" / "local")
 
 
-def test_no_run_is_taken_whose_first_epoch_can_not_end() -> None:
-    assert can_end(100.0, left_s=200.0, lived_s=1000.0) and can_end(None, left_s=1.0, lived_s=1000.0)
-    assert not can_end(100.0, left_s=90.0, lived_s=1000.0)
-    assert can_end(100.0, left_s=90.0, lived_s=1.0), "nobody will have more time"
-
-
 def test_a_worker_with_a_broken_device_is_set_aside(start: Starter, train: Door, tmp_path: Path) -> None:
     assert train(*local(tmp_path), "seed=range(5)").code == 0
-    trouble(tmp_path, {"*": "broken_device"})
+    trouble(tmp_path, {"*": "slow 1,broken_device"})
     running, sweep = start(*command(tmp_path, "workers"), "seed=range(5)"), tmp_path / "outputs" / "workers"
     assert running.end() == 0, running.out
-    assert running.out.count("may be the device's fault: it is tried elsewhere") == 2, running.out
+    assert 1 <= running.out.count("may be the device's fault: it is tried elsewhere") <= 2, running.out
     trouble(tmp_path, {})
     assert results(sweep) == results(tmp_path / "outputs" / "local")
 
@@ -192,7 +164,7 @@ def test_an_interrupted_sweep_ends_in_order(start: Starter, tmp_path: Path, numb
     running.signal(number, group=True)
     assert running.end() == 128 + number, running.out
     running.until_all_are_gone()
-    assert not records(tmp_path / "outputs" / "workers"), "both are to go on"
+    assert not list(tmp_path.rglob("record.json")), "both are to go on"
 
 
 def test_a_search_prunes_as_the_local_launcher_does(train: Door, tmp_path: Path) -> None:
@@ -203,7 +175,8 @@ def test_a_search_prunes_as_the_local_launcher_does(train: Door, tmp_path: Path)
     assert train(*local(tmp_path), *study, "hydra.launcher.slots=1").code == 0
     result = train(*command(tmp_path, "workers", "hydra.launcher.workers=1"), *study)
     assert result.code == 0, result.err
-    assert results(tmp_path / "outputs" / "workers") == results(tmp_path / "outputs" / "local")
+    found, wanted = (decisions(tmp_path / "outputs" / name) for name in ("workers", "local"))
+    assert found == wanted and "pruned" in str(wanted)
 
 
 def test_workers_that_can_not_begin_are_one_line(train: Door, tmp_path: Path) -> None:
