@@ -108,6 +108,7 @@ def test_a_grid_on_two_workers_and_the_same_command_again(
 def test_a_study_prunes_as_the_local_launcher_does(start: Callable[..., Sweep], train: Door, tmp_path: Path) -> None:
     study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
     study += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=20"]
+    study += ["hydra.sweeper.study_name=one"]  # which the brackets of hyperband go by
     study += ["optimizer.lr=tag(log,interval(1e-4,1e-1))"]
     assert train(*local(tmp_path), *study, "hydra.launcher.slots=1").code == 0
     sweep = start(*command(tmp_path, "hydra.launcher.workers=1"), *study)
@@ -146,7 +147,7 @@ def test_a_node_is_lost(start: Callable[..., Sweep], slurm: Slurm, train: Door, 
     """All that runs for a job on its node is killed at once; Slurm is not told."""
     assert train(*local(tmp_path), "seed=range(2)").code == 0
     trouble(tmp_path, {"*": "hold 3"})
-    sweep = start(*command(tmp_path, "hydra.launcher.lost_s=5"), "seed=range(2)")
+    sweep = start(*command(tmp_path, "hydra.launcher.lost_s=10"), "seed=range(2)")
     until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), sweep.out)
     steps = slurm.call("bash", "-c", f"scontrol listpids {slurm.jobs('R')[0]} | awk 'NR>1 {{print $1}}'").stdout.split()
     assert steps, slurm.log()

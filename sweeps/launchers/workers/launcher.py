@@ -1,6 +1,5 @@
 """hydra/launcher=folder_workers, slurm_workers: runs lie in the sweep's folder, and workers take them from there."""
 
-import contextlib
 import importlib.util
 import shutil
 import time
@@ -12,7 +11,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps.channel import Answer
 from sweeps.hydra_glue.composer import Composer
@@ -78,7 +77,7 @@ class FolderWorkersLauncher(Launcher):
         self.composer = Composer(hydra_context, config)
         self.program = Program(hydra_context, task_function, singletons())
         self.config, self.folder = config, Path(str(config.hydra.sweep.dir))
-        if self.blocks:
+        if self.blocks and not OmegaConf.select(config, "sweep.plan", default=False):
             need(shutil.which("sbatch") is not None, "hydra/launcher=slurm_workers: there is no sbatch here")
             ok = importlib.util.find_spec("submitit") is not None
             need(ok, "hydra/launcher=slurm_workers needs submitit: pip install 'finegrid[slurm]'")
@@ -230,8 +229,5 @@ class FolderWorkersLauncher(Launcher):
         self.queue.close()
         if self.crew is not None:
             self.crew.end(self.grace_s)
-        with contextlib.suppress(OSError):
-            (self.queue.root / board.BOARDS).rmdir()
-            (self.queue.root / board.MEMBERS).rmdir()
-            shutil.rmtree(self.queue.root)
+        board.tidy(self.queue.root)
         self.queue = self.crew = None

@@ -12,7 +12,7 @@ from sweeps.launchers.launcher import Handle
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import Assignment, WorkerProgram
 
-CONTROLLER_BEAT_S = 1.0
+CONTROLLER_BEAT_S = 0.5
 
 
 @dataclass(eq=False)

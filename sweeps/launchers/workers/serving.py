@@ -78,6 +78,7 @@ class Worker:
         finally:
             self._close_board("its worker ends")
             self.beat.stop()
+            board.tidy(self.root)
 
     def _goes_on(self) -> bool:
         now = time.monotonic()

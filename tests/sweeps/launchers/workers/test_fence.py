@@ -13,6 +13,7 @@ from sweeping import WAIT_S
 RUN = """
 import os, sys, time
 from pathlib import Path
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from sweeps.launchers.workers.assignment import fenced
@@ -23,7 +24,9 @@ def task(config):
         write_whole(Path(sys.argv[1]), str(count).encode())
         time.sleep(0.01)
 
-HydraConfig.instance().set_config(OmegaConf.create({"hydra": {"job": {"num": 3}}}))
+config = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
+config.hydra.job.num = 3
+HydraConfig.instance().set_config(config)
 fenced(task)(OmegaConf.create())
 """
 

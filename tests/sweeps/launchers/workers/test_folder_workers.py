@@ -171,6 +171,7 @@ def test_a_search_prunes_as_the_local_launcher_does(train: Door, tmp_path: Path)
     """With one slot the order of trials is fixed, and so are the decisions."""
     study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
     study += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=6"]
+    study += ["hydra.sweeper.study_name=one"]  # which the brackets of hyperband go by
     study += ["optimizer.lr=tag(log,interval(1e-4,1e-1))"]
     assert train(*local(tmp_path), *study, "hydra.launcher.slots=1").code == 0
     result = train(*command(tmp_path, "workers", "hydra.launcher.workers=1"), *study)
