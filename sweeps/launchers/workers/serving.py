@@ -59,7 +59,7 @@ class Worker:
         """What its beat says."""
         slots = [slot.name for slot in self.launcher.slots] if self.launcher else []
         left = None if self.ends == float("inf") else round(self.ends - time.monotonic())
-        host = {"host": platform.node(), "process": os.getpid(), "job": os.environ.get("SLURM_JOB_ID")}
+        host = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
         return {**host, "slots": slots, "running": len(self.leases), "seconds_left": left, "leaving": self.leaving}
 
     def leave(self, why: str, within_s: float) -> None:
@@ -76,7 +76,7 @@ class Worker:
                 self.beat.turn()
                 self._turn()
         finally:
-            self._close_board("its worker ends")
+            self._close_board(self.leaving or "its worker ends")
             self.beat.stop()
             board.tidy(self.root)
 
@@ -244,6 +244,13 @@ class Worker:
         self._end(lease)
         with contextlib.suppress(OSError):
             self._say(lease, "returned", why)
+
+
+def slurm_job() -> str | None:
+    """What Slurm calls the job of this process, where it has one. (The number alone of an array's last task is that of
+    the whole array.)"""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def can_end(epoch_s: float | None, left_s: float, lived_s: float) -> bool:
