@@ -1,5 +1,6 @@
 """hydra/launcher=slurm_workers on a real Slurm: two nodes with two GPUs each that are none."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -143,15 +144,14 @@ def test_preemption(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_
     assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
 
 
-def test_a_node_is_lost(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:
-    """All that runs for a job on its node is killed at once; Slurm is not told."""
+def test_a_worker_is_killed(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:
+    """At once, as when its node is lost: nobody says a word."""
     assert train(*local(tmp_path), "seed=range(2)").code == 0
     trouble(tmp_path, {"*": "hold 3"})
     sweep = start(*command(tmp_path, "hydra.launcher.lost_s=10"), "seed=range(2)")
     until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), sweep.out)
-    steps = slurm.call("bash", "-c", f"scontrol listpids {slurm.jobs('R')[0]} | awk 'NR>1 {{print $1}}'").stdout.split()
-    assert steps, slurm.log()
-    slurm.call("kill", "-9", *steps)
+    members = [file.read_text() for file in (tmp_path / "outputs" / "slurm" / ".workers" / "members").glob("[!.]*")]
+    slurm.call("kill", "-9", str(json.loads(members[0])["process"]))  # and all that runs there with it
     sweep.until("goes on elsewhere: its worker")
     trouble(tmp_path, {})
     assert sweep.end() == 0, sweep.out
