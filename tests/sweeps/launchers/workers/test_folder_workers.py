@@ -100,7 +100,7 @@ def test_a_worker_told_to_end_gives_its_run_back_after_the_epoch(start: Starter,
 def test_what_does_not_end_in_a_workers_time_goes_on_in_the_next(start: Starter, train: Door, tmp_path: Path) -> None:
     assert train(*local(tmp_path), "seed=0").code == 0
     trouble(tmp_path, {"*": "hold 2"})
-    short = ["hydra.launcher.worker_minutes=1", "hydra.launcher.grace_s=4", "hydra.launcher.workers=1"]
+    short = ["hydra.launcher.worker_minutes=0.7", "hydra.launcher.grace_s=3", "hydra.launcher.workers=1"]
     running, sweep = start(*command(tmp_path, "workers", *short), "seed=0"), tmp_path / "outputs" / "workers"
     running.until("goes on elsewhere from its last saved epoch: its worker's time ends")
     trouble(tmp_path, {})
