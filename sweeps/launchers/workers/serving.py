@@ -103,7 +103,7 @@ class Worker:
         return folder is not None and self.watch.lives(folder / board.BEAT, self.lost_s)
 
     def _turn(self) -> None:
-        if self.board is not None and not self._is_alive(self.board):
+        if self.board is not None and (not self._is_alive(self.board) or self._is_wanted_elsewhere()):
             self._close_board("")
         if self.board is None and not self._open_board():
             time.sleep(4 * POLL_S)
@@ -120,17 +120,22 @@ class Worker:
             time.sleep(POLL_S)
 
     def _open_board(self) -> bool:
-        """Begin to serve a controller that lives."""
-        for name in board.names(self.root / board.BOARDS):
-            folder = self.root / board.BOARDS / name
-            if not self._is_alive(folder):
-                continue
+        """Begin to serve a controller that lives, one whose runs wait where there is one."""
+        folders = [self.root / board.BOARDS / name for name in board.names(self.root / board.BOARDS)]
+        for folder in sorted(filter(self._is_alive, folders), key=lambda one: not board.names(one / board.TODO)):
             with contextlib.suppress(OSError):
                 content: WorkerProgram | None = board.read_pickled(folder / board.PROGRAM)
                 if content is not None:
                     self._set_up(folder, content)
                     return True
         return False
+
+    def _is_wanted_elsewhere(self) -> bool:
+        """Whether this worker has nothing to do, while the runs of another controller wait."""
+        if self.leases or self.leaving or time.monotonic() - self.idle_since < 1.0:
+            return False
+        others = (self.root / board.BOARDS / name for name in board.names(self.root / board.BOARDS))
+        return any(one != self.board and self._is_alive(one) and board.names(one / board.TODO) for one in others)
 
     def _set_up(self, folder: Path, content: WorkerProgram) -> None:
         program, config = content.opened()

@@ -180,6 +180,18 @@ def test_a_search_prunes_as_the_local_launcher_does(train: Door, tmp_path: Path)
     assert found == wanted and "pruned" in str(wanted)
 
 
+def test_two_controllers_share_a_study_and_their_workers(start: Starter, tmp_path: Path) -> None:
+    study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=8"]
+    both = command(tmp_path, "workers", "hydra.launcher.workers=1", *study, "optimizer.lr=interval(1e-4,1e-1)")
+    started = [start(*both), start(*both)]
+    for running in started:
+        assert running.end() == 0, running.out
+    for running in started:
+        running.until_all_are_gone()
+    found = decisions(tmp_path / "outputs" / "workers")
+    assert len(found) == 8 and {status for status, _ in found.values()} == {"done"}
+
+
 def test_workers_that_can_not_begin_are_one_line(train: Door, tmp_path: Path) -> None:
     result = train(*command(tmp_path, "workers", "hydra.launcher.devices=gpu"), "seed=0")
     assert result.code == 2 and "this machine has no CUDA device" in result.err, result.err
