@@ -57,7 +57,11 @@ def _in_short(error: BaseException) -> str:
 
 
 def _without_password(storage: Any) -> str:
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(storage))
+    return re.sub(r"(//[^:/@]*):[^@]*@|([?&]password)=[^&]*", _starred, str(storage))
+
+
+def _starred(found: re.Match[str]) -> str:
+    return f"{found[1]}:***@" if found[1] is not None else f"{found[2]}=***"
 
 
 def backend(storage: Any, folder: Path) -> Any:
@@ -137,7 +141,7 @@ def file_of(storage: Any, folder: Path) -> Path | None:
     with storage_errors_told(storage):
         url = make_url(with_driver(storage))
         url.get_dialect().import_dbapi()
-    if is_postgres(storage) and url.password:
+    if is_postgres(storage) and (url.password or "password" in url.query):
         raise ConfigError(
             f"hydra.sweeper.storage={_without_password(storage)}: a password in it would be seen in the list of"
             " processes and in files of the sweep; leave it out, and give it as PGPASSWORD or in ~/.pgpass"
