@@ -157,7 +157,7 @@ class FolderWorkersLauncher(Launcher):
                 events += self._lost(entry, retry)
         crew.keep_up(len(queue.waiting()))
         for entry in queue.waiting():
-            if entry.failed_on and not crew.others(entry.failed_on):
+            if entry.avoid and not crew.others(entry.avoid):
                 queue.give_out_again(entry)  # nobody else is there to take it
         return events
 
@@ -183,7 +183,7 @@ class FolderWorkersLauncher(Launcher):
             return self._again(entry, f"#{handle.number} goes on elsewhere from its last saved epoch: {content}", retry)
         if what == "ended" and self._crew().blames(worker, entry, content):
             why = f"#{handle.number} failed on {worker}, which may be the device's fault: it is tried elsewhere"
-            return self._again(entry, why, retry, elsewhere=True)
+            return self._again(entry, why, retry)
         self._queue().over(entry)
         return [Event("stopped", handle) if what == "stopped" else Event("ended", handle, result=content)]
 
@@ -196,12 +196,12 @@ class FolderWorkersLauncher(Launcher):
             return [Event("ended", entry.handle, result=failed(entry.assignment.config, died))]
         return self._again(entry, f"#{entry.handle.number} goes on elsewhere: its worker {entry.worker} is lost", retry)
 
-    def _again(self, entry: Entry, note: str, retry: bool, elsewhere: bool = False) -> list[Event]:
+    def _again(self, entry: Entry, note: str, retry: bool) -> list[Event]:
         entry.handle.begun = False
         if not retry:
             self._queue().over(entry)
             return [Event("stopped", entry.handle)]
-        self._queue().give_out_again(entry, entry.failed_on if elsewhere else frozenset())
+        self._queue().give_out_again(entry, entry.failed_on)
         return [Event("retried", entry.handle, note=note)]
 
     def _queue(self) -> Queue:
