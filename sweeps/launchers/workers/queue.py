@@ -18,7 +18,8 @@ CONTROLLER_BEAT_S = 0.5
 @dataclass(eq=False)
 class Entry:
     """A run that was given out. `fence`: how often. `attempts`: how often its worker was lost since its last epoch.
-    `failed_on`: workers whose devices may be to blame for its failures. `asked`: the message that an answer is to. `avoid`: workers that shall not take it."""
+    `failed_on`: workers whose devices may be to blame for its failures. `asked`: the message that an answer is to.
+    `avoid`: workers that shall not take it."""
 
     handle: Handle
     assignment: Assignment
