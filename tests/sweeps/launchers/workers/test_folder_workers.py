@@ -170,7 +170,7 @@ def test_an_interrupted_sweep_ends_in_order(start: Starter, tmp_path: Path, numb
 def test_a_search_prunes_as_the_local_launcher_does(train: Door, tmp_path: Path) -> None:
     """With one slot the order of trials is fixed, and so are the decisions."""
     study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
-    study += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=6"]
+    study += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=20"]
     study += ["hydra.sweeper.study_name=one"]  # which the brackets of hyperband go by
     study += ["optimizer.lr=tag(log,interval(1e-4,1e-1))"]
     assert train(*local(tmp_path), *study, "hydra.launcher.slots=1").code == 0
