@@ -30,9 +30,9 @@ gpu: install
 	$(BIN)/python -m benchmarks.training --models resnet18 --batches 16 --repeats 1 --rows tuned ceiling ceiling-free --no-lab2
 	$(BIN)/python -m benchmarks.lab2 --epochs 1 4
 
-# Ray
+# Ray, Slurm (apt-get install slurm-wlm munge), PostgreSQL (apt-get install postgresql): what is missing is skipped
 cluster: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray,postgres]'
 	$(BIN)/python -m pytest -n 2 --timeout 900 -m $@
 
 check: install

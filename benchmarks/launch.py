@@ -15,6 +15,10 @@ from benchmarks.measure import python, show, spread
 LAUNCHERS = {
     "finegrid local, 1 slot": (["hydra/launcher=local", "hydra.launcher.slots=1"], "yes"),
     "finegrid local, 2 slots": (["hydra/launcher=local", "hydra.launcher.slots=2"], "yes"),
+    "finegrid folder_workers, one of 2 slots": (
+        ["hydra/launcher=folder_workers", "hydra.launcher.workers=1", "hydra.launcher.slots=2"],
+        "yes",
+    ),
     "Hydra basic": (["hydra/launcher=basic"], "no"),
     "joblib, loky, 2 jobs": (["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], "no"),
     "joblib, multiprocessing, 2 jobs": (

@@ -6,6 +6,7 @@ makes each epoch of every run half a second longer; with {"*": "hold 2"} no run 
 file says so no more, however fast or slow the machine is. "slow 3,hold 2" does both.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -55,8 +56,15 @@ class Troubled(nn.Module):
                 while (what, when) in self._plan() and time.monotonic() < ends:
                     time.sleep(0.02)
             elif what != "hold" and self.calls == STEPS * (int(when or 1) - 1) + 1:
-                return _happen(what)
+                return self._break_device() if what == "broken_device" else _happen(what)
         return 1.0
+
+    def _break_device(self) -> float:
+        """The device of the first worker that comes by here is broken; the others' are not."""
+        worker, file = os.environ["FINEGRID_LEASES"], self.file.with_name("broken")
+        with contextlib.suppress(FileExistsError), file.open("x") as stream:
+            stream.write(worker)
+        return _happen("cuda_fault") if file.read_text() == worker else 1.0
 
     def _plan(self) -> list[tuple[str, str]]:
         """What is to happen to this run, and when, as the file says now."""

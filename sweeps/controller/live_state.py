@@ -104,7 +104,7 @@ class LiveState:
 
     def begun(self, handle: Handle) -> None:
         """Its process is at work, or another one now."""
-        self.state["running"][str(handle.number)]["process"] = handle.process
+        self.state["running"][str(handle.number)] |= {"process": handle.process, "slot": handle.slot.name}
         self.changed = True
 
     def epoch(self, handle: Handle, report: EpochReport, ending: bool) -> None:

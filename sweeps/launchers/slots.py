@@ -35,15 +35,20 @@ class MachineSlot:
 
 def find_slots(slots: int | str, slots_per_gpu: int | str, devices: str) -> list[MachineSlot]:
     """The slots of this machine. Raises ConfigError."""
-    need(slots == "auto" or (isinstance(slots, int) and slots >= 1), f"hydra.launcher.slots={slots}: auto or 1 and up")
-    ok = slots_per_gpu == "auto" or (isinstance(slots_per_gpu, int) and slots_per_gpu >= 1)
-    need(ok, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: auto or 1 and up")
-    need(devices in ("auto", "cpu", "gpu"), f"hydra.launcher.devices={devices}: expected auto, cpu or gpu")
+    check_slots(slots, slots_per_gpu, devices)
     gpus = gpu_names(_count_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
     need(bool(gpus) or devices != "gpu", "hydra.launcher.devices=gpu: this machine has no CUDA device")
     cores = resolve_threads("auto")
     known = slots_per_gpu == "auto" and set(gpus) == set(read_cards(gpus))
     return lay_out(gpus, slots, slots_of(slots_per_gpu, len(gpus), known, cores), cores)
+
+
+def check_slots(slots: int | str, slots_per_gpu: int | str, devices: str) -> None:
+    """Raise ConfigError for settings out of range."""
+    need(slots == "auto" or (isinstance(slots, int) and slots >= 1), f"hydra.launcher.slots={slots}: auto or 1 and up")
+    ok = slots_per_gpu == "auto" or (isinstance(slots_per_gpu, int) and slots_per_gpu >= 1)
+    need(ok, f"hydra.launcher.slots_per_gpu={slots_per_gpu}: auto or 1 and up")
+    need(devices in ("auto", "cpu", "gpu"), f"hydra.launcher.devices={devices}: expected auto, cpu or gpu")
 
 
 def needs_of(slots: Sequence[MachineSlot]) -> dict[int, Need]:

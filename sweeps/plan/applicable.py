@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # A run with these would be refused: each key with the choice that it is for.
 APPLIES = {"weights.path": "weights=checkpoint", "data.fold": "data.folds=K"}
-REMOTE = ("SlurmLauncher", "RayLauncher", "RayAWSLauncher")  # of Hydra: their runs are on other machines
+REMOTE = ("SlurmLauncher", "RayLauncher", "RayAWSLauncher", "FolderWorkersLauncher")  # their runs are on other machines
 
 
 def to_drop(composed: DictConfig) -> list[str]:

@@ -111,7 +111,7 @@ class Search:
         budget.apply()
         outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours), budget=budget)
         build_caches(self.launcher, [first])
-        member = Membership(study, self.folder, wanted.storage is None)
+        member = Membership(study, self.folder, wanted.storage)
         with member.joined():
             before = census(study, todo)
             member.enqueue(todo)

@@ -1,8 +1,12 @@
 """Where a study lies: the journal in its sweep's folder, or the database of an Optuna URL. Mistakes are one line."""
 
 import contextlib
+import hashlib
+import importlib.util
 import os
 import re
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,21 +14,25 @@ from typing import Any
 import optuna
 from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from sweeps.sweepers.journal import JOURNAL, open_journal
 from training.errors import ConfigError
-from training.run_folder import MULTIRUN
+from training.run_folder import MULTIRUN, lock
 from training.schema.checks import need
 
 PACKAGES = {
-    "psycopg": "'psycopg[binary]'",
+    "psycopg": "'finegrid[postgres]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
 }  # where pip has a module under another name
 EXAMPLES = "sqlite:///studies.db, postgresql://user@host/studies, mysql+pymysql://user@host/studies"
 
+LOCK_S = 60.0  # so long a controller waits for another to count and ask
 WITHOUT = "without this key the study is a journal file in the sweep's folder"
 
 
@@ -41,17 +49,87 @@ def storage_errors_told(storage: Any) -> Iterator[None]:
         raise ConfigError(f"{what}: its driver is missing; pip install {package}") from error
     except (SQLAlchemyError, StorageInternalError, ValueError, RuntimeError) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-        text = re.sub(r"\(Background on this error at: .*?\)|\[SQL: .*", "", " ".join(str(cause).split())).strip()
-        raise ConfigError(f"{what}: {text}") from error
+        raise ConfigError(f"{what}: {_in_short(cause)}") from error
+
+
+def _in_short(error: BaseException) -> str:
+    return re.sub(r"\(Background on this error at: .*?\)|\[SQL: .*", "", " ".join(str(error).split())).strip()
 
 
 def _without_password(storage: Any) -> str:
-    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", str(storage))
+    return re.sub(r"(//[^:/@]*):[^@]*@|([?&]password)=[^&]*", _starred, str(storage))
+
+
+def _starred(found: re.Match[str]) -> str:
+    return f"{found[1]}:***@" if found[1] is not None else f"{found[2]}=***"
 
 
 def backend(storage: Any, folder: Path) -> Any:
     """What Optuna takes as a storage. Raises ConfigError for a damaged journal."""
-    return open_journal(folder / JOURNAL) if storage is None else storage
+    if storage is None:
+        return open_journal(folder / JOURNAL)
+    # a server may have been started anew since the last question
+    return RDBStorage(with_driver(storage), engine_kwargs={"pool_pre_ping": True}) if is_postgres(storage) else storage
+
+
+def is_postgres(storage: Any) -> bool:
+    """Whether a study lies on a PostgreSQL server."""
+    return isinstance(storage, str) and storage.startswith("postgresql")
+
+
+def with_driver(storage: str) -> str:
+    """A URL with the driver that is installed: psycopg, unless only psycopg2 is. Raises SQLAlchemy's error for what is
+    no URL."""
+    url = make_url(storage)
+    if url.drivername == "postgresql" and importlib.util.find_spec("psycopg2") is None:
+        url = url.set(drivername="postgresql+psycopg")
+    return url.render_as_string(hide_password=False)
+
+
+@contextlib.contextmanager
+def exclusive(storage: Any, folder: Path, name: str) -> Iterator[None]:
+    """Hold a study for this controller alone: by the lock of the sweep's folder, and where the study lies on a
+    PostgreSQL server by a lock of that, since other controllers may have other folders, or no locks between their
+    hosts. Either goes with its owner. Raises RunInUse, StorageInternalError."""
+    with contextlib.ExitStack() as held:
+        held.enter_context(lock(folder, wait_s=LOCK_S))
+        if is_postgres(storage):
+            held.enter_context(_server_lock(storage, name))
+        yield
+
+
+@contextlib.contextmanager
+def _server_lock(storage: str, name: str) -> Iterator[None]:
+    key = int.from_bytes(hashlib.sha256(f"finegrid {name}".encode()).digest()[:8], "big", signed=True)
+    engine = create_engine(with_driver(storage), poolclass=NullPool)
+    try:
+        connection = engine.connect()
+        connection.execute(text(f"SET lock_timeout = '{LOCK_S:g}s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
+    except SQLAlchemyError as error:
+        raise StorageInternalError(f"the study can't be locked: {_in_short(error)}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(SQLAlchemyError):  # the lock has gone with its connection
+            connection.close()
+
+
+def clock_offset_s(storage: Any, folder: Path) -> float | None:
+    """How many seconds the clock that all controllers of a study share is ahead of this host's: the server's, or that
+    of the file system. None where it can't be asked."""
+    if is_postgres(storage):
+        engine = create_engine(with_driver(storage), poolclass=NullPool)
+        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+            before = time.time()
+            told = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+            return float(told) - (before + time.time()) / 2
+        return None
+    with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as file:
+        before = time.time()
+        os.utime(file.name)
+        return os.stat(file.name).st_mtime - (before + time.time()) / 2  # noqa: PTH116 (as above)
+    return None
 
 
 def file_of(storage: Any, folder: Path) -> Path | None:
@@ -61,8 +139,13 @@ def file_of(storage: Any, folder: Path) -> Path | None:
         return folder / JOURNAL
     need(isinstance(storage, str), f"hydra.sweeper.storage={storage}: expected a URL, such as {EXAMPLES}")
     with storage_errors_told(storage):
-        url = make_url(storage)
+        url = make_url(with_driver(storage))
         url.get_dialect().import_dbapi()
+    if is_postgres(storage) and (url.password or "password" in url.query):
+        raise ConfigError(
+            f"hydra.sweeper.storage={_without_password(storage)}: a password in it would be seen in the list of"
+            " processes and in files of the sweep; leave it out, and give it as PGPASSWORD or in ~/.pgpass"
+        )
     if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
         return None
     file = Path(url.database)

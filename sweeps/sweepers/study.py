@@ -26,7 +26,14 @@ from sweeps.controller.live_state import clear_dead
 from sweeps.sweepers.journal import JOURNAL, mend
 from sweeps.sweepers.optuna_private import is_enqueued, mark_waiting, take_up
 from sweeps.sweepers.space import check_same
-from sweeps.sweepers.storage import backend, file_of, name_in, storage_errors_told
+from sweeps.sweepers.storage import (
+    backend,
+    clock_offset_s,
+    exclusive,
+    file_of,
+    name_in,
+    storage_errors_told,
+)
 from training.errors import ConfigError
 from training.run_folder import lock
 
@@ -54,7 +61,10 @@ def open_study(wanted: Wanted) -> Study:
     folder = wanted.folder
     existed = folder.exists()
     try:
-        with lock(folder, wait_s=60):  # two controllers that make the tables of one database fall over each other
+        file_of(wanted.storage, folder)  # a mistake in the URL comes first
+        with contextlib.ExitStack() as held:
+            with storage_errors_told(wanted.storage):  # two that make the tables of one database fall over each other
+                held.enter_context(exclusive(wanted.storage, folder, wanted.name))
             if wanted.storage is None:
                 mend(folder / JOURNAL)
             study = existing_study(wanted)  # refused, if so, before it is written to
@@ -104,12 +114,17 @@ def _checked(study: Study, wanted: Wanted) -> Study:
 class Membership:
     """This controller's part in a study: what it runs, and that it is alive."""
 
-    def __init__(self, study: Study, folder: Path, in_folder: bool) -> None:
-        self.study, self.folder = study, folder
-        self.in_folder = in_folder  # whether the study lies in the sweep's folder, so that all its controllers do too
+    def __init__(self, study: Study, folder: Path, storage: Any) -> None:
+        self.study, self.folder, self.storage = study, folder, storage
+        self.in_folder = storage is None  # the study lies in the sweep's folder, and so do all its controllers
         self.name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.trials: dict[int, Trial] = {}
-        self.started = time.time()
+        self.clock_offset_s = clock_offset_s(storage, folder) or 0.0
+        self.started = self.now()
+
+    def now(self) -> float:
+        """In seconds, by the clock that all controllers share, whatever that of their hosts says."""
+        return time.time() + self.clock_offset_s
 
     @contextlib.contextmanager
     def joined(self) -> Iterator[None]:
@@ -131,14 +146,19 @@ class Membership:
 
     def _beat(self, over: threading.Event) -> None:
         while not over.wait(BEAT_S):
+            if (offset := clock_offset_s(self.storage, self.folder)) is not None:  # a clock may have been set
+                self.clock_offset_s = offset
             for trial in list(self.trials.values()):
                 with contextlib.suppress(Exception):  # it ended this moment, or the storage is busy: there is a next
-                    trial.set_user_attr("alive", time.time())
+                    trial.set_user_attr("alive", self.now())
+
+    def _exclusive(self) -> contextlib.AbstractContextManager[None]:
+        return exclusive(self.storage, self.folder, self.study.study_name)
 
     def ask(self, n_trials: int, sampler: Callable[[int], Any]) -> Trial | None:
         """A trial that waits (enqueued, or tried again), or a new one unless the study has `n_trials`. `sampler`: which
         to ask, by the number of trials so far."""
-        with lock(self.folder, wait_s=60):  # one controller at a time counts and asks
+        with self._exclusive():  # one controller at a time counts and asks
             count = counted(self.study)
             waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
             if not waiting and count >= n_trials:
@@ -157,13 +177,13 @@ class Membership:
 
     def enqueue(self, points: list[dict[str, Any]]) -> None:
         """Have these points tried before any other, once."""
-        with lock(self.folder, wait_s=60):
+        with self._exclusive():
             for item in points:
                 self.study.enqueue_trial(item, skip_if_exists=True)
 
     def retry_failed(self) -> None:
         """Have the configuration of each failed trial tried once more, by a new trial that takes its place."""
-        with lock(self.folder, wait_s=60):
+        with self._exclusive():
             for failed in failed_trials(self.study):
                 told, attributes = {"fixed_params": failed.params}, {"retries": failed.number}
                 again = create_trial(state=TrialState.WAITING, system_attrs=told, user_attrs=attributes)
@@ -174,7 +194,9 @@ class Membership:
         as for `ask`, since the controller may have died before it drew all parameters."""
         if not any(self._may_adopt(trial) for trial in self._running()):
             return None
-        with lock(self.folder, wait_s=60):  # look again, since another controller may have been faster
+        with exclusive(
+            self.storage, self.folder, self.study.study_name
+        ):  # look again, since another controller may have been faster
             for frozen in self._running():
                 if self._may_adopt(frozen):
                     self.study.sampler = sampler(frozen.number)
@@ -192,7 +214,7 @@ class Membership:
     def _marks(self) -> dict[str, Any]:
         """What says whose a trial is. The name comes last, since without it the others say nothing."""
         place = {} if self.in_folder else {"controllers": str((self.folder / CONTROLLERS).resolve())}
-        return {"alive": time.time(), **place, "controller": self.name}
+        return {"alive": self.now(), **place, "controller": self.name}
 
     def drop(self, trial: Trial) -> None:
         """The trial is over."""
@@ -202,7 +224,7 @@ class Membership:
         """Leave a stopped trial to the next controller, at once; a cancelled one to one that begins later."""
         self.drop(trial)
         if cancelled:
-            trial.set_user_attr("cancelled", time.time())
+            trial.set_user_attr("cancelled", self.now())
         trial.set_user_attr("alive", 0.0)
 
     def others_run(self) -> bool:
@@ -229,7 +251,7 @@ class Membership:
             if self.in_folder or not place.exists():
                 place = self.folder / CONTROLLERS  # of a study in this folder, which may have been moved since
             return not in_use(place / owner)
-        return bool(time.time() - alive > DEAD_S)
+        return bool(self.now() - alive > DEAD_S)
 
 
 def is_ours(trial: FrozenTrial) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import QUICK, ROOT, run_folders
-from outcome import outcome, record_of
+from outcome import history_of, outcome, record_of
 
 WAIT_S = 120.0  # for what takes seconds on a free machine
 
@@ -50,6 +50,17 @@ def results(sweep: Path) -> dict[str, dict[str, Any]]:
 def records(sweep: Path) -> dict[int, dict[str, Any]]:
     """The records of a sweep, by seed."""
     return {record["seed"]: record for record in map(record_of, run_folders(sweep))}
+
+
+def decisions(sweep: Path) -> dict[str, tuple[str, list[float]]]:
+    """What became of every run, and after which epochs, by its folder. (A pruned run keeps no weights.)"""
+    return {
+        str(folder.relative_to(sweep)): (
+            record_of(folder)["status"],
+            [row["val_acc"] for row in history_of(folder)],
+        )
+        for folder in run_folders(sweep)
+    }
 
 
 def tree(folder: Path) -> dict[str, int]:

@@ -21,6 +21,7 @@ import os
 import pickle
 import platform
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -37,6 +38,7 @@ WORKERS = ".workers"  # in a sweep's folder
 MEMBERS, BOARDS = "members", "boards"
 PROGRAM, BEAT = "program", "beat"
 TODO, TAKEN, UP, DOWN, ASIDE = "todo", "taken", "up", "down", "aside"
+OUTPUT = ("logs", "slurm")  # what workers and their jobs have said
 BEAT_S = 2.0
 
 
@@ -55,6 +57,17 @@ def own_folder(sweep_folder: Path) -> Path:
     if found.st_mode & 0o077:
         folder.chmod(0o700)
     return folder
+
+
+def tidy(root: Path) -> None:
+    """Remove `.workers` where neither a worker nor a controller is left in it."""
+    with contextlib.suppress(OSError):
+        for name in (BOARDS, MEMBERS):
+            if (root / name).exists():
+                (root / name).rmdir()
+        for name in OUTPUT:
+            shutil.rmtree(root / name, ignore_errors=True)
+        root.rmdir()
 
 
 def put(path: Path, content: bytes) -> None:
@@ -169,6 +182,7 @@ class Seen:
     state: object
     since: float
     changes: int = 0
+    content: dict[str, Any] | None = None
 
 
 @dataclass
@@ -191,9 +205,9 @@ class Watch:
         except (OSError, ValueError):  # the server doesn't answer: no change either
             state = before.state if before else None
         if before is None:
-            self.seen[file] = Seen(state, time.monotonic())
+            self.seen[file] = Seen(state, time.monotonic(), 0, content)
         elif before.state != state:
-            self.seen[file] = Seen(state, time.monotonic(), before.changes + 1)
+            self.seen[file] = Seen(state, time.monotonic(), before.changes + 1, content)
         return content
 
     def still_for(self, file: Path) -> float:

@@ -1,6 +1,6 @@
 """The settings of hydra/launcher=folder_workers and slurm_workers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -17,6 +17,7 @@ class FolderWorkersConfig:
     slots_per_gpu: Any = "auto"
     mps: str = "auto"
     devices: str = "auto"
+    worker_minutes: float | None = None  # after which a worker ends: what runs then goes on in another
     retries: int = 3  # of a run whose process or worker was killed, since its last saved epoch
     timeout_minutes: float | None = None  # of one run
     grace_s: float = 30.0  # from SIGTERM to the end of all, of the controller and of a worker
@@ -24,6 +25,24 @@ class FolderWorkersConfig:
     idle_s: float = 300.0  # a worker ends when it has found nothing to do for so long
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher", name="folder_workers", node=FolderWorkersConfig, provider="finegrid"
-)
+@dataclass
+class SlurmWorkersConfig(FolderWorkersConfig):
+    """hydra/launcher=slurm_workers: workers as jobs of Slurm, an array of them"""
+
+    engine: str = "slurm"
+    workers: int = 8
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    timeout_min: int = 240  # of a worker, in minutes; runs go on in the next one
+    gres: str | None = None  # gpu:1, gpu:a100:2, shard:1
+    constraint: str | None = None
+    mem_gb: float | None = None
+    cpus_per_task: int | None = None
+    setup: list[str] = field(default_factory=list)  # shell lines before the worker, such as 'module load cuda'
+    sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch, such as {nice: 100}
+    blocks: list[dict[str, Any]] = field(default_factory=list)  # unequal jobs: the keys from workers on, of each kind
+
+
+for name, node in (("folder_workers", FolderWorkersConfig), ("slurm_workers", SlurmWorkersConfig)):
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="finegrid")

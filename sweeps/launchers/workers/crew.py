@@ -45,7 +45,8 @@ class Crew:
             return
         self.looked = time.monotonic()
         self._clear()
-        found = {name: self.watch.look(self._file(name)) for name in board.names(self.root / board.MEMBERS)}
+        known = {file.name for file in self.watch.seen if file.parent.name == board.MEMBERS}  # some have ended
+        found = {name: self.watch.look(self._file(name)) for name in {*known, *board.names(self.root / board.MEMBERS)}}
         self.members = {name: content for name, content in found.items() if content is not None}
         self.width = max([self.width, *(len(content["slots"]) for content in self.members.values())])
 
@@ -54,10 +55,10 @@ class Crew:
 
     def is_lost(self, name: str) -> bool:
         """Whether a worker that has a lease is gone. One that ended in order has given it back."""
-        if name in self.engine.dead():
-            return True
-        self.watch.look(self._file(name))
-        return self.watch.still_for(self._file(name)) > self.lost_s
+        file = self._file(name)
+        if file not in self.watch.seen:
+            self.watch.look(file)
+        return name in self.engine.dead() or self.watch.still_for(file) > self.lost_s
 
     def others(self, names: frozenset[str]) -> bool:
         """Whether there is a worker that takes runs besides these, or one that waits for its turn."""
@@ -103,7 +104,9 @@ class Crew:
     def _clear(self) -> None:
         """Remove what lost workers and controllers have left."""
         for name in board.names(self.root / board.MEMBERS):
+            self.watch.look(self._file(name))
             if self.is_lost(name):
+                self.engine.give_up(name, self.members.get(name, {}))
                 board.drop(self._file(name))
         for name in board.names(self.root / board.BOARDS):
             beat = self.root / board.BOARDS / name / board.BEAT

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,9 @@ class Engine(Protocol):
 
     def failed_starts(self) -> Sequence[str]:
         """Of those that ended with an error, the end of what they said."""
+
+    def give_up(self, name: str, told: Mapping[str, Any]) -> None:
+        """End a worker that is lost, as far as it is there. `told`: what its last beat said."""
 
     def stop(self, grace_s: float) -> None:
         """Have all end."""
@@ -67,6 +70,12 @@ class SubprocessEngine:
         logs = self.sweep_folder / board.WORKERS / "logs"
         failed = [name for name, process in self.processes.items() if (process.poll() or 0) > 0]
         return [(logs / f"{name}.log").read_text(errors="replace").strip().rpartition("\n")[2] for name in failed]
+
+    def give_up(self, name: str, told: Mapping[str, Any]) -> None:
+        """Kill it; its runs go with it."""
+        if name in self.processes:
+            self.processes[name].kill()
+            self.processes[name].wait()
 
     def stop(self, grace_s: float) -> None:
         """End all, at the latest after `grace_s`."""

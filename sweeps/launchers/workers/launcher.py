@@ -1,6 +1,6 @@
 """hydra/launcher=folder_workers, slurm_workers: runs lie in the sweep's folder, and workers take them from there."""
 
-import contextlib
+import importlib.util
 import shutil
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps.channel import Answer
 from sweeps.hydra_glue.composer import Composer
@@ -19,17 +19,19 @@ from sweeps.hydra_glue.private import failed, singletons
 from sweeps.launchers.batch import run_batch
 from sweeps.launchers.launcher import Capabilities, Died, Event, Handle, RunnableJob
 from sweeps.launchers.local_config import OFF
+from sweeps.launchers.slots import check_slots
 from sweeps.launchers.worker import Program
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import WorkerProgram
-from sweeps.launchers.workers.config import FolderWorkersConfig
+from sweeps.launchers.workers.config import FolderWorkersConfig, SlurmWorkersConfig
 from sweeps.launchers.workers.crew import Crew
-from sweeps.launchers.workers.engine import SubprocessEngine
+from sweeps.launchers.workers.engine import Engine, SubprocessEngine
 from sweeps.launchers.workers.estimates import Estimates
 from sweeps.launchers.workers.queue import Entry, Queue
+from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
 from training.schema.checks import need
 
-__all__ = ["FolderWorkersConfig", "FolderWorkersLauncher"]
+__all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "SlurmWorkersConfig"]
 POLL_S = 0.05
 
 
@@ -49,12 +51,18 @@ class FolderWorkersLauncher(Launcher):
 
     def __init__(self, engine: str, workers: int, **settings: Any) -> None:
         need(workers >= 1, f"hydra.launcher.workers={workers}: expected 1 or more")
-        for key in ("grace_s", "lost_s", "idle_s"):
-            need(settings[key] > 0, f"hydra.launcher.{key}={settings[key]}: expected above 0")
+        for key in ("grace_s", "lost_s", "idle_s", "worker_minutes", "timeout_minutes"):
+            value = settings[key]
+            need(value is None or value > 0, f"hydra.launcher.{key}={value}: expected above 0")
         need(settings["retries"] >= 0, f"hydra.launcher.retries={settings['retries']}: expected 0 or more")
-        if settings["mps"] in OFF:
-            settings["mps"] = "off"
-        self.engine_name, self.workers, self.settings = engine, workers, settings
+        need(settings["mps"] in ("auto", *OFF), f"hydra.launcher.mps={settings['mps']}: expected auto or off")
+        check_slots(settings["slots"], settings["slots_per_gpu"], settings["devices"])
+        self.blocks: list[Block] = []
+        if engine == "slurm":
+            self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks")
+            workers = sum(block.workers for block in self.blocks)
+            settings = {key: value for key, value in settings.items() if key not in own}
+        self.workers, self.settings = workers, settings
         self.grace_s = float(settings["grace_s"])
         width = settings["slots"] if isinstance(settings["slots"], int) else 1
         self.slots: list[WorkerSlot] = []
@@ -69,6 +77,10 @@ class FolderWorkersLauncher(Launcher):
         self.composer = Composer(hydra_context, config)
         self.program = Program(hydra_context, task_function, singletons())
         self.config, self.folder = config, Path(str(config.hydra.sweep.dir))
+        if self.blocks and not OmegaConf.select(config, "sweep.plan", default=False):
+            need(shutil.which("sbatch") is not None, "hydra/launcher=slurm_workers: there is no sbatch here")
+            ok = importlib.util.find_spec("submitit") is not None
+            need(ok, "hydra/launcher=slurm_workers needs submitit: pip install 'finegrid[slurm]'")
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's interface: run a batch of jobs, give their results in order. Raises SweepEnded when stopped."""
@@ -81,10 +93,15 @@ class FolderWorkersLauncher(Launcher):
     def _open(self) -> tuple[Queue, Crew]:
         if self.queue is None or self.crew is None:
             self.queue = Queue.open(self.folder, WorkerProgram.of(self.program, self.config))
-            engine = SubprocessEngine(self.folder, self.settings)
-            self.crew = Crew(self.queue.root, self.queue.folder, engine, self.workers, float(self.settings["lost_s"]))
+            lost_s = float(self.settings["lost_s"])
+            self.crew = Crew(self.queue.root, self.queue.folder, self._engine(), self.workers, lost_s)
             self.crew.start(self.workers)
         return self.queue, self.crew
+
+    def _engine(self) -> Engine:
+        if self.blocks:
+            return SlurmEngine(self.folder, self.settings, self.blocks)
+        return SubprocessEngine(self.folder, self.settings)
 
     @property
     def entries(self) -> list[Entry]:
@@ -130,16 +147,17 @@ class FolderWorkersLauncher(Launcher):
     def _look(self, retry: bool) -> list[Event]:
         queue, crew = self._open()
         events: list[Event] = []
+        lost = {entry.worker for entry in queue.entries if entry.worker and crew.is_lost(entry.worker)}
         for entry, worker, what, content in queue.messages():
             events += self._hear(entry, worker, what, content, retry)
         crew.look()
-        self._grow(self.workers * crew.width)
+        self._grow(max(self.workers, len(crew.members)) * crew.width)  # workers may have been started by hand
         for entry in list(queue.entries):
-            if entry.worker and crew.is_lost(entry.worker):
+            if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
         crew.keep_up(len(queue.waiting()))
         for entry in queue.waiting():
-            if entry.failed_on and not crew.others(entry.failed_on):
+            if entry.avoid and not crew.others(entry.avoid):
                 queue.give_out_again(entry)  # nobody else is there to take it
         return events
 
@@ -165,7 +183,7 @@ class FolderWorkersLauncher(Launcher):
             return self._again(entry, f"#{handle.number} goes on elsewhere from its last saved epoch: {content}", retry)
         if what == "ended" and self._crew().blames(worker, entry, content):
             why = f"#{handle.number} failed on {worker}, which may be the device's fault: it is tried elsewhere"
-            return self._again(entry, why, retry, elsewhere=True)
+            return self._again(entry, why, retry)
         self._queue().over(entry)
         return [Event("stopped", handle) if what == "stopped" else Event("ended", handle, result=content)]
 
@@ -178,12 +196,12 @@ class FolderWorkersLauncher(Launcher):
             return [Event("ended", entry.handle, result=failed(entry.assignment.config, died))]
         return self._again(entry, f"#{entry.handle.number} goes on elsewhere: its worker {entry.worker} is lost", retry)
 
-    def _again(self, entry: Entry, note: str, retry: bool, elsewhere: bool = False) -> list[Event]:
+    def _again(self, entry: Entry, note: str, retry: bool) -> list[Event]:
         entry.handle.begun = False
         if not retry:
             self._queue().over(entry)
             return [Event("stopped", entry.handle)]
-        self._queue().give_out_again(entry, entry.failed_on if elsewhere else frozenset())
+        self._queue().give_out_again(entry, entry.failed_on)
         return [Event("retried", entry.handle, note=note)]
 
     def _queue(self) -> Queue:
@@ -211,8 +229,5 @@ class FolderWorkersLauncher(Launcher):
         self.queue.close()
         if self.crew is not None:
             self.crew.end(self.grace_s)
-        with contextlib.suppress(OSError):
-            (self.queue.root / board.BOARDS).rmdir()
-            (self.queue.root / board.MEMBERS).rmdir()
-            shutil.rmtree(self.queue.root)
+        board.tidy(self.queue.root)
         self.queue = self.crew = None

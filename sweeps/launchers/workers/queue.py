@@ -12,13 +12,14 @@ from sweeps.launchers.launcher import Handle
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import Assignment, WorkerProgram
 
-CONTROLLER_BEAT_S = 1.0
+CONTROLLER_BEAT_S = 0.5
 
 
 @dataclass(eq=False)
 class Entry:
     """A run that was given out. `fence`: how often. `attempts`: how often its worker was lost since its last epoch.
-    `failed_on`: workers whose devices may be to blame for its failures. `asked`: the message that an answer is to."""
+    `failed_on`: workers whose devices may be to blame for its failures. `asked`: the message that an answer is to.
+    `avoid`: workers that shall not take it."""
 
     handle: Handle
     assignment: Assignment
@@ -29,6 +30,7 @@ class Entry:
     worker: str = ""
     asked: int = 0
     failed_on: frozenset[str] = field(default_factory=frozenset)
+    avoid: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def key(self) -> str:
@@ -82,7 +84,7 @@ class Queue:
             if entry is not None and not entry.worker:
                 self._see_who_has_what()
             if entry is not None and (told := board.read_pickled(file)) is not None:
-                entry.asked = int(number)
+                entry.asked = int(number) if told[0] == "epoch" else entry.asked
                 yield entry, entry.worker, *told
             board.drop(file)
 
@@ -105,7 +107,7 @@ class Queue:
     def give_out_again(self, entry: Entry, avoid: frozenset[str] = frozenset()) -> None:
         """Under the next fence. `avoid`: workers that shall not take it."""
         self._take_back(entry)
-        entry.fence, entry.worker = entry.fence + 1, ""
+        entry.fence, entry.worker, entry.avoid = entry.fence + 1, "", avoid
         board.put_pickled(self.folder / board.TODO / entry.key, replace(entry.assignment, avoid=avoid))
 
     def over(self, entry: Entry) -> None:

@@ -13,6 +13,7 @@ STORAGES = {
     "nonsense://x/y": "there is no database of this kind",
     "nonsense": "hydra.sweeper.storage=nonsense: ",
     "postgresql://me:secret@localhost/x": "me:***@localhost",
+    "postgresql://me@localhost/x?password=secret": "x?password=***",
     "mysql://me@localhost/x": "pip install mysqlclient",
     "mysql+pymysql://me@localhost/x": "pip install pymysql",
     "sqlite:////nowhere/at.all": "there is no folder /nowhere",
