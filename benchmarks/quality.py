@@ -34,7 +34,7 @@ from analysis.statistics.results import RowResults
 from benchmarks import real_weights
 from benchmarks.measure import ROOT, python, show
 from benchmarks.photographs import TRASHNET, digits, materials, once
-from training.code_version import code_version
+from training.provenance.code_version import code_version
 
 FIGURES = Path(__file__).with_name("quality.json")
 ALPHA = 0.05

@@ -60,9 +60,9 @@ def run(
 
     A finished run is not repeated, an interrupted one goes on. `on_epoch` hears of every epoch; what it raises ends
     the run. `started`: when its preparation began, for the record. `micro_batch`: images at once, at most.
-    `begins_again`: who calls can begin the run again in a fresh process, and is asked to by BeginAgain; else this process
-    does what it can. Any failure is recorded, then raised. Raises training.run_folder.RunInUse where another process has
-    it.
+    `begins_again`: who calls can begin the run again in a fresh process, and is asked to by BeginAgain; else this
+    process does what it can. Any failure is recorded, then raised. Raises training.run_folder.RunInUse where another
+    process has it.
     """
     started = started or datetime.now(UTC)
     folder, config = prepared.folder, prepared.config
