@@ -30,7 +30,7 @@ from benchmarks.photographs import TRASHNET, damage, digits, materials, once
 FIGURES = {"cv_acc": 1, "cv_log_loss": -1, "logme": 1, "probe_val_acc": 1, "knn_val_acc": 1}  # -1: less is better
 SETS = ("trashnet", "digits", "materials", "damage")
 DRAWS = 4000
-# What a CPU is fastest at with these networks, in one thread for each core that the slots have
+# What a CPU is fastest at with depthwise convolutions
 SETTINGS = ["trainer.precision=fp32", "trainer.memory_format=channels_last"]
 
 
