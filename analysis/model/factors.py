@@ -56,13 +56,6 @@ class FactorInteraction:
         return self.by_level[0][1].metric
 
 
-def unit(metric: Metric) -> str:
-    """What effects by `metric` are in: points of test accuracy."""
-    if metric.scale > 1:
-        return f"points of test {metric.title}"
-    return f"test {metric.title}, {'higher' if metric.sign > 0 else 'lower'} is better"
-
-
 def settings(rows: pd.DataFrame, default_weights: Mapping[str, str], extra: Iterable[str] = ()) -> pd.DataFrame:
     """The factors of each row; those that all rows share are left out. A choice of a group (augment, experiment) is one
     factor, whatever keys it sets. `default_weights`: by row, what `default`

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from analysis.statistics.metric_names import Metric
+
 DIGITS = 3  # significant ones of a setting that was drawn: lr 0.000443
 
 
@@ -34,3 +36,10 @@ def level_order(level: object) -> tuple[int, float, str]:
     """Sorts levels: numbers, then none and default, then the other words."""
     number = isinstance(level, int | float) and not isinstance(level, bool)
     return (0, float(level), "") if number else (1, 0.0, "" if level in ("none", "default") else str(level))  # type: ignore[arg-type]
+
+
+def unit(metric: Metric) -> str:
+    """What effects by `metric` are in: points of test accuracy."""
+    if metric.scale > 1:
+        return f"points of test {metric.title}"
+    return f"test {metric.title}, {'higher' if metric.sign > 0 else 'lower'} is better"

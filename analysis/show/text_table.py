@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.model.factors import unit
+from analysis.model.wording import unit
 from analysis.show.cells import KEPT, common_line, difference_cells, number_columns, readable, shared_columns, texts
 from analysis.show.layout import COLUMN_GAP, layout
 from training.console.table import visible

@@ -165,16 +165,20 @@ HISTORY = {
     )
 }
 TEST = {
-    "cut": Case(cut, {"report": "predictions_test.npz can't be read", "ensemble": "no readable"}, {"ensemble": 2}),
+    "cut": Case(
+        cut,
+        {"report": "predictions_test.npz can't be read", "ensemble": "predictions_test.npz can't be read"},
+        {"ensemble": 2},
+    ),
     "flipped": Case(flipped, {"report": "predictions_test.npz", "ensemble": "predictions_test.npz"}, {"ensemble": 2}),
     "another's": Case(
         anothers, {"report": "doesn't fit its record", "ensemble": "doesn't fit its record"}, {"ensemble": 2}
     ),
 }
 VAL = {
-    "cut": Case(cut, {"ensemble": "left out: {run}/predictions_val.npz: no readable"}),
-    "flipped": Case(flipped, {"ensemble": "left out: {run}/predictions_val.npz"}),
-    "another's": Case(anothers, {"ensemble": "left out: {run}/predictions_val.npz doesn't fit its record"}),
+    "cut": Case(cut, {"ensemble": "left out: {run}: predictions_val.npz can't be read"}),
+    "flipped": Case(flipped, {"ensemble": "left out: {run}: predictions_val.npz"}),
+    "another's": Case(anothers, {"ensemble": "left out: {run}: predictions_val.npz doesn't fit its record"}),
     "shorter": Case(
         arrays(**{name: lambda part: part[:-1] for name in ("id", "label", "logits")}),
         {"ensemble": "doesn't fit its record: 268 images, expected 269"},

@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis.model.factors import unit
 from analysis.model.model import ReportModel
 from analysis.model.table import distinct
+from analysis.model.wording import unit
 from analysis.show.cells import common_line, number_columns, readable, shared_columns, texts
 from analysis.show.page import figures
 from analysis.show.page.curves import configurations, curves

@@ -24,7 +24,7 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     assert replace(pooled, df=10).sd_interval_points() == near((1.3975, 3.5099), 1e-3)  # chi-squared tables
 
     first, second = replicated(90.0, 30), replicated(89.0, 30)
-    noise = Noise(replace(pooled, prior_df=math.inf, df=10**6), None, math.nan)
+    noise = Noise(replace(pooled, prior_df=math.inf, df=10**6), None, 0.0)
     variance, _ = difference_variance(first, second, noise)
     assert 1e4 * variance == near(2 * 4 / 30, 1e-4)
     # 1 = (2.37 + 0.84) * sqrt(2 * 4 / n) at n = 82.6: the second look at two rows is judged at 1.8 %

@@ -346,7 +346,7 @@ def test_pruned_run_is_recorded(train: Door, tmp_path: Path, monkeypatch: pytest
 
     original = training.engine.run.run
     with monkeypatch.context() as patch:
-        patch.setattr(training.engine.run, "run", lambda prepared, *_: original(prepared, prune))
+        patch.setattr(training.engine.run, "run", lambda prepared, *_, **__: original(prepared, prune))
         assert train(*QUICK, TINY, "trainer.epochs=3").code == 0
     record = record_of(only_run(tmp_path / "outputs"))
     assert (record["status"], record["failure"], record["epochs_run"]) == ("pruned", None, 2)
@@ -459,7 +459,7 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_epoch(
 
     original, found = training.engine.run.run, []
 
-    def stopping_run(prepared: Prepared, *_: object) -> object:
+    def stopping_run(prepared: Prepared, *_: object, **__: object) -> object:
         def stop(report: training.engine.run.EpochReport) -> None:
             if report.epoch == 3:
                 file = prepared.folder / "resume.pt"

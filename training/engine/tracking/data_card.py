@@ -3,16 +3,18 @@
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training.data.dataset import Dataset
-from training.data.image_store import ImageStore
-from training.engine.tracking.contact_sheet import COLUMNS, LABEL, SIDE, sampled, sheet, values_of
 from training.run_folder import contact_sheet_file, data_card_file, read_json, write_json, write_whole
 from training.schema.data_card import DataCard, lines
 from training.schema.data_config import DataConfig
 from training.schema.json_parts import from_keys, to_keys
+
+if TYPE_CHECKING:  # plans make cards, and need no torch
+    from training.data.image_store import ImageStore
 
 log = logging.getLogger(__name__)
 PAIRS = (("train", "val"), ("train", "test"), ("val", "test"))
@@ -66,7 +68,7 @@ def _copies(dataset: Dataset) -> tuple[dict[str, int], dict[str, int]]:
     return within, across
 
 
-def leave_data_card(folder: Path, dataset: Dataset, config: DataConfig, store: ImageStore) -> None:
+def leave_data_card(folder: Path, dataset: Dataset, config: DataConfig, store: "ImageStore") -> None:
     """Say what is in the images, and keep it in the sweep's `folder` with a contact sheet, where it isn't there yet. A
     disk that is full, or an image that has gone, is no reason to lose the run."""
     card = card_of(dataset, config)
@@ -82,7 +84,9 @@ def leave_data_card(folder: Path, dataset: Dataset, config: DataConfig, store: I
         log.info("data: %s", line)
 
 
-def _complete(card: DataCard, folder: Path, dataset: Dataset, store: ImageStore) -> None:
+def _complete(card: DataCard, folder: Path, dataset: Dataset, store: "ImageStore") -> None:
+    from training.engine.tracking.contact_sheet import COLUMNS, LABEL, SIDE, sampled, sheet, values_of
+
     sample = sampled(dataset, store)
     card.values = values_of(sample)
     card.shown = [dataset.classes[label] for label in sample.classes]
