@@ -39,7 +39,7 @@ CHUNK = 25  # sweeps a piece
 PARTS = {
     "equal": 1.0,
     "worse": 0.5,
-    "printed": 0.5,
+    "printed": 0.125,
     "looks": 1.0,
     "advice": 0.25,
     "best": 1.0,
