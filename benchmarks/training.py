@@ -137,9 +137,9 @@ def line(name: str, results: list[Found], ratios: list[float]) -> list[str]:
 def at_once(settings: list[str], args: argparse.Namespace) -> list[list[str]]:
     """Several runs of ours at the same time, without and under MPS: their images/s together, of how many one alone has
     what share."""
-    name, count = f"ours x{args.at_once}", args.at_once
+    name, count = f"ours-x{args.at_once}", args.at_once
     loops = [["ours", *settings]] * count
-    speeds: dict[str, list[float]] = {"alone": [], name: [], f"{name}, MPS": []}
+    speeds: dict[str, list[float]] = {"alone": [], name: [], f"{name}-mps": []}
     largest, why = 0.0, ""
     for _ in range(args.repeats):
         speeds["alone"].append(summed_speed(together(loops[:1], {}), args.epochs))
@@ -147,7 +147,7 @@ def at_once(settings: list[str], args: argparse.Namespace) -> list[list[str]]:
         largest = max(largest, sum(one["mb"] for one in found))
         speeds[name].append(summed_speed(found, args.epochs))
         under_mps, why = with_mps(loops, args.epochs)
-        speeds[f"{name}, MPS"] += under_mps
+        speeds[f"{name}-mps"] += under_mps
     rows = []
     for row, those in list(speeds.items())[1:]:
         if not those:

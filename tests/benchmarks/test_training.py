@@ -1,8 +1,7 @@
 """benchmarks.training and its loops with few images on a CPU, so that a mistake doesn't wait for a GPU. (What they
 measure there only a GPU shows.)"""
 
-import os
-import re
+import json
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,9 @@ from benchmarks.ceiling import train_bare
 from benchmarks.determinism import by_operation
 from benchmarks.loop_setting import Setting
 from benchmarks.peers import loader_settings
+from benchmarks.photographs import subset
 from benchmarks.processes import summed_speed
-from benchmarks.training import with_mps
+from benchmarks.training import digits, with_mps
 from training.device import Compute
 
 __all__ = ["stand_ins"]
@@ -72,34 +72,52 @@ def test_the_short_table_on_a_gpu(shell: Door) -> None:
     rows = ["tuned", "ceiling", "ceiling-free", "ceiling-eager", "ours-plain"]
     result = shell("-m", "benchmarks.training", *words, "--rows", *rows, "--no-lab2")
     assert result.code == 0, result.out + result.err
-    for row in ("ours", *rows, "ours x4", "ours x4, MPS"):
-        assert len(re.findall(rf"│ {re.escape(row)} +│", result.out)) == 2, row
+    for row in ("ours", *rows, "ours-x4", "ours-x4-mps"):
+        assert result.out.count(f"│ {row} ") == 2, row
     assert torch.cuda.get_device_name() in result.out
 
 
+FEW = ["--data", "digits", "--models", "resnet18", "--images", "40", "--epochs", "2", "--repeats", "1"]
+
+
 @pytest.mark.slow
-def test_the_whole_table(shell: Door, stand_ins: StandIns, tmp_path: Path) -> None:
-    """Every row, two batches, runs at once; with a stand-in for MPS, whose clients compute on the CPU."""
-    stand_ins.mps()
-    words = ["--data", "digits", "--models", "resnet18", "--images", "40", "--batches", "8", "16", "--epochs", "2"]
-    rows = ["tutorial", "tuned", "ceiling", "ceiling-free", "ceiling-eager", "ceiling-kept", "ours-plain"]
-    words += ["--repeats", "1", "--at-once", "2", "--rows", *rows]
-    result = shell("-m", "benchmarks.training", *words, PATH=os.environ["PATH"])
+def test_a_table_for_each_batch(shell: Door) -> None:
+    words = [*FEW, "--batches", "8", "16", "--rows", "ceiling", "ceiling-free"]
+    result = shell("-m", "benchmarks.training", *words)
     assert result.code == 0, result.out + result.err
     assert f"command: python -m benchmarks.training {' '.join(words)}" in result.out
     assert f"torch {torch.__version__}" in result.out and "hardware: " in result.out
-    for row in ("ours", *rows, "ours x2", "ours x2, MPS"):
-        assert len(re.findall(rf"│ {re.escape(row)} +│", result.out)) == 2, row
-    assert "not measured: " not in result.out.replace("lab2_table: not measured: ", "")
+    for row in ("ours", "ceiling", "ceiling-free"):
+        assert result.out.count(f"│ {row} ") == 2, row
     assert result.out.count("Determinism costs the bare network ") == 2
-    assert [cards for _, _, cards in stand_ins.daemons()] == [UUIDS[0]] * 2
+
+
+@pytest.mark.slow
+def test_runs_at_once_and_under_mps(shell: Door, stand_ins: StandIns) -> None:
+    """(With a stand-in for MPS, whose clients compute on the CPU.)"""
+    stand_ins.mps()
+    result = shell("-m", "benchmarks.training", *FEW, "--batches", "8", "--at-once", "2", "--rows", "tutorial")
+    assert result.code == 0, result.out + result.err
+    for row in ("ours", "tutorial", "ours-x2", "ours-x2-mps"):
+        assert result.out.count(f"│ {row} ") == 1, row
+    assert "not measured: " not in result.out.replace("lab2_table: not measured: ", "")
+    assert [cards for _, _, cards in stand_ins.daemons()] == [UUIDS[0]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ["tuned", "ceiling-eager", "ceiling-kept", "ours-plain", "ours-all-histograms"])
+def test_each_other_row(shell: Door, tmp_path: Path, row: str) -> None:
+    subset(digits(tmp_path / "all"), tmp_path / "some", 40, 13, 13)
+    result = shell("-m", "benchmarks.loops", row, "resnet18", str(tmp_path / "some"), "32", "8", "2")
+    assert result.code == 0, result.out + result.err
+    found = json.loads(result.out.splitlines()[-1])
+    assert found["images"] == 40 and found["images_per_s"] > 0 and found["first_s"] > 0
 
 
 @pytest.mark.slow
 def test_lightning(shell: Door) -> None:
     pytest.importorskip("lightning", reason="needs pip install -e '.[bench]'")
-    words = ["--data", "digits", "--models", "resnet18", "--images", "40", "--batches", "8", "--epochs", "2"]
-    result = shell("-m", "benchmarks.training", *words, "--repeats", "1", "--rows", "lightning")
+    result = shell("-m", "benchmarks.training", *FEW, "--batches", "8", "--rows", "lightning")
     assert result.code == 0 and "│ lightning " in result.out, result.out + result.err
 
 
