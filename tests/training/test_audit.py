@@ -163,6 +163,7 @@ def test_features_of_a_network_before_training_doubt_labels_of_all_splits(tmp_pa
     assert len(flipped & set(suspects[: 2 * len(flipped)])) >= len(flipped) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="the extra [audit] is not installed")
 def test_a_folder_of_folds_doubts_train_labels(tmp_path: Path, train: Door) -> None:
     root = tmp_path / "data"

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from report_runs import near
 from scipy.special import ndtr, ndtri
 
@@ -66,6 +67,7 @@ def test_the_difference_that_can_be_seen_is_one_from_a_reference_that_is_not_luc
         assert points == near((compared.critical + 0.84) * error, 0.12)
 
 
+@pytest.mark.slow
 def test_seen_four_times_out_of_five() -> None:
     """Rows that are worse by the printed distance, in small."""
     counts = [

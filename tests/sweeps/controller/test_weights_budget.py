@@ -48,6 +48,7 @@ def test_a_grid_keeps_the_best(train: Door, tmp_path: Path) -> None:
     assert len(list(sweep.glob(f"*/*/{BEST}"))) == 1
 
 
+@pytest.mark.slow
 def test_who_wants_removed_weights_hears_why(train: Door, shell: Door, tmp_path: Path) -> None:
     sweep = tmp_path / "outputs" / "grid"
     assert train("-m", *QUICK, TINY, RATES, "tracking=none", "sweep.keep_weights=best").code == 0

@@ -43,7 +43,9 @@ def results(root: Path) -> list[object]:
     return list(found)
 
 
-@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1", "hydra.launcher.slots=1"]])
+@pytest.mark.parametrize(
+    "sweep", [[], pytest.param(["-m", "seed=0,1", "hydra.launcher.slots=1"], marks=pytest.mark.slow)]
+)
 def test_a_run_whose_recording_broke_off(shell: Door, tmp_path: Path, sweep: list[str]) -> None:
     script, runs = tmp_path / "with_a_gpu.py", 2 if sweep else 1
     script.write_text(SCRIPT.format(root=str(ROOT), folder=str(tmp_path)))
