@@ -135,11 +135,11 @@ def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
     assert len(run_folders(sweep.parent)) == 16
     opened, errors = visit(browser, tmp_path / "page-2.html")
     assert opened.locator("[data-plot] .main-svg").count() >= 10
-    cells = opened.locator("tbody tr")
+    cells = opened.locator("#table tbody tr")
     assert cells.count() == 8
 
-    column = opened.locator("th", has_text="lr").first
-    heads = opened.locator("th").all_inner_texts()
+    column = opened.locator("#table th", has_text="lr").first
+    heads = opened.locator("#table th").all_inner_texts()
     place = heads.index("lr")
     column.locator("button").click()
     rates = [float(row.locator("td").nth(place).inner_text()) for row in cells.all()]
@@ -155,7 +155,7 @@ def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
     assert errors == []
 
     opened, errors = visit(browser, tmp_path / "page.html")
-    assert opened.locator("tbody tr").count() == 6, "two of them have two seeds"
+    assert opened.locator("#table tbody tr").count() == 6, "two of them have two seeds"
     assert opened.locator("h2", has_text="What matters").count() == 1
 
     def drawn() -> list[int]:  # curves, of all panels
@@ -166,10 +166,10 @@ def test_in_a_browser(sweep: Path, tmp_path: Path, browser: Any) -> None:
     assert len(before_all) == 3 and all(now < before for now, before in zip(drawn(), before_all, strict=True))
     opened.locator("[data-all='0']").click()
     assert drawn() == [0, 0, 0], "one legend for all curves"
-    left = opened.locator("td").first.bounding_box()["x"]
-    opened.locator(".scroll").evaluate("frame => frame.scrollLeft = 300")
-    assert opened.locator("td").first.bounding_box()["x"] == left, "the first column stays"
-    assert opened.locator("td").nth(1).bounding_box()["x"] < left, "and the others move"
+    left = opened.locator("#table td").first.bounding_box()["x"]
+    opened.locator("#table .scroll").evaluate("frame => frame.scrollLeft = 300")
+    assert opened.locator("#table td").first.bounding_box()["x"] == left, "the first column stays"
+    assert opened.locator("#table td").nth(1).bounding_box()["x"] < left, "and the others move"
 
     before = opened.locator("#left-plot .main-svg").first.inner_html()
     opened.select_option("#layer", index=1)
