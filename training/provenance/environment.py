@@ -12,7 +12,6 @@ from training.schema.record_parts import Machine, Versions
 DIST_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 
 
-@cache
 def versions() -> Versions:
     """Of Python, torch, torchvision, and of all that is installed."""
     import torch
@@ -22,10 +21,16 @@ def versions() -> Versions:
 
 
 def installed() -> str:
+    """The packages that Python finds here, as `_found_in` gives them."""
+    return _found_in(tuple(dict.fromkeys(sys.path)))
+
+
+@cache  # by path, which a long-lived process (a notebook, a server) may change
+def _found_in(places: tuple[str, ...]) -> str:
     """`NAME==VERSION NAME==VERSION ...`, sorted: the packages that Python finds here, by the names of their folders
     (importlib.metadata reads a file of each, which takes a tenth of a second)."""
     found: dict[str, str] = {}
-    for place in dict.fromkeys(sys.path):
+    for place in places:
         try:
             names = sorted(os.listdir(place or "."))  # noqa: PTH208 (no Path for each of a thousand names)
         except OSError:  # a zip, or not there
