@@ -260,13 +260,14 @@ def test_test_images_are_looked_at_once_and_after_the_last_epoch(train: Door, tm
 
 
 @pytest.mark.slow
-def test_sweep_gives_the_records_of_single_runs(train: Door, tmp_path: Path) -> None:
-    result = train(*QUICK, TINY, "-m", "optimizer.lr=0.01,0.001")
+def test_sweep_gives_the_records_of_single_runs(shell: Door, tmp_path: Path) -> None:
+    words, path = ["train.py", *QUICK, TINY, f"sweep.root={tmp_path}/outputs"], str(ROOT / "tests")
+    result = shell(*words, "-m", "optimizer.lr=0.01,0.001", PYTHONPATH=path)
     assert result.code == 0, result.err
     swept = run_folders(tmp_path / "outputs" / "grid")
     assert len(swept) == 2
     for lr in ("0.001", "0.01"):
-        assert train(*QUICK, TINY, f"optimizer.lr={lr}").code == 0
+        assert shell(*words, f"optimizer.lr={lr}", PYTHONPATH=path).code == 0
     alone = run_folders(tmp_path / "outputs" / "runs")
     assert [folder.parent.name for folder in alone] == [folder.parent.name for folder in swept]
     assert [outcome(folder) for folder in alone] == [outcome(folder) for folder in swept]
