@@ -10,6 +10,7 @@ import yaml
 
 from analysis.read.records import flat
 from training.console.program import called
+from training.provenance.differences import leaves
 from training.record import read_record
 from training.run_folder import OUTPUTS
 
@@ -77,7 +78,7 @@ def _recipe_lines(folder: Path, told: dict[str, Any], recipe: str) -> Iterator[s
     record = read_record(folder)
     if not isinstance(content, dict) or record is None or record.config is None:
         return None
-    return _lines(content, runtime.get("choices"), dict(_leaves(record.config)))
+    return _lines(content, runtime.get("choices"), dict(leaves(record.config)))
 
 
 def _lines(content: dict[str, Any], choices: Any, config: dict[str, Any]) -> Iterator[str]:
@@ -90,15 +91,6 @@ def _lines(content: dict[str, Any], choices: Any, config: dict[str, Any]) -> Ite
     for key, _ in flat({name: part for name, part in content.items() if name not in ("defaults", "hydra", "sweep")}):
         if key in config and key not in PLACE:
             yield f"{key}={hydra_value(config[key])}"
-
-
-def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a nested dict under its dotted name, lists as they are."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def hydra_value(value: Any) -> str:
