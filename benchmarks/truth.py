@@ -92,6 +92,9 @@ ADVISED = (
     Setting("5 rows x 3, 2000 images", (3,) * 5, 2000, 2000),
     Setting("2 rows x 5 and 1, 2000 images", (5, 1), 2000, 2000),
     Setting("19 rows x 3, 2000 images", (3,) * 19, 2000, 2000),
+    Setting("5 rows x 3, 2000 images, lognormal spreads", (3,) * 5, 2000, 2000, spreads="lognormal"),
+    Setting("8 rows x 2, 2000 images, spread 0.5", (2,) * 8, 2000, 2000, seed_sd=0.5),
+    Setting("5 rows x 3, 700 images, spread 0.5", (3,) * 5, 350, 700, seed_sd=0.5),
 )
 STEPS_BELOW = tuple(number / 2 for number in range(1, 10))  # points below the best of ten rows
 ONE_BEST = (

@@ -123,8 +123,8 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
 def show_said(others: Mapping[str, list[tuple[str, Counts]]], bars: Bars) -> None:
     """What sentences of the report say, against what comes true."""
     if advice := others.get("advice"):
-        headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "reference changed %"]
-        headings += ["marked then, where it didn't % (said: 80)"]
+        headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "marked then % (said)"]
+        headings += ["where the first look marked nothing"]
         show("'N more seeds'", headings, [advice_line(name, found, bars) for name, found in advice])
     if selected := others.get("selection"):
         headings = ["the best row by val", "sweeps", "its val accuracy is too high by", "said"]
@@ -179,12 +179,15 @@ def looks_line(name: str, found: Counts, bars: Bars) -> list[str]:
 
 def advice_line(name: str, found: Counts, bars: Bars) -> list[str]:
     """Of a setting in which the report's advice was followed."""
-    same, moved = found.get("all", 0), found.get("moved", 0)
-    asked = found.get("more seeds", 0) / max(same, 1)
-    bar = (PRINTED - PRINTED_REACH, PRINTED + PRINTED_REACH)
-    said = bars.share(found, "marked", "all", bar, f"advice, {name}")
-    changed = f"{100 * moved / max(same + moved, 1):.0f}"
-    return [name, f"{same + moved} of {found['sweeps']}", f"{asked:.1f}", changed, said]
+    total, told = found.get("all", 0), found.get("told", 0)
+    if not total:
+        return [name, f"0 of {found['sweeps']}", "-", "-", "-"]
+    said = found["said"] / total
+    bar = (said - PRINTED_REACH, said + PRINTED_REACH)
+    marked = bars.share(found, "marked", "all", bar, f"advice, {name}")
+    others = f"{100 * found['told, marked'] / told:.0f} ({100 * found['told, said'] / told:.0f})" if told else "-"
+    asked = f"{found['more seeds'] / total:.1f}"
+    return [name, f"{total} of {found['sweeps']}", asked, f"{marked} ({100 * said:.1f})", others]
 
 
 def selection_line(name: str, found: Counts, bars: Bars) -> list[str]:

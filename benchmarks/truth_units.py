@@ -172,7 +172,8 @@ def _as_printed(setting: Setting) -> tuple[Setting, tuple[float, ...]]:
 
 def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: int) -> Counts:
     """The best row by val and one that is worse by 3 points, with as many more seeds of either as the report asks for
-    if that is the true difference: how often the second look marks it, where val picks the same reference again."""
+    if that is the true difference: how often the second look, with the same reference, marks it, and how often it was
+    said to. `told`: of these, the sweeps in which the first look has not marked it."""
     gap = 3.0
     setting = replace(setting, gaps=(gap,))
     counts: Counter[str] = Counter(sweeps=sweeps)
@@ -181,18 +182,18 @@ def followed_advice(setting: Setting, generator: np.random.Generator, sweeps: in
         bad = str(int(np.argmin(world.truth)))
         if found.reference in (None, bad) or found.noise.test is None:
             continue
-        pair = (found.reference or "", bad)
         wanted = seeds_needed(rows, found, bad, gap)
-        if isinstance(wanted, str) or max(wanted) > MOST_MORE:
+        if isinstance(wanted, str) or max(wanted.of_reference, wanted.of_other) > MOST_MORE:
             counts["out of reach"] += 1
             continue
-        for key, number in zip(pair, wanted, strict=True):
+        for key, number in ((found.reference or "", wanted.of_reference), (bad, wanted.of_other)):
             rows[key] = more(rows[key], world.runs(int(key), number)) if number else rows[key]
-        again = compared(rows, setting, looks=2)
-        if again.reference != pair[0]:
-            counts.update({"moved": 1, "marked, moved": again.by_row[bad].mark == "worse"})
-            continue
-        counts.update({"all": 1, "more seeds": int(sum(wanted)), "marked": again.by_row[bad].mark == "worse"})
+        again = compare_rows(rows, found.reference, 100 / setting.n_val, criteria=Criteria(looks=2))
+        marked = again.by_row[bad].mark == "worse"
+        counts.update({"all": 1, "more seeds": wanted.of_reference + wanted.of_other, "marked": marked})
+        counts["said"] += wanted.power  # type: ignore[assignment]
+        if found.by_row[bad].mark != "worse":
+            counts.update({"told": 1, "told, marked": marked, "told, said": wanted.power})  # type: ignore[dict-item]
     return dict(counts)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.model.wording import level_texts, plural
+from analysis.read.distinguish import short_identities
 from analysis.statistics import inference
 from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, look_level
 from analysis.statistics.noise import sampling_sd_points
@@ -229,18 +230,18 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
     start = f"To sharpen the answer: {names} differ by {abs(found.diff):.1f} ± {half:.1f} points"
     if first.overlap or second.overlap:
         return f"{start}; more folds or splits of the same images add less than they cost, more images tell more."
-    seeds = seeds_needed(rows.results, comparisons, other)
-    if seeds == "seeds":
+    wanted = seeds_needed(rows.results, comparisons, other)
+    if wanted == "seeds":
         return f"{start}: more than {MOST_SEEDS} seeds would be needed to tell so small a difference."
-    if seeds != "images":
-        more = [(count, rows.labels[key]) for count, key in zip(seeds, (comparisons.reference, other), strict=True)]
-        wanted = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in more if count)
-        if not wanted:
-            return f"{start}: that is near the limit of what this table can tell."
-        again = f"--looks {comparisons.criteria.looks + 1}"
-        stays = "" if comparisons.named else f" and {rows.labels[comparisons.reference]} is still the best by val"
+    if wanted != "images":
+        counts = (wanted.of_reference, rows.labels[comparisons.reference]), (wanted.of_other, rows.labels[other])
+        more = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in counts if count)
+        keys = list(rows.results)
+        name = short_identities(keys)[keys.index(comparisons.reference)] or ""
+        again = f"--looks {comparisons.criteria.looks + 1} --reference {shlex.quote(name)}"
+        chance = min(5 * round(20 * wanted.power), 95)
         return (
-            f"{start}; {wanted} would tell four times out of five if that is the true difference{stays} "
+            f"{start}; {more} would tell in about {chance} % of cases if that is the true difference "
             f"(then say {again})."
         )
     images = images_needed(first, second, noise, comparisons.critical_next)

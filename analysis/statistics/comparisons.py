@@ -103,11 +103,12 @@ def compare_rows(
     criteria: Criteria = ONE_LOOK,
 ) -> Comparisons:
     """Compare rows by key. The reference, where none is given, is `best_by_val`. `val_image_points`: one val image, in
-    points. `named`: whether the reference was named before anybody saw the results (None: where one is given); where it
-    was picked by val, intervals and marks allow for that. `pick`: False where val accuracies choose no reference, since
-    they are of different images."""
+    points. `named`: whether the reference was named before anybody saw the results (None: where one is given at the
+    first look; at a later one it may have been picked by what was seen before); where it was picked by val, intervals
+    and marks allow for that. `pick`: False where val accuracies choose no reference, since they are of different
+    images."""
     noise = estimate_noise(rows, val_image_points)
-    named = reference is not None if named is None else named
+    named = reference is not None and criteria.looks == 1 if named is None else named
     passed = None
     if reference is None and pick:
         reference, first = best_by_val(rows), _highest_val(rows, list(rows))
@@ -131,10 +132,14 @@ def compare_rows(
         together = simulate(alike, noise, reference if named else None)
         critical, critical_next = together.critical(level), together.critical(all_levels[1])
         corrected = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
-        if not named:
-            reach = together.reach((1 - inference.LEVEL) / 2)
+        reach = together.reach((1 - inference.LEVEL) / 2)
+        if not named or not noise.pairing:  # of rows on the same folds the plain t knows how badly that is known
             differences = {key: _widened(found, reach.down[key], reach.up[key]) for key, found in differences.items()}
-            low, _ = test_interval(rows[reference], noise, reach.own)
+        for key, straying in reach.of_rows.items():
+            low, high = test_interval(rows[key], noise, straying)
+            by_row[key] = replace(by_row[key], test_low=low, test_high=high)
+        if not named:
+            low, _ = test_interval(rows[reference], noise, max(reach.own, reach.of_rows[reference]))
             by_row[reference] = replace(by_row[reference], test_low=low)
     for key, found in differences.items():
         p = min(1.0, corrected[key] * (1 - inference.LEVEL) / level)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtri
 
 from analysis.statistics.inference import LEVEL
 from analysis.statistics.noise import (
@@ -128,26 +128,48 @@ class Simulated:
         return max(float(start * (TAIL / level) ** (1 / decay)), float(self.largest[-1]))
 
     def reach(self, tail: float) -> "Reach":
-        """How far single comparisons and the reference's own accuracy stray."""
+        """How far single comparisons and the rows' own accuracies stray."""
         t, picked = self.t_of_all
         draws = np.arange(len(t))
-        own = self.test[draws, picked] / np.sqrt(np.maximum(self.seeds[picked] + self.images_of_rows[picked], 1e-18))
-        low, high = _quantiles(t, picked, tail)
+        of_rows = self.test / np.sqrt(np.maximum(self.seeds + self.images_of_rows, 1e-18))
+        true = self.test / np.sqrt(np.maximum(self.true_seeds + self.images_of_rows, 1e-18))
+        if self.named is None:
+            low, high = _quantiles(t, picked, tail)
+        else:
+            high = _stray(t, self._true_t(self.keys.index(self.named)), tail)
+            low = -high
         return Reach(
-            dict(zip(self.keys, -low, strict=True)),
-            dict(zip(self.keys, high, strict=True)),
-            float(np.quantile(own, 1 - tail)),
+            dict(zip(self.keys, (-low).tolist(), strict=True)),
+            dict(zip(self.keys, high.tolist(), strict=True)),
+            float(np.quantile(of_rows[draws, picked], 1 - tail)),
+            dict(zip(self.keys, _stray(of_rows, true, tail).tolist(), strict=True)),
         )
+
+    def _true_t(self, reference: int) -> np.ndarray:
+        """t() against one reference if the spreads were known [draws, rows]; standard normal."""
+        base = self.true_seeds[:, [reference]]
+        shared = 2 * self.pairing[reference] * np.sqrt(self.true_seeds * base)
+        variance = self.true_seeds + base - shared + self.images[reference]
+        found: np.ndarray = (self.test - self.test[:, [reference]]) / np.sqrt(np.maximum(variance, 1e-18))
+        return found
 
 
 @dataclass(frozen=True)
 class Reach:
-    """In standard errors: how far each row's difference from the reference strays down and up, and the reference's own
-    accuracy up."""
+    """In standard errors: how far each row's difference from the reference strays down and up, the reference's own
+    accuracy up, and each row's own accuracy either way, had it not been picked."""
 
     down: Mapping[str, float]
     up: Mapping[str, float]
     own: float
+    of_rows: Mapping[str, float]
+
+
+def _stray(t: np.ndarray, normal: np.ndarray, tail: float) -> np.ndarray:
+    """How far each column of t strays either way [rows]; `normal`: the same draws by the true standard errors, which
+    tells what of that is the luck of the draws."""
+    reached, drawn = (np.quantile(np.abs(one), 1 - 2 * tail, axis=0) for one in (t, normal))
+    return np.asarray(float(ndtri(1 - tail)) * reached / np.maximum(drawn, 1e-9))
 
 
 def simulate(

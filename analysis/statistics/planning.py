@@ -3,7 +3,8 @@
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -14,13 +15,10 @@ from analysis.statistics.latent import difference_below
 from analysis.statistics.max_t import SEED, Simulated, simulate
 from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
-from analysis.statistics.spread import draw_variances
 
 POWER = 0.8
-DRAWS = 2000  # of spreads
 MOST_ROWS = 300  # that are enough for a mean
 MOST_SEEDS = 200  # beyond which nobody would run more
-TESTS = 3  # of next looks, each with the seeds that the one before asked for
 STEPS = 8  # of a fixed point, after which it stands still
 LEAST_ACCURACY = 0.02  # a proportion
 LEAST_DIFFERENCE = 1e-3  # a proportion, below which no number of images is worth a line
@@ -118,42 +116,93 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
     return float(np.mean([paired_image_variance([(row, base)], per_image) for row in others[:MOST_ROWS]]))
 
 
+@dataclass(frozen=True)
+class MoreSeeds:
+    """As few more seeds of the reference and of another row as can be, and the probability that the other is marked at
+    the next look if the true difference is as large as was asked for."""
+
+    of_reference: int
+    of_other: int
+    power: float
+
+
 def seeds_needed(
     rows: Mapping[str, RowResults], comparisons: Comparisons, other: str, points: float | None = None
-) -> tuple[int, int] | Literal["images", "seeds"]:
-    """How many more seeds of the reference and of `other`, as few as can be, have a true difference of so many `points`
-    (None: the one that was seen) marked at the next look with a probability of POWER, if the reference is the same
-    then; `seeds` where that takes more than MOST_SEEDS, `images` where these rather than seeds are what is missing.
+) -> MoreSeeds | Literal["images", "seeds"]:
+    """How many more seeds of the reference and of `other`, at least one and as few as can be, have a true difference of
+    so many `points` (None: the one that was seen) marked at the next look with a probability of POWER or more; `seeds`
+    where that takes more than MOST_SEEDS, `images` where these rather than seeds are what is missing.
 
-    The spreads between seeds are drawn as they may be (spread.py), and the test is the next look's, by which they will
-    be known better."""
+    Of the next look, with this reference (`--reference`): NextLook."""
     reference, noise = comparisons.reference, comparisons.noise
     assert reference is not None and noise.test is not None
     row, second = rows[reference], rows[other]
     assert not row.overlap and not second.overlap, "folds and splits have other rules"
-    images = paired_image_variance([(row, second)], noise.seed_variance_per_image)
-    difference = row.test_proportion - second.test_proportion if points is None else points / 100
-    near = [key for key, one in rows.items() if key not in (reference, other) and one.test_set_id == row.test_set_id]
-    alike = {key: rows[key] for key in (reference, other, *near[: MOST_ROWS - 2])}
-    drawn = _drawn_spreads(alike)[:, :2]
+    difference = abs(row.test_proportion - second.test_proportion) if points is None else points / 100
     variances = [row_spread(one, noise.test).variance_points2 for one in (row, second)]
     path = _more_seeds([row.seeds, second.seeds], variances)
+    power = cache(partial(NextLook(rows, comparisons, other).power, difference))
+    last = len(path) - 1
+    found = path[1 + bisect_left(range(1, last), POWER, key=lambda step: power(path[step]))]
+    if power(found) < POWER:
+        images = paired_image_variance([(row, second)], noise.seed_variance_per_image)
+        reached = difference / math.sqrt(max(images, 1e-18)) - comparisons.critical_next
+        return "images" if float(ndtr(reached)) < POWER else "seeds"
+    return MoreSeeds(found[0] - row.seeds, found[1] - second.seeds, power(found))
 
-    def power(step: int, critical: float, seeds_count: bool = True) -> float:
-        from_seeds = (drawn / path[step]).sum(1) * seeds_count
-        errors = np.sqrt(np.maximum(from_seeds + images, 1e-18))
-        return float(ndtr(abs(difference) / errors - critical).mean())
 
-    last, found = len(path) - 1, 0
-    for _ in range(TESTS):
-        now = dict(zip((reference, other), path[found], strict=True))
-        seeds = [now.get(key, one.seeds) for key, one in alike.items()]
-        drawn_tables = simulate(alike, noise, reference if comparisons.named else None, seeds)
-        critical = drawn_tables.critical(comparisons.level_next)
-        found = bisect_left(range(last), POWER, key=partial(power, critical=critical))
-    if power(found, critical) < POWER:
-        return "images" if power(found, critical, seeds_count=False) < POWER else "seeds"
-    return path[found][0] - row.seeds, path[found][1] - second.seeds
+class NextLook:
+    """Whether the next look, with more seeds of the reference and of `other`, will mark `other`, if it is worse by so
+    much than the reference, and than all that are not told from the reference.
+
+    The spreads between seeds are drawn as they may be (spread.py), and so is what the next look will take them for,
+    from the seeds that there are and the new ones. A reference that val has picked is lucky: the part of its luck
+    that is in the old seeds and in the images stays."""
+
+    def __init__(self, rows: Mapping[str, RowResults], comparisons: Comparisons, other: str) -> None:
+        reference, self.noise = comparisons.reference, comparisons.noise
+        assert reference is not None and self.noise.test is not None
+        test_set = rows[reference].test_set_id
+        near = [key for key, one in rows.items() if key not in (reference, other) and one.test_set_id == test_set]
+        self.rows = {key: rows[key] for key in (reference, other, *near[: MOST_ROWS - 2])}
+        self.level = comparisons.level_next
+        now = simulate(self.rows, self.noise, reference if comparisons.named else None, careful=False)
+        good = [at for at, key in enumerate(now.keys) if at != 1 and comparisons.by_row[key].mark != "worse"]
+        picked, draws = now.picked(good), np.arange(len(now.test))
+        strayed = now.test[draws, picked] - now.test[:, 1]
+        variance = now.true_seeds[draws, picked] + now.true_seeds[:, 1] + now.images[picked, 1]
+        self.luck = strayed / np.sqrt(np.maximum(variance, 1e-18))
+        self.seen = np.array([row.seeds for row in self.rows.values()])
+        self.true = now.true_seeds * self.seen  # of single runs
+        self.images = float(now.images[0, 1])
+
+    def power(self, difference: float, seeds: tuple[int, int]) -> float:
+        """The probability, with so many `seeds` of the reference and of the other; `difference`: a proportion."""
+        runs = np.array([*seeds, *self.seen[2:]])
+        critical = simulate(self.rows, self.noise, None, runs.tolist()).critical(self.level)
+        now, then = ((self.true[:, :2] / count).sum(1) + self.images for count in (self.seen[:2], runs[:2]))
+        kept = then / np.maximum(now, 1e-18)
+        fresh = np.random.default_rng(SEED + 1).standard_normal(len(kept))
+        strayed = np.sqrt(now) * kept * self.luck + np.sqrt(then * np.maximum(1 - kept, 0.0)) * fresh
+        errors = np.sqrt(self._estimates(runs).sum(1) + self.images)
+        return float(((difference + strayed) / np.maximum(errors, 1e-9) > critical).mean())
+
+    def _estimates(self, runs: np.ndarray) -> np.ndarray:
+        """What the variances that seeds leave in the two rows will be taken for with so many `runs` [draws, 2];
+        shrunken as in spread.py, towards what the rows have in common now."""
+        pooled = self.noise.test
+        assert pooled is not None
+        seen, added = self.seen[:2], (runs - self.seen)[:2]
+        new = np.random.default_rng(SEED).chisquare(np.maximum(added, 1), (len(self.true), 2)) * (added > 0)
+        new = new * self.true[:, :2]
+        if math.isinf(pooled.prior_df):
+            common = (pooled.variance_points2 / POINTS2 * pooled.df + new.sum(1)) / (pooled.df + added.sum())
+            return np.asarray(common[:, None] / runs[:2])
+        points2 = [row.seed_variance_points2 if row.seeds > 1 else 0.0 for row in list(self.rows.values())[:2]]
+        prior = pooled.prior_df if pooled.prior_df > 0 else 1e-6  # a single seed has nothing else
+        total = prior + seen - 1 + added
+        own = (seen - 1) * np.array(points2) / POINTS2 + new
+        return np.asarray((own + prior * pooled.prior_variance_points2 / POINTS2) / total / runs[:2])
 
 
 def _more_seeds(seeds: Sequence[int], variances: Sequence[float]) -> list[tuple[int, int]]:
@@ -165,15 +214,6 @@ def _more_seeds(seeds: Sequence[int], variances: Sequence[float]) -> list[tuple[
         now[gains.index(max(gains))] += 1
         path.append((now[0], now[1]))
     return path
-
-
-def _drawn_spreads(rows: Mapping[str, RowResults]) -> np.ndarray:
-    """Draws of the variance between single runs of each row, a proportion squared [draws, rows]."""
-    found = list(rows.values())
-    variances = np.array([row.seed_variance_points2 for row in found])
-    df = np.array([row.seeds - 1 for row in found])
-    image_points = 100 / min(row.n_test for row in found)
-    return draw_variances(variances, df, image_points, DRAWS, np.random.default_rng(SEED)) / POINTS2
 
 
 def images_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> int | None:
