@@ -205,7 +205,8 @@ def arguments() -> argparse.ArgumentParser:
     query = "only runs for which this is true: columns of load() with ==, !=, <, <=, >, >=, in, and, or, not"
     add("--where", metavar="QUERY", help=query)
     reference = (
-        "the row that all are compared with: its id in the table, or a query as for --where; default: the best by val"
+        "the row that all are compared with: its id in the table, or a query as for --where; default: the best by val; "
+        "with --looks 2 and more it counts as picked by what was seen before"
     )
     add("--reference", metavar="ROW", help=reference)
     matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`"

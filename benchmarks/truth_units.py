@@ -26,7 +26,7 @@ from benchmarks.truth_claims import CLAIMS
 
 GAPS = (2.0, 4.0, 8.0)
 PILOT = 60  # reports that say what is printed in a setting
-MOST_MORE = 60  # seeds that advice is followed to
+MOST_MORE = 200  # seeds that advice is followed to: to fewer, only reports with low spreads would count
 Counts = dict[str, Any]
 
 

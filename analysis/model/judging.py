@@ -133,7 +133,7 @@ def metric_sentences(judging: Judging, comparisons: Comparisons, left_out: Seque
     text = (
         f"Judged by {metric.title} ({better} is better): test_95, diff, mark, and the reference, which is the best by "
     )
-    text += f"{'its name' if comparisons.named else f'val_{metric.column}'}. "
+    text += f"{'its name' if comparisons.given else f'val_{metric.column}'}. "
     if comparisons.claim == "model":
         scope = f"About these trained models, not their configurations: nothing was run twice ({how})."
     else:

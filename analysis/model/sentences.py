@@ -121,7 +121,7 @@ def scope_of_claims(rows: ComparedRows) -> str:
         "over all comparisons with the reference"
     )
     if rows.comparisons.reference is not None and not rows.comparisons.named:
-        text += " and for its having been picked by val"
+        text += " and for its having been picked" + ("" if rows.comparisons.given else " by val")
     if (look := rows.comparisons.criteria.looks) > 1:
         text += f"; this is look {look}, so they are judged at {100 * look_level(look):.2g} % instead of 5 %"
     if borrowed:

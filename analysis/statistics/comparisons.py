@@ -87,6 +87,7 @@ class Comparisons:
     level: float = 1 - inference.LEVEL  # at which marks are judged: less after several looks or with hidden rows
     level_next: float = 1 - inference.LEVEL  # the same at the next look
     simulated: Simulated | None = None  # tables of the rows that were compared; None in claims about models
+    given: bool = False  # the reference was given: at a later look it isn't `named`, but was not picked by val there
 
     @property
     def claim(self) -> Claim:
@@ -109,7 +110,7 @@ def compare_rows(
     images."""
     noise = estimate_noise(rows, val_image_points)
     named = reference is not None and criteria.looks == 1 if named is None else named
-    passed = None
+    passed, given = None, reference is not None
     if reference is None and pick:
         reference, first = best_by_val(rows), _highest_val(rows, list(rows))
         passed = first if first != reference else None
@@ -147,7 +148,18 @@ def compare_rows(
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
     return Comparisons(
-        reference, by_row, noise, named, critical, critical_next, criteria, passed, level, all_levels[1], together
+        reference,
+        by_row,
+        noise,
+        named,
+        critical,
+        critical_next,
+        criteria,
+        passed,
+        level,
+        all_levels[1],
+        together,
+        given,
     )
 
 
