@@ -3,9 +3,9 @@
 python -m benchmarks.finetune --weights real --out FOLDER [--sets trashnet digits materials]
 python -m benchmarks.finetune [--start RUN_FOLDER] [--out FOLDER]
 
---weights real: from ImageNet's weights (EfficientNet-Lite0, benchmarks/real_weights.py) at 160 px, in --epochs 8: plain
-defaults, experiment=finetune, and experiment=scratch from random weights, in one table of the report for each set
-(benchmarks/photographs.py).
+--weights real: from ImageNet's weights (EfficientNet-Lite0, benchmarks/real_weights.py) at 160 px, or less where images
+are smaller, in --epochs 8: plain defaults, experiment=finetune, and experiment=scratch from random weights, in one
+table of the report for each set (benchmarks/photographs.py).
 
 Without it the starting point of finetune is a resnet18 that is trained here on textures (benchmarks/textures.py, some
 minutes) at 96 px; --start takes another run's. Then recipes, ensembles and a soup are tried on TrashNet alone, with the
@@ -28,6 +28,7 @@ from benchmarks.photographs import TRASHNET, damage, digits, materials, once
 from benchmarks.textures import write
 
 SETS = ("trashnet", "digits", "materials", "damage")
+SIZES = {"digits": 32, "materials": 96}  # px, where the images are smaller than 160
 # What a CPU is fastest at with depthwise convolutions
 FAST = ["trainer.precision=fp32", "trainer.memory_format=channels_last"]
 
@@ -55,7 +56,7 @@ def from_real_weights(root: Path, args: argparse.Namespace, words: list[str]) ->
     }
     for name in args.sets:
         folder = photos if name == "trashnet" else once(root / "images" / name, images[name])
-        size = 32 if name == "digits" else args.size or 160
+        size = args.size or SIZES.get(name, 160)
         data = ["data=folder", f"data.root={folder}", f"data.size={size}", f"trainer.epochs={args.epochs}"]
         every = [*real_weights.MODEL, *data, *FAST, *words, f"hydra.sweeper.runs={json.dumps(runs)}"]
         seconds = python("train.py", "-m", *every, f"sweep.name={name}", *args.more)
@@ -86,7 +87,7 @@ def main() -> None:
     )
     parser.add_argument("--start", type=Path, help="a run folder or a file of weights, instead of textures")
     parser.add_argument("--sets", nargs="+", default=["trashnet", "digits", "materials"], choices=SETS)
-    parser.add_argument("--size", type=int, help="px; 96, and 160 with real weights")
+    parser.add_argument("--size", type=int, help="px; 96; with real weights 160, or less where images are smaller")
     parser.add_argument("--epochs", type=int, default=8, help="with real weights")
     parser.add_argument("--seeds", type=int, default=5, help="with real weights")
     parser.add_argument("--out", type=Path)

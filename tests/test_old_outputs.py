@@ -23,6 +23,10 @@ GRID = ["-m", *COMMON, TINY, *SHORT, "trainer.epochs=2", "optimizer.lr=1e-3,2e-3
 BROKEN = [*COMMON, TINY, "trainer.epochs=6", "tracking=none", "sweep.name=broken"]
 STUDY = ["-m", "hydra/sweeper=optuna_async", "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=0", *COMMON, TINY]
 STUDY += ["trainer.epochs=4", "optimizer.lr=tag(log,interval(1e-4,1e-2))", "tracking=none", "hydra.launcher.slots=1"]
+# EfficientNets have other names since their heads are drawn anew; the plan tells which finished runs stay behind
+MOVED = {
+    "efficientnet_b0-none-adamw-lr0.001-onecycle-b8f72b59c9": "efficientnet_b0-none-adamw-lr0.001-onecycle-7d0faec6ce"
+}
 LARGE = "model=(resnet34|resnet50|resnet1..|swin_s|swin_b|swin_v2_s|swin_v2_b)"
 OTHER = "another version of training/"
 
@@ -101,11 +105,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def moved(folder: str) -> str:
+    name, _, replicate = folder.partition("/")
+    return f"{MOVED.get(name, name)}/{replicate}"
+
+
 @pytest.mark.parametrize("models", ["small", pytest.param("all", marks=pytest.mark.slow)])
 def test_the_same_commands_find_the_same_folders(train: Door, pictures: Path, models: str) -> None:
     known = json.loads((DATA / "identities_47bee83.json").read_text())
     if models == "small":  # large ones take a second each to look at
         known = {line: folder for line, folder in known.items() if not re.search(LARGE, line)}
+    known = {line: moved(folder) for line, folder in known.items()}
     lines = [line.replace("{pictures}", str(pictures)) for line in known]
     planned = train("-m", f"hydra.sweeper.runs={lines}", "sweep.plan=true")
     assert planned.code == 0, planned.err

@@ -1,10 +1,12 @@
 """What a plan says of the images of its runs: what is seen of them, and which finished runs of the same settings an
 earlier version read or computed otherwise."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sweeps.plan.jobs import Job
 from training.device import former_precision
@@ -14,6 +16,9 @@ from training.engine.tracking.data_card import card_of
 from training.record import DONE, read_record
 from training.run_folder import CONFIG
 from training.schema.data_card import lines
+
+Former = tuple[str, dict[str, Any]]  # what was otherwise, in words, and in which resolved settings
+TOO_LARGE = "a head as its library draws it, which is too large for few classes (docs/models.md)"
 
 
 def data_notices(jobs: Sequence[Job]) -> list[str]:
@@ -51,18 +56,26 @@ def left_behind(prepared: Iterable[Prepared]) -> list[str]:
 def former_folders(run: Prepared) -> list[tuple[str, Path]]:
     """What earlier versions did otherwise with a run (how they read its images, in which precision), and the run
     folder that this gave."""
-    readings = [
-        (former.why, replace(run.resolved, fingerprint=former.fingerprint, drawn=former.drawn))
-        for former in run.dataset.former
+    readings: list[Former] = [
+        (former.why, {"fingerprint": former.fingerprint, "drawn": former.drawn}) for former in run.dataset.former
     ]
-    found = list(readings)
-    if found_former := former_precision(run.config.trainer, run.compute, run.config.data.size):
-        former, where = found_former
-        why = f"{former}, which trainer.precision=auto is no longer for {where}"
-        hint = f"(trainer.precision={former} finds them)"
-        found += [(f"{why} {hint}", replace(run.resolved, precision=former))]
-        found += [(f"{reading}, and {why}", replace(resolved, precision=former)) for reading, resolved in readings]
-    return [(why, _folder(run, resolved)) for why, resolved in found]
+    precisions: list[Former] = []
+    if found := former_precision(run.config.trainer, run.compute, run.config.data.size):
+        former, where = found
+        hint = "" if run.resolved.new_head else f" (trainer.precision={former} finds them)"
+        why = f"{former}, which trainer.precision=auto is no longer for {where}{hint}"
+        precisions = [(why, {"precision": former})]
+    heads: list[Former] = [(TOO_LARGE, {"new_head": False})] if run.resolved.new_head else []
+    combined = itertools.product(*([("", {}), *each] for each in (readings, precisions, heads)))
+    return [
+        (", and ".join(why for why, _ in parts if why), _folder(run, replace(run.resolved, **_merged(parts))))
+        for parts in combined
+        if any(why for why, _ in parts)
+    ]
+
+
+def _merged(parts: Iterable[Former]) -> dict[str, Any]:
+    return {key: value for _, changed in parts for key, value in changed.items()}
 
 
 def _folder(run: Prepared, resolved: ResolvedSettings) -> Path:

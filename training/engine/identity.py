@@ -24,12 +24,15 @@ class ResolvedSettings:
     memory_format: str
     fingerprint: str  # of the images
     drawn: tuple[str, ...]  # the splits that were drawn, not given
+    new_head: bool = False  # drawn anew, where its library draws it too large (training/models/heads.py)
 
 
 def identity(config: RunConfig, resolved: ResolvedSettings) -> str:
     """Ten hex digits that name this configuration."""
     content = _changed(config)
     content["weights"] = resolved.weights
+    if resolved.new_head:
+        content.setdefault("model", {})["head"] = "drawn anew"
     content.setdefault("data", {}).update(
         fingerprint=resolved.fingerprint, normalize=resolved.normalize, stored_size=config.data.stored
     )

@@ -79,7 +79,13 @@ def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
     trained_with = _check_weights(model_key, classes, weights, config.weights.path, not config.sweep.plan)
     normalize = trained_with if config.data.normalize == "auto" else config.data.normalize
     resolved = ResolvedSettings(
-        weights, normalize, compute.precision, compute.memory_format, dataset.fingerprint, tuple(dataset.drawn)
+        weights,
+        normalize,
+        compute.precision,
+        compute.memory_format,
+        dataset.fingerprint,
+        tuple(dataset.drawn),
+        _redraws_head(model_key, classes),
     )
     name = identity(config, resolved)
     licence = _licence(model_key, weights)
@@ -132,6 +138,13 @@ def _depthwise(model_key: str, classes: int) -> float:
     from training.models.layers import depthwise_share
 
     return depthwise_share(_sketch(model_key, classes))
+
+
+@cache
+def _redraws_head(model_key: str, classes: int) -> bool:
+    from training.models.build import redraws_head
+
+    return redraws_head(_sketch(model_key, classes))
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from training.config import ModelConfig
 from training.errors import ConfigError, Impossible
 from training.models.family import Family
+from training.models.heads import draw_again, draws_large
 from training.models.own import Own
 from training.models.torchvision import Torchvision, torchvision_model
 from training.targets import bind, locate
@@ -37,7 +38,14 @@ def build_model(config: ModelConfig, num_classes: int) -> "nn.Module":
     except Exception as error:
         raise Impossible(f"model {config.called} can't be built: {type(error).__name__}: {error}") from error
     model.__dict__[MARK] = family
+    if redraws_head(model):
+        draw_again(model.get_submodule(family.head(model)))
     return model
+
+
+def redraws_head(model: "nn.Module") -> bool:
+    """Whether `build_model` drew its head anew: where its library draws it too large. Your own networks it leaves."""
+    return not isinstance(_family_that_built(model), Own) and draws_large(model)
 
 
 def _family_that_built(model: "nn.Module") -> Family:

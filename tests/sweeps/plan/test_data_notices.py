@@ -6,6 +6,7 @@ class folders 0, 1, 2, 10, 11 (four runs), a CSV with 0.0, 1.0, ... (one), and T
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from in_process import register
 from outcome import TINY, record_of
 from sweeping import without
 
+from training.engine.identity import identity
+from training.engine.prepare import prepare
 from training.finished.evaluation import set_up_evaluation
 from training.finished.finished_runs import finished_run, read_predictions
 
@@ -155,3 +158,22 @@ def test_runs_in_the_precision_that_auto_was(
     assert single.code == 0 and len(notices(single.out + single.err)) == 1
     assert len(run_folders(tmp_path / "outputs")) == 3
     assert not notices(train("-m", *command, "seed=0", "trainer.precision=fp32", "sweep.plan=true").out)
+
+
+def test_runs_whose_head_was_drawn_too_large(train: Door, tmp_path: Path) -> None:
+    """An EfficientNet's of an earlier version are told, and stay."""
+    command = [*without(QUICK, "data", "model"), "model=torchvision", "model.name=efficientnet_b0", "data.size=32"]
+    command = ["-m", *command, "sweep.name=heads"]
+    assert train(*command).code == 0
+    (folder,) = run_folders(tmp_path / "outputs")
+    prepared = prepare(finished_run(folder).config)
+    former = identity(prepared.config, replace(prepared.resolved, new_head=False))
+    assert prepared.resolved.new_head and former != prepared.identity
+    old = folder.parent.with_name(folder.parent.name.replace(prepared.identity, former))
+    folder.parent.rename(old)
+    record = old / "seed=0" / "record.json"
+    record.write_text(record.read_text().replace(prepared.identity, former))
+    told = train(*command, "sweep.plan=true")
+    (line,) = notices(told.out)
+    assert line.startswith("1 finished run in ") and "too large for few classes" in line and "1 new" in told.out
+    assert train(*command).code == 0 and len(run_folders(tmp_path / "outputs")) == 2
