@@ -37,6 +37,8 @@ UNREADABLE_ARRAYS = (
     *(zipfile.BadZipFile, zlib.error),
 )
 
+LOOK_S = 0.01  # between two looks at a lock; with long ones whoever lets go and soon asks again always wins
+
 before_write: list[Callable[[], None]] = []  # called before a file takes the place of another; one may end the process
 
 
@@ -143,7 +145,7 @@ def lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
             if time.monotonic() >= ends:
                 file.seek(0)
                 raise RunInUse(f"{folder} is in use by {file.read().strip() or 'another process'}")
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
         with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
             os.ftruncate(file.fileno(), 0)
             os.write(file.fileno(), f"process {os.getpid()} on {os.uname().nodename}".encode())

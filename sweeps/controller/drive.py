@@ -56,13 +56,15 @@ class Source(Protocol):
 @dataclass
 class Outcome:
     """How a sweep ended: the folders of its failed and cancelled runs, Hydra's results by job number, and whether it
-    was stopped. `budget`: what limits the weights that it keeps, looked at after every run."""
+    was stopped. `budget`: what limits the weights that it keeps, looked at after every run. `keeps_results`: each holds
+    the whole config of its run, which of a search of ten thousand trials nobody asks for."""
 
     failed: list[Path] = field(default_factory=list)
     cancelled: list[Path] = field(default_factory=list)
     results: dict[int, JobReturn] = field(default_factory=dict)
     request: StopRequest = field(default_factory=StopRequest)
     budget: WeightsBudget | None = None
+    keeps_results: bool = True
 
 
 def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome, sweep_folder: Path) -> None:
@@ -79,14 +81,16 @@ def drive(launcher: Launcher, source: Source, view: View, outcome: Outcome, swee
 
 @dataclass
 class _SweepUnderWay:
-    """What `drive` knows of its jobs."""
+    """What `drive` knows of its jobs. Of one that is over nothing stays but its number and how far it came."""
 
     launcher: Launcher
     source: Source
     view: View
     outcome: Outcome
     live: LiveState
-    jobs: dict[int, Job] = field(default_factory=dict)
+    jobs: dict[int, Job] = field(default_factory=dict)  # in their slots
+    given: set[int] = field(default_factory=set)  # numbers of the jobs that were ever submitted
+    last: Job | None = None  # the one that was submitted last
     waiting_for_lock: list[Job] = field(default_factory=list)  # another process works on their folders
     held: list[Job] = field(default_factory=list)  # they wait for a slot that other sweeps use, or for room on a card
     announced: int = -1  # how many jobs had been submitted when the launcher was told of the next one
@@ -150,7 +154,8 @@ class _SweepUnderWay:
             if self._is_cancelled(job):
                 self._cancelled(job)
             elif free:
-                self.jobs[job.number] = job
+                self.jobs[job.number] = self.last = job
+                self.given.add(job.number)
                 self.live.submitted(self.launcher.submit(job))
             else:  # other sweeps use the slots; ours goes on, though nothing of it may run
                 self.held.append(job)
@@ -162,12 +167,12 @@ class _SweepUnderWay:
     def _announce(self) -> None:
         """Tell a launcher that prepares runs which comes next; of a search, which doesn't know, one like the last."""
         expect = getattr(self.launcher, "expect", None)
-        if expect is None or len(self.jobs) == self.announced:
+        if expect is None or len(self.given) == self.announced:
             return
-        self.announced, total = len(self.jobs), self.view.total
+        self.announced, total = len(self.given), self.view.total
         coming = [*self.held, *self.source.planned()]
-        more = not coming and self.jobs and (total is None or len(self.jobs) < total)
-        expect(coming[0] if coming else list(self.jobs.values())[-1] if more else None)
+        more = not coming and (total is None or len(self.given) < total)
+        expect(coming[0] if coming else self.last if more else None)
 
     def _next_job(self, free: bool) -> Job | None:
         """The first job that can begin now, of those that wait and those that come; without a `free` slot any."""
@@ -206,7 +211,7 @@ class _SweepUnderWay:
             self._left(handle)
 
     def _left(self, handle: Handle) -> None:
-        job = self.jobs[handle.number]
+        job = self.jobs.pop(handle.number)
         if self._is_cancelled(job):
             return self._cancelled(job)
         self.view.left(handle.number)
@@ -239,7 +244,7 @@ class _SweepUnderWay:
         elif event.report is not None:
             self._answer(handle, event.report)
         elif event.result is not None:
-            self._ended(self.jobs[handle.number], event.result)
+            self._ended(self.jobs.pop(handle.number), event.result)
 
     def _answer(self, handle: Handle, report: EpochReport) -> None:
         job = self.jobs[handle.number]
@@ -262,7 +267,8 @@ class _SweepUnderWay:
         if isinstance(error, RunCancelled):
             self.epochs[job.number] = error.epoch or 0
             return self._cancelled(job)
-        self.outcome.results[job.number] = result
+        if self.outcome.keeps_results:
+            self.outcome.results[job.number] = result
         record = finalize(job, result)
         if record.status == "failed":
             self.outcome.failed.append(job.folder)

@@ -157,7 +157,8 @@ def launch_batch(hydra_launcher: Any, batch: Sequence[Job], outcome: Outcome, li
             outcome.cancelled.append(job.folder)
             records.append(None)
             continue
-        outcome.results[job.number] = result
+        if outcome.keeps_results:
+            outcome.results[job.number] = result
         record = finalize(job, result)
         records.append(record)
         if record.status == "failed":

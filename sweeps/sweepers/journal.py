@@ -7,17 +7,20 @@ entry behind it, and nobody could read the file again; so whoever is about to wr
 import contextlib
 import json
 import logging
+import time
 from pathlib import Path
 from typing import BinaryIO
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
+from sweeps.sweepers.optuna_private import try_lock
 from training.errors import ConfigError
 
 JOURNAL = "study.journal"
 PIECES = ".cut"  # added to the journal's name: what was cut off
 BLOCK = 1 << 16  # bytes that are read at once, from the end of the file on
+LOOK_S, LOOKS = 0.003, 1000  # between two looks at the journal's lock, and how often; from then on as Optuna does
 log = logging.getLogger(__name__)
 
 
@@ -30,13 +33,22 @@ class MendingLock(JournalFileSymlinkLock):
 
     def acquire(self) -> bool:
         """Wait for the lock, and cut off what is no whole entry. Raises OSError."""
-        held = super().acquire()
+        held = self._soon() or super().acquire()
         try:
             cut_back(self.file)
         except BaseException:
             self.release()
             raise
         return held
+
+    def _soon(self) -> bool:
+        """Look for the lock again and again. Optuna looks ever less often, at last once a second, and of many who write
+        much whoever waits longest waits ever longer."""
+        for _ in range(LOOKS):
+            if try_lock(self):
+                return True
+            time.sleep(LOOK_S)
+        return False
 
 
 def open_journal(file: Path) -> JournalStorage:

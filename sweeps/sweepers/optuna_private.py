@@ -5,6 +5,7 @@ A new version may change them without notice: tests/sweeps/test_private_parts.py
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -14,6 +15,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_o
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import GridSampler
+from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
@@ -64,6 +66,15 @@ def mark_waiting(study: Study, trial: FrozenTrial, marks: dict[str, Any]) -> Non
             study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
+def try_lock(lock: JournalFileSymlinkLock) -> bool:
+    """Take the lock of a journal, unless another has it. Raises OSError."""
+    try:
+        Path(lock._lock_file).symlink_to(lock._lock_target_file)
+    except FileExistsError:
+        return False
+    return True
+
+
 def is_enqueued(study: Study, point: dict[str, Any]) -> bool:
     """Whether a trial of the study was enqueued as, or drew, exactly this point."""
     return study._should_skip_enqueue(point)
@@ -92,7 +103,10 @@ class Grid(GridSampler):
     """Optuna's, which would draw a point twice that was enqueued, and stop a study that is not its own to stop."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Give the trial its point: the enqueued one, that of its number, or the first that no trial has."""
+        """Give the trial its point: the enqueued one, that of its number, or the first that no trial has. One that is
+        taken over from a controller that died keeps its own."""
+        if "grid_id" in trial.system_attrs:
+            return
         told = trial.system_attrs.get("fixed_params")
         points = [dict(zip(self._param_names, point, strict=True)) for point in self._all_grids]
         if told is not None:

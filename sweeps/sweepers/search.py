@@ -109,7 +109,8 @@ class Search:
         budget.named |= {str(path) for path in choices_of(space, "weights.path")}
         budget.announce()
         budget.apply()
-        outcome = Outcome(request=StopRequest(max_hours=first.run.sweep.max_hours), budget=budget)
+        request = StopRequest(max_hours=first.run.sweep.max_hours)
+        outcome = Outcome(request=request, budget=budget, keeps_results=False)
         build_caches(self.launcher, [first])
         member = Membership(study, self.folder, wanted.storage)
         with member.joined():

@@ -1,16 +1,18 @@
 """A study on a PostgreSQL server: several controllers, exactly n_trials, and no password anywhere."""
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from conftest import Door
+from controllers import check_each_point_once, eight_controllers
 from optuna.trial import TrialState
-from postgres_parts import PASSWORD, Server, postgres, why_not
 from sweeping import Starter, small, start, trouble
 
+from benchmarks.cluster.postgres import PASSWORD, Server, postgres, why_not
 from sweeps.sweepers.storage import clock_offset_s, with_driver
 
 __all__ = ["start"]
@@ -78,6 +80,16 @@ def test_two_controllers_cover_a_grid_once(start: Starter, server: Server, tmp_p
         assert running.end() == 0, running.out
     points = [tuple(sorted(trial.params.items())) for trial in trials_of(server, "grid")]
     assert len(points) == 6 == len(set(points))
+
+
+def test_eight_controllers_one_of_which_dies_make_exactly_n_trials(server: Server, tmp_path: Path) -> None:
+    """Each with a folder of its own. None lost, none double, a grid covered once."""
+    study = [f"hydra.sweeper.storage='{server.url}'", "hydra.sweeper.study_name=eight"]
+    with eight_controllers(tmp_path, [f"folder{number}" for number in range(8)], *study):
+        trials = trials_of(server, "eight")
+        check_each_point_once(trials)
+        had = Counter(trial.user_attrs["controllers"] for trial in trials)
+        assert len(had) == 8, "all had a part in it"
 
 
 def test_a_killed_controllers_trial_is_taken_over(start: Starter, server: Server, train: Door, tmp_path: Path) -> None:

@@ -71,9 +71,11 @@ def tree(folder: Path) -> dict[str, int]:
 class Running:
     """`python train.py ARGUMENTS` in a process group of its own."""
 
+    program = (str(ROOT / "train.py"),)
+
     def __init__(self, tmp_path: Path, *arguments: str, **variables: str) -> None:
         self.file = tmp_path / f"out{time.monotonic_ns()}.txt"
-        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
+        command = [sys.executable, *self.program, *arguments, f"sweep.root={tmp_path / 'outputs'}"]
         environment = {**os.environ, "FINEGRID_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT / "tests")}
         environment |= {"FINEGRID_RUNTIME": str(tmp_path / f"runtime{time.monotonic_ns()}")}  # slots of its own
         environment |= variables

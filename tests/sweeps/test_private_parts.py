@@ -22,6 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages.journal import JournalFileSymlinkLock
 
 from sweeps.hydra_glue import private
 from sweeps.sweepers import optuna_private
@@ -172,6 +173,14 @@ def test_optunas_private_attributes() -> None:
     assert study.trials[0].intermediate_values == {1: 1.0}, "optuna.trial.Trial(study, trial_id)"
     found = [optuna_private.contains(FloatDistribution(0, 1), value) for value in (0.5, 2)]
     assert found == [True, False], "optuna.distributions.BaseDistribution._contains"
+
+
+def test_optunas_journal_lock(tmp_path: Path) -> None:
+    first, second = (JournalFileSymlinkLock(str(tmp_path / "journal")) for _ in range(2))
+    assert optuna_private.try_lock(first) and not optuna_private.try_lock(second)
+    first.release()
+    assert second.acquire(), "JournalFileSymlinkLock._lock_file"
+    assert not optuna_private.try_lock(first)
 
 
 def test_no_other_file_uses_private_parts() -> None:

@@ -48,8 +48,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[Server]:
-    """One that ends with what was in it."""
+def postgres(fsync: str = "off") -> Iterator[Server]:
+    """One that ends with what was in it. `fsync`: on, as it comes, or off, which is quicker."""
     bin_folder = programs()
     assert bin_folder is not None
     folder = Path(tempfile.mkdtemp(prefix="fgpg", dir="/tmp"))
@@ -68,7 +68,7 @@ def postgres() -> Iterator[Server]:
 
     data = str(folder / "data")
     call("initdb", "-D", data, "-U", USER, "-A", "scram-sha-256", f"--pwfile={folder / 'password'}", "-N")
-    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync={fsync} -c max_connections=200"
     call("pg_ctl", "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
     try:
         yield Server(f"postgresql://{USER}@127.0.0.1:{port}/postgres", port, folder)

@@ -1,0 +1,1 @@
+"""What engines and storages cost: `python -m benchmarks.cluster --help`."""
