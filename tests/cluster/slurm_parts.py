@@ -33,6 +33,13 @@ touch $DIR/started
 while true; do sleep 1; done
 """
 
+KILL_NODE = """
+node=$(readlink /proc/$(cat $DIR/run/slurmd-$NODE.pid)/ns/uts)
+for own in /proc/[0-9]*/ns/uts; do
+  if [ "$(readlink $own)" = "$node" ]; then echo $own | cut -d/ -f3; fi
+done | xargs kill -9
+"""
+
 CONFIG = """
 ClusterName=test
 SlurmctldHost=node0(127.0.0.1)
@@ -118,6 +125,21 @@ class Slurm:
         """Ids of jobs in these states, of all that Slurm knows where none is given."""
         wanted = ["-t", ",".join(states)] if states else []
         return self.call("squeue", "-h", "-r", "-o", "%i", *wanted).stdout.split()
+
+    def lose(self, node: str) -> None:
+        """A node is down from one moment to the next, with all that runs there; then Slurm hears of it."""
+        self.call("bash", "-c", KILL_NODE.replace("$NODE", node).replace("$DIR", str(self.folder)))
+        down = self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
+        assert down.returncode == 0, down.stderr
+
+    def bring_back(self, node: str) -> None:
+        """Start a node that was lost."""
+        self.call("unshare", "-u", "bash", "-c", f"hostname {node}; slurmd -N {node}")
+        self.call("scontrol", "update", f"nodename={node}", "state=resume")
+        ends = time.monotonic() + UP_S
+        while self.call("sinfo", "-h", "-n", node, "-t", "idle", "-o", "%D").stdout.strip() != "1":
+            assert time.monotonic() < ends, self.log()
+            time.sleep(0.2)
 
     def log(self) -> str:
         """What the daemons have said."""
