@@ -73,6 +73,8 @@ SlurmctldParameters=preempt_send_user_signal
 NodeName=node0 NodeAddr=127.0.0.1 Port=16818 CPUs=32 RealMemory=8000 Gres=gpu:2 State=UNKNOWN
 NodeName=node1 NodeAddr=127.0.0.1 Port=16819 CPUs=32 RealMemory=8000 Gres=gpu:2 State=UNKNOWN
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=a100 Nodes=node0 MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=v100 Nodes=node1 MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 

@@ -1,15 +1,14 @@
 """hydra/launcher=slurm_workers on a real Slurm: two nodes with two GPUs each that are none."""
 
-import shlex
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Door
+from conftest import Door
 from slurm_parts import Slurm
-from slurm_sweeps import Start, command, has_begun, local, members, no_jobs_left, slurm, start, until
-from sweeping import decisions, records, results, small, trouble, without
+from slurm_sweeps import Start, Sweep, command, has_begun, local, members, no_jobs_left, slurm, start, until
+from sweeping import decisions, records, results, trouble
 
-__all__ = ["no_jobs_left", "slurm", "start"]
+__all__ = ["Sweep", "no_jobs_left", "slurm", "start"]
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
@@ -79,16 +78,6 @@ def test_a_worker_is_killed(start: Start, slurm: Slurm, train: Door, tmp_path: P
     trouble(tmp_path, {})
     assert sweep.end() == 0, sweep.out
     assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
-
-
-def test_the_command_in_the_docs(start: Start, tmp_path: Path) -> None:
-    """With other images and networks."""
-    text = (ROOT / "docs" / "clusters.md").read_text().replace("\\\n", " ")
-    line = next(line for line in text.splitlines() if "hydra/launcher=slurm_workers" in line and "train.py" in line)
-    given = without(shlex.split(line)[3:], "data", "model", "seed")
-    sweep = start(*without(small(tmp_path, 1), "hydra.launcher"), *given, "sweep.name=docs", "seed=0,1,2")
-    assert sweep.end() == 0, sweep.out
-    assert len(records(tmp_path / "outputs" / "docs")) == 3
 
 
 def test_what_slurm_refuses_is_one_line(start: Start, tmp_path: Path) -> None:

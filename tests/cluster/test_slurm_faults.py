@@ -36,15 +36,15 @@ def test_a_killed_controller_and_the_same_command_again(
     start: Start, slurm: Slurm, train: Door, tmp_path: Path
 ) -> None:
     """At once, while the workers of the first know nothing of its end."""
-    grid, sweep = ["seed=range(6)", "optimizer=adam,sgd"], tmp_path / "outputs" / "slurm"
+    grid, sweep = ["seed=range(3)", "optimizer=adam,sgd"], tmp_path / "outputs" / "slurm"
     assert train(*local(tmp_path), *grid).code == 0
-    trouble(tmp_path, {"5": "hold 2"})
+    trouble(tmp_path, {"2": "hold 2"})
     first = start(*command(tmp_path, LOST), *grid)
-    until(lambda: len(written(sweep)) >= 3 and has_begun(sweep, 6), lambda: first.out)
+    until(lambda: len(written(sweep)) == 4 and has_begun(sweep, 6), lambda: first.out)
     first.kill()
     before = written(sweep)
     again = start(*command(tmp_path, LOST), *grid)
-    again.until(" to resume")
+    again.until("4 done")
     trouble(tmp_path, {})
     assert again.end() == 0, again.out
     assert results(sweep) == results(tmp_path / "outputs" / "local")
