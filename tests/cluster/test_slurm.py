@@ -1,98 +1,19 @@
 """hydra/launcher=slurm_workers on a real Slurm: two nodes with two GPUs each that are none."""
 
-import json
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Door
-from slurm_parts import Slurm, skip_without, slurm_cluster, why_not
-from sweeping import decisions, records, results, small, trouble, without
+from conftest import Door
+from slurm_parts import Slurm
+from slurm_sweeps import Start, Sweep, command, has_begun, local, members, no_jobs_left, slurm, start, until
+from sweeping import decisions, records, results, trouble
 
+__all__ = ["Sweep", "no_jobs_left", "slurm", "start"]
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-WAIT_S = 180.0
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Slurm]:
-    skip_without(why_not())
-    with slurm_cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(autouse=True)
-def no_jobs_left(slurm: Slurm) -> Iterator[None]:
-    yield
-    slurm.call("scancel", "-u", "root")
-    until(lambda: not slurm.jobs(), "jobs stay")
-
-
-def until(what: Callable[[], object], why: str = "") -> None:
-    ends = time.monotonic() + WAIT_S
-    while not what():
-        assert time.monotonic() < ends, why
-        time.sleep(0.2)
-
-
-class Sweep:
-    """`python train.py ARGUMENTS` inside the cluster."""
-
-    def __init__(self, slurm: Slurm, tmp_path: Path, arguments: Sequence[str]) -> None:
-        self.slurm, self.file = slurm, tmp_path / f"out{time.monotonic_ns()}.txt"
-        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"sweep.root={tmp_path / 'outputs'}"]
-        environment = {**slurm.environment(), "FINEGRID_CACHE": str(tmp_path / "cache")}
-        environment |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "FINEGRID_RUNTIME": str(tmp_path / "runtime")}
-        with self.file.open("w") as out:
-            self.process = subprocess.Popen(
-                slurm.command(*command), cwd=ROOT, env=environment, stdout=out, stderr=out, start_new_session=True
-            )
-
-    @property
-    def out(self) -> str:
-        return self.file.read_text()
-
-    def until(self, text: str) -> None:
-        until(lambda: text in self.out or self.process.poll() is not None, self.out)
-        assert text in self.out, f"never said {text}:\n{self.out}"
-
-    def end(self) -> int:
-        return self.process.wait(WAIT_S)
-
-
-@pytest.fixture
-def start(slurm: Slurm, tmp_path: Path) -> Iterator[Callable[..., Sweep]]:
-    started: list[Sweep] = []
-
-    def call(*arguments: str) -> Sweep:
-        started.append(Sweep(slurm, tmp_path, arguments))
-        return started[-1]
-
-    yield call
-    for sweep in started:
-        sweep.process.kill()
-        sweep.process.wait()
-
-
-def command(tmp_path: Path, *settings: str, epochs: int = 3) -> list[str]:
-    launcher = ["hydra/launcher=slurm_workers", "hydra.launcher.workers=2", "hydra.launcher.gres=gpu:1"]
-    launcher += ["hydra.launcher.cpus_per_task=1", "hydra.launcher.devices=cpu", "hydra.launcher.timeout_min=30"]
-    return [*without(small(tmp_path, epochs), "hydra.launcher"), "sweep.name=slurm", *launcher, *settings]
-
-
-def local(tmp_path: Path, epochs: int = 3) -> list[str]:
-    return [*small(tmp_path, epochs), "sweep.name=local"]
-
-
-def has_begun(sweep: Path, count: int) -> bool:
-    return sum(file.read_text().count("\n") > 1 for file in sweep.glob("*/seed=*/history.csv")) >= count
 
 
 def test_a_grid_on_two_workers_and_the_same_command_again(
-    start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path
+    start: Start, slurm: Slurm, train: Door, tmp_path: Path
 ) -> None:
     grid = ["seed=range(6)", "optimizer=adam,sgd"]
     assert train(*local(tmp_path), *grid).code == 0
@@ -106,7 +27,7 @@ def test_a_grid_on_two_workers_and_the_same_command_again(
     assert again.end() == 0 and "12 done" in again.out and not slurm.jobs()
 
 
-def test_a_study_prunes_as_the_local_launcher_does(start: Callable[..., Sweep], train: Door, tmp_path: Path) -> None:
+def test_a_study_prunes_as_the_local_launcher_does(start: Start, train: Door, tmp_path: Path) -> None:
     study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
     study += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=20"]
     study += ["hydra.sweeper.study_name=one"]  # which the brackets of hyperband go by
@@ -118,11 +39,11 @@ def test_a_study_prunes_as_the_local_launcher_does(start: Callable[..., Sweep], 
     assert found == wanted and len(found) == 20 and "pruned" in str(wanted)
 
 
-def test_scancel_of_a_worker(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:
+def test_scancel_of_a_worker(start: Start, slurm: Slurm, train: Door, tmp_path: Path) -> None:
     assert train(*local(tmp_path), "seed=range(3)").code == 0
     trouble(tmp_path, {"*": "slow 1"})
     sweep = start(*command(tmp_path), "seed=range(3)")
-    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), sweep.out)
+    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), lambda: sweep.out)
     slurm.call("scancel", slurm.jobs("R")[0])
     sweep.until("goes on elsewhere from its last saved epoch: its worker was told to end")
     trouble(tmp_path, {})
@@ -130,12 +51,12 @@ def test_scancel_of_a_worker(start: Callable[..., Sweep], slurm: Slurm, train: D
     assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
 
 
-def test_preemption(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:
+def test_preemption(start: Start, slurm: Slurm, train: Door, tmp_path: Path) -> None:
     assert train(*local(tmp_path), "seed=range(4)").code == 0
     trouble(tmp_path, {"*": "slow 1"})
     one = command(tmp_path, "hydra.launcher.workers=4", "hydra.launcher.partition=gpu", "hydra.launcher.grace_s=10")
     sweep = start(*one, "seed=range(4)")
-    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 4), sweep.out)
+    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 4), lambda: sweep.out)
     urgent = slurm.call("sbatch", "-p", "urgent", "--gres=gpu:1", "-o", "/dev/null", "--wrap", "sleep 5")
     assert urgent.returncode == 0, urgent.stderr
     sweep.until("goes on elsewhere from its last saved epoch: its worker was told to end")
@@ -144,31 +65,22 @@ def test_preemption(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_
     assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
 
 
-def test_a_worker_is_killed(start: Callable[..., Sweep], slurm: Slurm, train: Door, tmp_path: Path) -> None:
+def test_a_worker_is_killed(start: Start, slurm: Slurm, train: Door, tmp_path: Path) -> None:
     """At once, as when its node is lost: nobody says a word."""
     assert train(*local(tmp_path), "seed=range(2)").code == 0
     trouble(tmp_path, {"*": "hold 3"})
     sweep = start(*command(tmp_path, "hydra.launcher.lost_s=10"), "seed=range(2)")
-    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), sweep.out)
-    members = [file.read_text() for file in (tmp_path / "outputs" / "slurm" / ".workers" / "members").glob("[!.]*")]
-    slurm.call("kill", "-9", str(json.loads(members[0])["process"]))  # and all that runs there with it
+    until(lambda: has_begun(tmp_path / "outputs" / "slurm", 2), lambda: sweep.out)
+    slurm.call(
+        "kill", "-9", str(members(tmp_path / "outputs" / "slurm")[0]["process"])
+    )  # and all that runs there with it
     sweep.until("goes on elsewhere: its worker")
     trouble(tmp_path, {})
     assert sweep.end() == 0, sweep.out
     assert results(tmp_path / "outputs" / "slurm") == results(tmp_path / "outputs" / "local")
 
 
-def test_the_command_in_the_docs(start: Callable[..., Sweep], tmp_path: Path) -> None:
-    """With other images and networks."""
-    text = (ROOT / "docs" / "clusters.md").read_text().replace("\\\n", " ")
-    line = next(line for line in text.splitlines() if "hydra/launcher=slurm_workers" in line and "train.py" in line)
-    given = without(shlex.split(line)[3:], "data", "model", "seed")
-    sweep = start(*without(small(tmp_path, 1), "hydra.launcher"), *given, "sweep.name=docs", "seed=0,1,2")
-    assert sweep.end() == 0, sweep.out
-    assert len(records(tmp_path / "outputs" / "docs")) == 3
-
-
-def test_what_slurm_refuses_is_one_line(start: Callable[..., Sweep], tmp_path: Path) -> None:
+def test_what_slurm_refuses_is_one_line(start: Start, tmp_path: Path) -> None:
     sweep = start(*command(tmp_path, "hydra.launcher.partition=nowhere"), "seed=0")
     assert sweep.end() == 2
     assert "error: hydra/launcher=slurm_workers: " in sweep.out and "invalid partition" in sweep.out, sweep.out

@@ -63,6 +63,17 @@ def decisions(sweep: Path) -> dict[str, tuple[str, list[float]]]:
     }
 
 
+def endings(sweep: Path) -> dict[str, Any]:
+    """How each run of a sweep ended, by its folder: what `results` has of it where it is done, which is weights and
+    predictions too; of others, which leave none, status and epochs."""
+    return {
+        str(folder.relative_to(sweep)): outcome(folder)
+        if record_of(folder)["status"] == "done"
+        else (record_of(folder)["status"], [row["val_acc"] for row in history_of(folder)])
+        for folder in run_folders(sweep)
+    }
+
+
 def tree(folder: Path) -> dict[str, int]:
     """Every file below `folder`, and when it was written; but for locks."""
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}

@@ -81,7 +81,8 @@ class SlurmEngine:
         folder = board.own_folder(self.sweep_folder) / "slurm"
         executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
         executor.update_parameters(**self._parameters(block, count))
-        settings = {**self.settings, "worker_minutes": block.settings["timeout_min"]}
+        minutes = min(block.settings["timeout_min"], self.settings["worker_minutes"] or float("inf"))
+        settings = {**self.settings, "worker_minutes": minutes}
         try:
             with executor.batch():
                 jobs = [executor.submit(serve, self.sweep_folder.absolute(), settings) for _ in range(count)]

@@ -34,6 +34,7 @@ def record_files(sweep: Path) -> dict[str, str]:
 
 
 def test_a_grid_twice_on_two_nodes(train: Door, tmp_path: Path, cluster_folder: Path) -> None:
+    pytest.importorskip("ray", reason="ray missing (pip install 'finegrid[ray]')")
     if subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("may not make a network of its own, which takes root")
     sweep = [
