@@ -17,7 +17,7 @@ from sweeping import decisions, records, results, small, trouble, without
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 STUDY = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
-STUDY += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=8"]
+STUDY += ["hydra/sweeper/pruner=hyperband", "hydra.sweeper.n_trials=20"]
 STUDY += ["hydra.sweeper.study_name=one"]  # which the brackets of hyperband go by
 STUDY += ["optimizer.lr=tag(log,interval(1e-4,1e-1))"]
 
@@ -110,7 +110,7 @@ def test_a_study_prunes_as_the_local_launcher_does(start: Callable[..., Sweep], 
     sweep = start(*command(place, "study", "hydra.launcher.workers=1"), *STUDY)
     local = decisions(locally(place, "local_study", *STUDY, "hydra.launcher.slots=1"))
     assert sweep.end() == 0, sweep.out
-    assert decisions(place / "outputs" / "study") == local and len(local) == 8 and "pruned" in str(local)
+    assert decisions(place / "outputs" / "study") == local and len(local) == 20 and "pruned" in str(local)
 
 
 def test_a_node_is_lost(start: Callable[..., Sweep], ray: Ray, place: Path, wanted: dict[str, Any]) -> None:
@@ -211,11 +211,12 @@ def test_the_commands_in_the_docs(start: Callable[..., Sweep], place: Path) -> N
     text = (ROOT / "docs" / "ray.md").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if "hydra/launcher=ray_workers" in line and "train.py" in line]
     assert len(lines) >= 3
+    sweeps = []
     for number, line in enumerate(lines):
-        given = without(shlex.split(line, comments=True)[3:], "data", "model", "seed")
-        given = [word.replace("HEAD:", "127.0.0.1:") for word in given]
+        given = without(shlex.split(line.replace("HEAD:", "127.0.0.1:"), comments=True)[3:], "data", "model", "seed")
         base = without(small(place), "hydra.launcher", "trainer.epochs")
-        sweep = start(*base, "trainer.epochs=1", *given, f"sweep.name=docs{number}", "seed=0,1")
+        sweeps.append(start(*base, "trainer.epochs=1", *given, f"sweep.name=docs{number}", "seed=0,1"))
+    for number, sweep in enumerate(sweeps):  # all at once: those that find no place wait for one
         assert sweep.end() == 0, sweep.out
         assert len(records(place / "outputs" / f"docs{number}")) == 2
 

@@ -50,7 +50,7 @@ class WorkerHost:
             raise FileNotFoundError(f"{platform.node()}: {order.folder} {what}")
         log = Path(order.logs) / f"{self.own_name}.log"
         log.parent.mkdir(exist_ok=True)
-        python = order.python if Path(order.python).exists() else sys.executable
+        python = order.python if Path(order.python).is_file() else sys.executable
         command = [python, "-m", "sweeps.launchers.workers.worker", *order.arguments, "--name", self.own_name]
         path = os.pathsep.join(filter(None, (order.path, os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, **order.variables, "PYTHONPATH": path}
