@@ -170,6 +170,7 @@ def test_a_worker_whose_gpu_is_broken_is_set_aside(
 def test_two_workers_share_a_gpu(start: Callable[..., Sweep], place: Path, wanted: dict[str, Any]) -> None:
     trouble(place, {"*": "hold 2"})
     half = command(place, "half", "hydra.launcher.workers=4", "hydra.launcher.num_gpus=0.5")
+    half += ["hydra.launcher.runtime_env={env_vars: {ANY: thing}}"]
     sweep = start(*half, "seed=range(4)", "optimizer=adam")
     until(lambda: has_begun(place / "outputs" / "half", 4), lambda: sweep.out)  # at the same time, on two GPUs
     assert [len(one["slots"]) for one in members(place / "outputs" / "half")] == [1] * 4

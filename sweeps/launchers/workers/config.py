@@ -54,8 +54,8 @@ class RayWorkersConfig(FolderWorkersConfig):
     num_gpus: Any = "auto"  # of a worker, such as 1, 2 or 0.5; auto: 1 where a node has any
     num_cpus: float = 1.0  # of a worker, and the threads of its runs
     mem_gb: float | None = None
-    resources: dict[str, float] = field(default_factory=dict)  # of your own, such as {a100: 1}
-    runtime_env: dict[str, Any] = field(default_factory=dict)  # Ray's, such as {env_vars: {TORCH_HOME: /shared}}
+    resources: Any = None  # of your own, such as {a100: 1}
+    runtime_env: Any = None  # Ray's, such as {env_vars: {TORCH_HOME: /shared}}
 
 
 NODES = {

@@ -50,6 +50,9 @@ class Place:
         for key in ("num_cpus", "mem_gb"):
             value = given[key]
             need(value is None or value > 0, f"hydra.launcher.{key}={value}: expected above 0")
+        for key in ("resources", "runtime_env"):
+            ok = isinstance(given[key], dict | None)
+            need(ok, f"hydra.launcher.{key}={given[key]}: expected keys and values, such as {{name: 1}}")
         for key, value in (given["resources"] or {}).items():
             ok = isinstance(value, int | float) and value > 0
             need(ok, f"hydra.launcher.resources: {key}={value}: expected a number above 0")

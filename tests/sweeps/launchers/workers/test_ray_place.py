@@ -66,6 +66,7 @@ def test_what_no_node_has(settings: dict[str, Any], lacks: str) -> None:
         ({"num_gpus": 0, "devices": "gpu"}, "needs hydra.launcher.num_gpus above 0"),
         ({"num_cpus": 0}, "hydra.launcher.num_cpus=0: expected above 0"),
         ({"mem_gb": -1}, "hydra.launcher.mem_gb=-1: expected above 0"),
+        ({"resources": "a100"}, "hydra.launcher.resources=a100: expected keys and values"),
         ({"resources": {"tape": 0}}, "hydra.launcher.resources: tape=0: expected a number above 0"),
     ],
 )
