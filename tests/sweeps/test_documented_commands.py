@@ -62,6 +62,7 @@ WORKS = [
     (["-m", "hydra/launcher=basic", "seed=0,1", PLAN], "2 runs: 2 new"),
     (["-m", "hydra/launcher=folder_workers", "hydra.launcher.workers=4", "seed=0,1", PLAN], "2 runs: 2 new"),
     (["-m", "hydra/launcher=slurm_workers", "hydra.launcher.gres=gpu:1", "seed=0,1", PLAN], "2 runs: 2 new"),
+    (["-m", "hydra/launcher=ray_workers", "hydra.launcher.resources={a100: 1}", "seed=0,1", PLAN], "2 runs: 2 new"),
     # https://hydra.cc/docs/advanced/hydra-command-line-flags, and debugging
     (["--cfg", "job"], "lr: 0.001"),
     (["--cfg", "job", "--resolve"], "name: runs"),

@@ -1,4 +1,4 @@
-"""The settings of hydra/launcher=folder_workers and slurm_workers."""
+"""The settings of hydra/launcher=folder_workers, slurm_workers and ray_workers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,5 +44,24 @@ class SlurmWorkersConfig(FolderWorkersConfig):
     blocks: list[dict[str, Any]] = field(default_factory=list)  # unequal jobs: the keys from workers on, of each kind
 
 
-for name, node in (("folder_workers", FolderWorkersConfig), ("slurm_workers", SlurmWorkersConfig)):
+@dataclass
+class RayWorkersConfig(FolderWorkersConfig):
+    """hydra/launcher=ray_workers: workers as actors of Ray"""
+
+    engine: str = "ray"
+    workers: int = 8  # at most; those that find no place wait for one
+    address: str | None = "auto"  # the cluster of this machine; HOST:PORT, ray://HOST:PORT; local: one of its own
+    num_gpus: Any = "auto"  # of a worker, such as 1, 2 or 0.5; auto: 1 where a node has any
+    num_cpus: float = 1.0  # of a worker, and the threads of its runs
+    mem_gb: float | None = None
+    resources: Any = None  # of your own, such as {a100: 1}
+    runtime_env: Any = None  # Ray's, such as {env_vars: {TORCH_HOME: /shared}}
+
+
+NODES = {
+    "folder_workers": FolderWorkersConfig,
+    "slurm_workers": SlurmWorkersConfig,
+    "ray_workers": RayWorkersConfig,
+}
+for name, node in NODES.items():
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="finegrid")

@@ -28,6 +28,9 @@ class Engine(Protocol):
     def failed_starts(self) -> Sequence[str]:
         """Of those that ended with an error, the end of what they said."""
 
+    def lack(self) -> str:
+        """What to tell the user of workers that wait for a place; mostly nothing, and each line once."""
+
     def give_up(self, name: str, told: Mapping[str, Any]) -> None:
         """End a worker that is lost, as far as it is there. `told`: what its last beat said."""
 
@@ -70,6 +73,10 @@ class SubprocessEngine:
         logs = self.sweep_folder / board.WORKERS / "logs"
         failed = [name for name, process in self.processes.items() if (process.poll() or 0) > 0]
         return [(logs / f"{name}.log").read_text(errors="replace").strip().rpartition("\n")[2] for name in failed]
+
+    def lack(self) -> str:
+        """They start at once."""
+        return ""
 
     def give_up(self, name: str, told: Mapping[str, Any]) -> None:
         """Kill it; its runs go with it."""

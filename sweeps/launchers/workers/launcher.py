@@ -1,4 +1,4 @@
-"""hydra/launcher=folder_workers, slurm_workers: runs lie in the sweep's folder, and workers take them from there."""
+"""hydra/launcher=folder_workers, slurm_workers, ray_workers: runs lie in the sweep's folder, workers take them."""
 
 import importlib.util
 import shutil
@@ -23,15 +23,18 @@ from sweeps.launchers.slots import check_slots
 from sweeps.launchers.worker import Program
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import WorkerProgram
-from sweeps.launchers.workers.config import FolderWorkersConfig, SlurmWorkersConfig
+from sweeps.launchers.workers.config import FolderWorkersConfig, RayWorkersConfig, SlurmWorkersConfig
 from sweeps.launchers.workers.crew import Crew
 from sweeps.launchers.workers.engine import Engine, SubprocessEngine
 from sweeps.launchers.workers.estimates import Estimates
 from sweeps.launchers.workers.queue import Entry, Queue
+from sweeps.launchers.workers.ray import RayEngine
+from sweeps.launchers.workers.ray_place import KEYS as RAY_KEYS
+from sweeps.launchers.workers.ray_place import Place, check_ray, plan_lack
 from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
 from training.schema.checks import need
 
-__all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "SlurmWorkersConfig"]
+__all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "RayWorkersConfig", "SlurmWorkersConfig"]
 POLL_S = 0.05
 
 
@@ -62,6 +65,9 @@ class FolderWorkersLauncher(Launcher):
             self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks")
             workers = sum(block.workers for block in self.blocks)
             settings = {key: value for key, value in settings.items() if key not in own}
+        self.ray_place = Place.of(settings) if engine == "ray" else None
+        if self.ray_place is not None:
+            settings = {key: value for key, value in settings.items() if key not in RAY_KEYS}
         self.workers, self.settings = workers, settings
         self.grace_s = float(settings["grace_s"])
         width = settings["slots"] if isinstance(settings["slots"], int) else 1
@@ -77,7 +83,13 @@ class FolderWorkersLauncher(Launcher):
         self.composer = Composer(hydra_context, config)
         self.program = Program(hydra_context, task_function, singletons())
         self.config, self.folder = config, Path(str(config.hydra.sweep.dir))
-        if self.blocks and not OmegaConf.select(config, "sweep.plan", default=False):
+        plans = OmegaConf.select(config, "sweep.plan", default=False)
+        if self.ray_place is not None:
+            if not plans:
+                check_ray(self.ray_place)
+            elif line := plan_lack(self.ray_place):
+                print(line, flush=True)
+        if self.blocks and not plans:
             need(shutil.which("sbatch") is not None, "hydra/launcher=slurm_workers: there is no sbatch here")
             ok = importlib.util.find_spec("submitit") is not None
             need(ok, "hydra/launcher=slurm_workers needs submitit: pip install 'finegrid[slurm]'")
@@ -101,6 +113,8 @@ class FolderWorkersLauncher(Launcher):
     def _engine(self) -> Engine:
         if self.blocks:
             return SlurmEngine(self.folder, self.settings, self.blocks)
+        if self.ray_place is not None:
+            return RayEngine(self.folder, self.settings, self.ray_place)
         return SubprocessEngine(self.folder, self.settings)
 
     @property
@@ -156,6 +170,8 @@ class FolderWorkersLauncher(Launcher):
             if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
         crew.keep_up(len(queue.waiting()))
+        if queue.waiting() and (line := crew.engine.lack()):
+            print(line, flush=True)
         for entry in queue.waiting():
             if entry.avoid and not crew.others(entry.avoid):
                 queue.give_out_again(entry)  # nobody else is there to take it

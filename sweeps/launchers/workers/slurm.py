@@ -138,6 +138,10 @@ class SlurmEngine:
                     found.append(str(content).strip().rpartition("\n")[2])
         return found
 
+    def lack(self) -> str:
+        """squeue tells why jobs wait."""
+        return ""
+
     def give_up(self, name: str, told: Mapping[str, Any]) -> None:
         """Cancel its job."""
         if told.get("job"):

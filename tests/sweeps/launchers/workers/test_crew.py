@@ -34,6 +34,9 @@ class NoEngine:
     def failed_starts(self) -> list[str]:
         return []
 
+    def lack(self) -> str:
+        return ""
+
     def give_up(self, name: str, told: Mapping[str, Any]) -> None:
         pass
 
