@@ -2,14 +2,19 @@
 
 `weights=default` and `weights=imagenet1k_v1` are one configuration of a resnet18, and one run. Its record knows one of
 the names; sweep.json in the sweep's folder keeps them all: {"asked": {"<slug>-<identity>/seed=0": ["default", ...]}},
-and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}.
+and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}. Where runs are carried
+out on other machines, {"computes_on": [{"name": "a100", ...}]} is what trainer.precision=auto goes by.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sweeps.launchers.workers.kinds import as_json, from_json
 from sweeps.plan.jobs import Job
+from training.device import Kind
 from training.run_folder import ASKED, lock, read_json, write_json
+
+KINDS = "computes_on"
 
 
 def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
@@ -25,3 +30,21 @@ def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, s
         if objectives:
             content["objectives"] = objectives
         write_json(sweep_folder / ASKED, content)
+
+
+def stored_kinds(sweep_folder: Path) -> tuple[Kind, ...]:
+    """What this sweep's runs compute on, as the first command or worker has fixed it; nothing where none has."""
+    found = read_json(sweep_folder / ASKED).get(KINDS)
+    kinds = [from_json(one) for one in found] if isinstance(found, list) else []
+    return tuple(kind for kind in kinds if kind is not None)
+
+
+def store_kinds(sweep_folder: Path, kinds: Sequence[Kind], replace: bool = False) -> tuple[Kind, ...]:
+    """Fix it, unless another controller was first (but with `replace`); gives what holds."""
+    with lock(sweep_folder, wait_s=30):
+        if (before := stored_kinds(sweep_folder)) and not replace:
+            return before
+        content = read_json(sweep_folder / ASKED)
+        content[KINDS] = [as_json(kind) for kind in kinds]
+        write_json(sweep_folder / ASKED, content)
+    return tuple(kinds)

@@ -21,7 +21,7 @@ from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
 from sweeps.plan.applicable import check_used, ignored_keys, on_this_machine, to_drop, without
 from training.config import RunConfig
 from training.data.dataset import open_dataset
-from training.device import check_threads
+from training.device import Kind, check_threads
 from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
@@ -29,6 +29,7 @@ from training.models.weights import not_checked
 from training.provenance.code_version import same_results
 from training.record import DONE, read_record
 from training.run_folder import RECORD, RESUME
+from training.schema.checks import AUTO
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
@@ -80,11 +81,18 @@ def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader |
 
 
 class Planner:
-    """Composes the jobs of one sweep. `soon`: called once, when a first job looks sound and the slow checks begin."""
+    """Composes the jobs of one sweep. `soon`: called once, when a first job looks sound and the slow checks begin.
+    `kinds`: on what runs are carried out elsewhere, as of training.device.resolve_compute."""
 
-    def __init__(self, context: HydraContext, config: DictConfig, soon: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        context: HydraContext,
+        config: DictConfig,
+        soon: Callable[[], None] | None = None,
+        kinds: Sequence[Kind] | None = None,
+    ) -> None:
         self.composer = Composer(context, config)
-        self.soon = soon
+        self.soon, self.kinds = soon, kinds
 
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
@@ -103,10 +111,12 @@ class Planner:
             self.soon()
             self.soon = None
         try:
-            prepared = prepare(run)
+            prepared = prepare(run, kinds=self.kinds)
             why = not_checked(run.model, prepared.resolved.weights) if run.sweep.plan else ""
         except Impossible as error:
             return Job(number, tuple(overrides), composed, run, None, "impossible", str(error), ignored)
+        if self.kinds and run.trainer.precision == AUTO:  # whoever carries it out shall not ask its own device
+            composed.trainer.precision = prepared.resolved.precision
         found, state = written(prepared.folder), state_of(prepared)
         return Job(number, tuple(overrides), composed, run, prepared, state, why, ignored, found)
 

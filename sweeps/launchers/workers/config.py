@@ -17,6 +17,7 @@ class FolderWorkersConfig:
     slots_per_gpu: Any = "auto"
     mps: str = "auto"
     devices: str = "auto"
+    gpu: str | None = None  # kind of device that they have, by which trainer.precision=auto goes: a100, sm_80, cpu
     worker_minutes: float | None = None  # after which a worker ends: what runs then goes on in another
     retries: int = 3  # of a run whose process or worker was killed, since its last saved epoch
     timeout_minutes: float | None = None  # of one run

@@ -81,9 +81,13 @@ class Crew:
         failures = self.failures.setdefault(worker, set())
         failures.add(entry.handle.number)
         if len(failures) >= IN_A_ROW:
-            self.aside.add(worker)
-            board.put(self.folder / board.ASIDE / worker, b"")
+            self.set_aside(worker)
         return True
+
+    def set_aside(self, worker: str) -> None:
+        """Have it take nothing more."""
+        self.aside.add(worker)
+        board.put(self.folder / board.ASIDE / worker, b"")
 
     def keep_up(self, waiting: int) -> None:
         """Start workers where runs wait and some have ended. Raises ConfigError where they end at once."""

@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,11 @@ from sweeps.launchers.workers.config import FolderWorkersConfig, SlurmWorkersCon
 from sweeps.launchers.workers.crew import Crew
 from sweeps.launchers.workers.engine import Engine, SubprocessEngine
 from sweeps.launchers.workers.estimates import Estimates
+from sweeps.launchers.workers.kinds import as_sm, from_json, named_kind
 from sweeps.launchers.workers.queue import Entry, Queue
 from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
+from training.device import Kind, precision_for
+from training.errors import ConfigError
 from training.schema.checks import need
 
 __all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "SlurmWorkersConfig"]
@@ -62,6 +65,9 @@ class FolderWorkersLauncher(Launcher):
             self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks")
             workers = sum(block.workers for block in self.blocks)
             settings = {key: value for key, value in settings.items() if key not in own}
+        gpus = [block.gpu for block in self.blocks] or [settings["gpu"]]
+        self.named_kinds = [named_kind(gpu) for gpu in dict.fromkeys(gpus) if gpu is not None] if all(gpus) else []
+        self.kinds: Sequence[Kind] = ()  # by which the plan has settled trainer.precision=auto, where it has
         self.workers, self.settings = workers, settings
         self.grace_s = float(settings["grace_s"])
         width = settings["slots"] if isinstance(settings["slots"], int) else 1
@@ -97,6 +103,43 @@ class FolderWorkersLauncher(Launcher):
             self.crew = Crew(self.queue.root, self.queue.folder, self._engine(), self.workers, lost_s)
             self.crew.start(self.workers)
         return self.queue, self.crew
+
+    def first_kind(self, goes_on: Callable[[], bool]) -> Kind | None:
+        """What the first worker that starts computes on; None where `goes_on` says no. Starts the workers. Raises
+        ConfigError where none can be started."""
+        queue, crew = self._open()
+        while goes_on():
+            queue.beat.turn()
+            crew.look()
+            for name, content in sorted(crew.members.items()):
+                kind = from_json(content.get("kind"))
+                if kind is not None:
+                    return kind
+                ok = not content["slots"]
+                need(ok, f"worker {name} can't tell what its GPUs are: hydra.launcher.gpu=a100 or so tells it")
+            crew.keep_up(1)
+            time.sleep(2 * POLL_S)
+        return None
+
+    def _set_weak_aside(self) -> list[str]:
+        """Workers that can't compute in the precision that the plan has settled take no runs; gives what to say.
+        Raises ConfigError where no other is left."""
+        crew, precision, said = self._crew(), precision_for(self.kinds) if self.kinds else "fp32", []
+        weak = {}
+        for name, content in crew.members.items():
+            kind = from_json(content.get("kind"))
+            if kind is not None and not kind.can(precision):
+                weak[name] = kind
+                if name not in crew.aside:
+                    crew.set_aside(name)
+                    said.append(f"{name} takes no runs: they are planned in {precision}, which its {kind.name} can't")
+        if weak and not crew.others(frozenset(weak)):
+            name = next(iter(weak.values())).name
+            raise ConfigError(
+                f"trainer.precision=auto is {precision} in this sweep, as {self.kinds[0].name} has it, and the workers "
+                f"have {name}: give hydra.launcher.gpu={as_sm(weak.popitem()[1].capability)} or another sweep.name"
+            )
+        return said
 
     def _engine(self) -> Engine:
         if self.blocks:
@@ -155,6 +198,8 @@ class FolderWorkersLauncher(Launcher):
         for entry in list(queue.entries):
             if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
+        if queue.entries:
+            events += [Event("told", queue.entries[0].handle, note=line) for line in self._set_weak_aside()]
         crew.keep_up(len(queue.waiting()))
         for entry in queue.waiting():
             if entry.avoid and not crew.others(entry.avoid):

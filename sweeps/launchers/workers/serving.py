@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from sweeps.launchers.launcher import Event, Handle, has_room
 from sweeps.launchers.local import LocalLauncher
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, write_lease
+from sweeps.launchers.workers.kinds import as_json, kind_of_slots
+from training.device import Kind
 
 POLL_S = 0.05
 SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
@@ -49,6 +52,7 @@ class Worker:
         self.watch = board.Watch()
         self.board: Path | None = None
         self.launcher: LocalLauncher | None = None
+        self.kind: Kind | None = None  # what it computes on
         self.leases: list[Lease] = []
         self.epoch_s: dict[str, float] = {}  # the longest epoch seen, by model
         self.leaving = ""  # why
@@ -59,7 +63,8 @@ class Worker:
         """What its beat says."""
         slots = [slot.name for slot in self.launcher.slots] if self.launcher else []
         left = None if self.ends == float("inf") else round(self.ends - time.monotonic())
-        host = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
+        host: dict[str, Any] = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
+        host["kind"] = as_json(self.kind) if self.kind else None
         return {**host, "slots": slots, "running": len(self.leases), "seconds_left": left, "leaving": self.leaving}
 
     def leave(self, why: str, within_s: float) -> None:
@@ -145,6 +150,8 @@ class Worker:
         launcher = LocalLauncher(**local, **seconds, wait=True)
         launcher.setup(hydra_context=program.context, task_function=program.task_function, config=config)
         launcher.warm_up()
+        with contextlib.suppress(RuntimeError, OSError, subprocess.SubprocessError):  # its runs will say what is wrong
+            self.kind = self.kind or kind_of_slots([slot.gpu for slot in launcher.slots if slot.gpu])
         self.launcher, self.board, self.idle_since = launcher, folder, time.monotonic()
 
     def _close_board(self, why: str) -> None:
