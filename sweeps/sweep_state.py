@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeps.cancelling import CONTROLLERS, cancelled, holder, name_of
+from sweeps.detached import where_it_lives
 from sweeps.forecast import Best, Forecast, Work, run_folders, with_unknown
 from training.record import Record, read_beginning, read_record, unreadable
 from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_history, read_json
@@ -84,6 +85,7 @@ class SweepState:
     controllers: list[Controller]
     seconds_left: float | None
     best: Best | None
+    detached: str = ""  # where its controller is that has not begun yet
 
     @property
     def counts(self) -> Counter[str]:
@@ -103,6 +105,7 @@ class SweepState:
             "seconds_left": self.seconds_left,
             "best": asdict(self.best) if self.best else None,
             "controllers": controllers,
+            "detached": self.detached,
             "runs": [run.to_json() for run in self.runs],
         }
 
@@ -123,7 +126,8 @@ def read_sweep(folder: Path) -> SweepState:
         _add_plan(controller, runs, works, marks)
     left = _seconds_left(controllers, runs, works, forecast)
     ordered = sorted(runs.values(), key=lambda run: (run.number is None, run.number or 0, run.name))
-    return SweepState(folder, ordered, controllers, left, forecast.best)
+    detached = "" if controllers else where_it_lives(folder)
+    return SweepState(folder, ordered, controllers, left, forecast.best, detached)
 
 
 def _from_disk(path: Path, name: str, is_marked: bool, forecast: Forecast) -> tuple[RunState, Work]:

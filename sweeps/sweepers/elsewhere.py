@@ -13,6 +13,10 @@ from sweeps.stopping import CANCELLED, SweepEnded
 from training.device import Kind
 from training.schema.checks import AUTO
 
+UNKNOWN = (
+    "trainer.precision=auto is not known before the first worker starts; until then names of folders are those of this "
+    "machine's"
+)
 HINT = "hydra.launcher.gpu=NAME (a100, sm_80, cpu)"
 
 
@@ -38,7 +42,7 @@ class Elsewhere:
     def decide(self, planner: Planner, jobs: list[Job], plan: Callable[[], list[Job]]) -> list[Job]:
         """The jobs, planned again where that waited for a worker. Raises ConfigError, SweepEnded."""
         asks = any(job.run.trainer.precision == AUTO and job.state in TO_RUN for job in jobs)
-        if self.kinds is None or jobs[0].run.sweep.plan:
+        if self.kinds is None:
             return jobs
         if not self.kinds and asks:
             self.kinds = self._first_worker()
@@ -70,8 +74,8 @@ class Elsewhere:
         if self.kinds is None or not of:
             return []
         if not self.kinds:
-            line = "trainer.precision=auto is not known before the first worker starts; until then names of folders "
-            return [f"{line}are those of this machine's; {HINT} tells it"] if jobs[0].run.sweep.plan else []
+            line = f"{UNKNOWN}; {HINT} tells it"
+            return [line] if any(job.state in TO_RUN for job in of) else []
         found = sorted({str(job.prepared.resolved.precision) for job in of if job.prepared is not None})
         return [f"trainer.precision=auto is {' or '.join(found)} here: {self.why}"]
 

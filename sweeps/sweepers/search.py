@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from rich.console import Console
 
+from sweeps.controller import detach
 from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.live_state import LiveState
 from sweeps.controller.sweep_file import add_aliases
@@ -66,13 +67,16 @@ class Search:
         self.stock = stock_sweeper(stock)
         self.console = Console()
         self.planner: Planner | None = None
+        self.detaches = False
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher. Raises ConfigError."""
         self.stock.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.launcher = as_launcher(self.stock.launcher)
-        self.planner = Planner(hydra_context, config, self.launcher.warm_up if self.launcher else None)
+        self.detaches = detach.wanted(config)
+        soon = self.launcher.warm_up if self.launcher and not self.detaches else None
+        self.planner = Planner(hydra_context, config, soon)
 
     @property
     def folder(self) -> Path:
@@ -81,6 +85,8 @@ class Search:
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search until the study has n_trials, confirm the best, show the table."""
+        if self.detaches and detach.attach(self.folder):
+            return []
         with contextlib.closing(Elsewhere(self.launcher, self.folder)) as elsewhere:
             return self._sweep(arguments, elsewhere)
 
@@ -93,7 +99,10 @@ class Search:
         space.fixed.update(objectives.measuring(self.objective, space.fixed, space.searched))
         custom = self._custom_space(space)
         jobs = self._check_corners(planner, space, custom)
-        first, *_ = jobs = elsewhere.decide(planner, jobs, lambda: self._check_corners(planner, space, custom))
+        only_plans = jobs[0].run.sweep.plan or self.detaches
+        if not only_plans:
+            jobs = elsewhere.decide(planner, jobs, lambda: self._check_corners(planner, space, custom))
+        first = jobs[0]
         directions = self._resolve_objective(first.run.trainer, space)
         example = "a range or choices for some key, such as 'optimizer.lr=interval(1e-4,1e-2)'"
         need(bool(space.searched) or bool(custom.function), f"hydra.sweeper: nothing to search; give it {example}")
@@ -103,10 +112,14 @@ class Search:
         samplers.try_out(directions, custom.draw)
         self.n_trials = min(self.n_trials, samplers.points or self.n_trials)
         wanted = self._wanted(first, space, custom, directions)
-        if first.run.sweep.plan:
+        if only_plans:
             found = existing_study(wanted)
-            self._say_plan(found.study_name if found else wanted.name, census(found, todo), jobs, elsewhere)
-            return self._say_space(space, first)
+            before = census(found, todo)
+            self._say_plan(found.study_name if found else wanted.name, before, jobs, elsewhere)
+            if first.run.sweep.plan:
+                return self._say_space(space, first)
+            if self._to_run(before) or self.confirm[0]:
+                return detach.detach(self.launcher, self.folder)
         study = open_study(wanted)
         study.pruner = pruner
         self.folder.mkdir(parents=True, exist_ok=True)

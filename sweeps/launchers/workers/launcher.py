@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sweeps.launchers.workers.estimates import Estimates
 from sweeps.launchers.workers.kinds import as_sm, from_json, named_kind
 from sweeps.launchers.workers.queue import Entry, Queue
 from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
+from sweeps.launchers.workers.slurm_controller import submit_controller
 from training.device import Kind, precision_for
 from training.errors import ConfigError
 from training.schema.checks import need
@@ -62,7 +63,8 @@ class FolderWorkersLauncher(Launcher):
         check_slots(settings["slots"], settings["slots_per_gpu"], settings["devices"])
         self.blocks: list[Block] = []
         if engine == "slurm":
-            self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks")
+            self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks", "controller")
+            self.job_settings = dict(settings)
             workers = sum(block.workers for block in self.blocks)
             settings = {key: value for key, value in settings.items() if key not in own}
         gpus = [block.gpu for block in self.blocks] or [settings["gpu"]]
@@ -134,12 +136,22 @@ class FolderWorkersLauncher(Launcher):
                     crew.set_aside(name)
                     said.append(f"{name} takes no runs: they are planned in {precision}, which its {kind.name} can't")
         if weak and not crew.others(frozenset(weak)):
-            name = next(iter(weak.values())).name
+            one = next(iter(weak.values()))
+            name, given = one.name, as_sm(one.capability) if one.device == "cuda" else "cpu"
             raise ConfigError(
                 f"trainer.precision=auto is {precision} in this sweep, as {self.kinds[0].name} has it, and the workers "
-                f"have {name}: give hydra.launcher.gpu={as_sm(weak.popitem()[1].capability)} or another sweep.name"
+                f"have {name}: give hydra.launcher.gpu={given} or another sweep.name"
             )
         return said
+
+    def submit_controller(
+        self, command: Sequence[str], variables: Mapping[str, str], folder: Path, output: Path
+    ) -> str | None:
+        """Have `command` be a job of the cluster (sweep.detach=true); gives its number, None where there is no cluster.
+        Raises ConfigError."""
+        if not self.blocks:
+            return None
+        return submit_controller(self.job_settings, command, variables, folder, output)
 
     def _engine(self) -> Engine:
         if self.blocks:
