@@ -3,18 +3,20 @@
 `weights=default` and `weights=imagenet1k_v1` are one configuration of a resnet18, and one run. Its record knows one of
 the names; sweep.json in the sweep's folder keeps them all: {"asked": {"<slug>-<identity>/seed=0": ["default", ...]}},
 and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}. Where runs are carried
-out on other machines, {"computes_on": [{"name": "a100", ...}]} is what trainer.precision=auto goes by.
+out on other machines, {"computes_on": [{"name": "a100", ...}]} is what trainer.precision=auto goes by, and
+{"threads": 8} what trainer.threads=auto is on CPUs.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sweeps.launchers.workers.kinds import as_json, from_json
 from sweeps.plan.jobs import Job
 from training.device import Kind
-from training.run_folder import ASKED, lock, read_json, write_json
+from training.run_folder import ASKED, RunInUse, lock, read_json, write_json
 
-KINDS = "computes_on"
+KINDS, THREADS = "computes_on", "threads"
 
 
 def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
@@ -48,3 +50,16 @@ def store_kinds(sweep_folder: Path, kinds: Sequence[Kind], replace: bool = False
         content[KINDS] = [as_json(kind) for kind in kinds]
         write_json(sweep_folder / ASKED, content)
     return tuple(kinds)
+
+
+def stored_threads(sweep_folder: Path) -> int | None:
+    """What trainer.threads=auto is in this sweep on CPUs of other machines; None where nothing has fixed it."""
+    found = read_json(sweep_folder / ASKED).get(THREADS)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 1 else None
+
+
+def store_threads(sweep_folder: Path, threads: int) -> None:
+    """Fix it, unless it is. Where that can't be written the next command asks anew."""
+    with contextlib.suppress(OSError, RunInUse), lock(sweep_folder, wait_s=30):
+        if stored_threads(sweep_folder) is None:
+            write_json(sweep_folder / ASKED, read_json(sweep_folder / ASKED) | {THREADS: threads})

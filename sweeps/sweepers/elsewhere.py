@@ -1,13 +1,14 @@
 """What `auto` is where a sweep's runs are carried out on other machines: said by the user, or stored in the sweep's
 folder, or else as the first worker that starts finds it. Folders are named by it, so the plan has to know."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sweeps.cancelling import ALL
 from sweeps.controller.live_state import LiveState
-from sweeps.controller.sweep_file import store_kinds, stored_kinds
+from sweeps.controller.sweep_file import store_kinds, store_threads, stored_kinds, stored_threads
 from sweeps.plan.jobs import TO_RUN, Job, Planner
 from sweeps.stopping import CANCELLED, SweepEnded
 from training.device import Kind
@@ -30,6 +31,8 @@ class Elsewhere:
         self.why, self.waited = "", False
         if self.launcher is None:
             return
+        self.launcher.threads = stored_threads(folder)
+        self.launcher.keep_threads = functools.partial(store_threads, folder)
         self.kinds, stored = tuple(self.launcher.named_kinds), stored_kinds(folder)
         if self.kinds:
             several = len({kind.precision for kind in self.kinds}) > 1

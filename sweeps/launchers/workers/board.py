@@ -8,6 +8,7 @@
         taken/KEY.WORKER                 the lease: todo/KEY, renamed by the worker that takes it
         up/KEY.000003                    the third thing that the worker tells of it
         down/KEY.000003                  the answer to that
+        threads                          CPU threads of a run whose trainer.threads is auto, where no GPU is used
         aside/WORKER                     this worker shall take nothing more
 
 KEY is ORDER.NUMBER.FENCE. The fence counts how often the run was given out: a lease that is gone from `taken` is
@@ -36,7 +37,7 @@ from training.schema.checks import need
 
 WORKERS = ".workers"  # in a sweep's folder
 MEMBERS, BOARDS = "members", "boards"
-PROGRAM, BEAT = "program", "beat"
+PROGRAM, BEAT, THREADS = "program", "beat", "threads"
 TODO, TAKEN, UP, DOWN, ASIDE = "todo", "taken", "up", "down", "aside"
 OUTPUT = ("logs", "slurm")  # what workers and their jobs have said
 BEAT_S = 2.0

@@ -27,12 +27,11 @@ from sweeps.launchers.workers.config import FolderWorkersConfig, SlurmWorkersCon
 from sweeps.launchers.workers.crew import Crew
 from sweeps.launchers.workers.engine import Engine, SubprocessEngine
 from sweeps.launchers.workers.estimates import Estimates
-from sweeps.launchers.workers.kinds import as_sm, from_json, named_kind
+from sweeps.launchers.workers.kinds import from_json, named_kind
 from sweeps.launchers.workers.queue import Entry, Queue
 from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
 from sweeps.launchers.workers.slurm_controller import submit_controller
-from training.device import Kind, precision_for
-from training.errors import ConfigError
+from training.device import Kind
 from training.schema.checks import need
 
 __all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "SlurmWorkersConfig"]
@@ -70,6 +69,8 @@ class FolderWorkersLauncher(Launcher):
         gpus = [block.gpu for block in self.blocks] or [settings["gpu"]]
         self.named_kinds = [named_kind(gpu) for gpu in dict.fromkeys(gpus) if gpu is not None] if all(gpus) else []
         self.kinds: Sequence[Kind] = ()  # by which the plan has settled trainer.precision=auto, where it has
+        self.threads: int | None = None  # what trainer.threads=auto is on CPUs, where that is fixed
+        self.keep_threads: Callable[[int], object] = lambda threads: None  # whoever stores that
         self.workers, self.settings = workers, settings
         self.grace_s = float(settings["grace_s"])
         width = settings["slots"] if isinstance(settings["slots"], int) else 1
@@ -113,6 +114,7 @@ class FolderWorkersLauncher(Launcher):
         while goes_on():
             queue.beat.turn()
             crew.look()
+            self._fix_threads()
             for name, content in sorted(crew.members.items()):
                 kind = from_json(content.get("kind"))
                 if kind is not None:
@@ -123,26 +125,16 @@ class FolderWorkersLauncher(Launcher):
             time.sleep(2 * POLL_S)
         return None
 
-    def _set_weak_aside(self) -> list[str]:
-        """Workers that can't compute in the precision that the plan has settled take no runs; gives what to say.
-        Raises ConfigError where no other is left."""
-        crew, precision, said = self._crew(), precision_for(self.kinds) if self.kinds else "fp32", []
-        weak = {}
-        for name, content in crew.members.items():
-            kind = from_json(content.get("kind"))
-            if kind is not None and not kind.can(precision):
-                weak[name] = kind
-                if name not in crew.aside:
-                    crew.set_aside(name)
-                    said.append(f"{name} takes no runs: they are planned in {precision}, which its {kind.name} can't")
-        if weak and not crew.others(frozenset(weak)):
-            one = next(iter(weak.values()))
-            name, given = one.name, as_sm(one.capability) if one.device == "cuda" else "cpu"
-            raise ConfigError(
-                f"trainer.precision=auto is {precision} in this sweep, as {self.kinds[0].name} has it, and the workers "
-                f"have {name}: give hydra.launcher.gpu={given} or another sweep.name"
-            )
-        return said
+    def _fix_threads(self) -> None:
+        """Runs on CPUs take as many threads as the first worker gives them, or fewer: the bits depend on it."""
+        file = self._queue().folder / board.THREADS
+        if self.threads is None:
+            told = [content.get("threads") for _, content in sorted(self._crew().members.items())]
+            self.threads = next((one for one in told if isinstance(one, int)), None)
+            if self.threads is not None:
+                self.keep_threads(self.threads)
+        if self.threads is not None and not file.exists():
+            board.put(file, str(self.threads).encode())
 
     def submit_controller(
         self, command: Sequence[str], variables: Mapping[str, str], folder: Path, output: Path
@@ -206,12 +198,13 @@ class FolderWorkersLauncher(Launcher):
         for entry, worker, what, content in queue.messages():
             events += self._hear(entry, worker, what, content, retry)
         crew.look()
+        self._fix_threads()
         self._grow(max(self.workers, len(crew.members)) * crew.width)  # workers may have been started by hand
         for entry in list(queue.entries):
             if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
         if queue.entries:
-            events += [Event("told", queue.entries[0].handle, note=line) for line in self._set_weak_aside()]
+            events += [Event("told", queue.entries[0].handle, note=line) for line in crew.set_weak_aside(self.kinds)]
         crew.keep_up(len(queue.waiting()))
         for entry in queue.waiting():
             if entry.avoid and not crew.others(entry.avoid):

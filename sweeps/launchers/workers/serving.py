@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from sweeps.channel import Answer
 from sweeps.hydra_glue.private import set_singletons
 from sweeps.launchers.launcher import Event, Handle, has_room
@@ -17,6 +19,7 @@ from sweeps.launchers.workers import board
 from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, write_lease
 from sweeps.launchers.workers.kinds import as_json, kind_of_slots
 from training.device import Kind
+from training.schema.checks import AUTO
 
 POLL_S = 0.05
 SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
@@ -64,6 +67,7 @@ class Worker:
         slots = [slot.name for slot in self.launcher.slots] if self.launcher else []
         left = None if self.ends == float("inf") else round(self.ends - time.monotonic())
         host: dict[str, Any] = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
+        host["threads"] = self._threads_of_slots()
         host["kind"] = as_json(self.kind) if self.kind else None
         return {**host, "slots": slots, "running": len(self.leases), "seconds_left": left, "leaving": self.leaving}
 
@@ -197,6 +201,8 @@ class Worker:
 
     def _take_runs(self) -> None:
         assert self.board is not None and self.launcher is not None
+        if self._threads_of_slots() is not None and not (self.board / board.THREADS).exists():
+            return  # the controller fixes them by the first of us
         for key in board.names(self.board / board.TODO):
             if self.launcher.free_slot() is None:
                 return
@@ -216,8 +222,21 @@ class Worker:
 
     def _start(self, key: str, file: Path, run: Assignment) -> None:
         assert self.launcher is not None
+        self._set_threads(run)
         write_lease(run.number, file)
         self.leases.append(Lease(key, file, run, self.launcher.submit(run)))
+
+    def _threads_of_slots(self) -> int | None:
+        """CPU threads of a run in one of the slots; None where these are on GPUs, so that they decide no bits."""
+        slots = self.launcher.slots if self.launcher is not None else []
+        return None if any(slot.gpu for slot in slots) else min((slot.threads for slot in slots), default=None)
+
+    def _set_threads(self, run: Assignment) -> None:
+        """What trainer.threads=auto is in this sweep, as far as a slot of ours has so many."""
+        assert self.board is not None
+        own = self._threads_of_slots()
+        if own is not None and OmegaConf.select(run.config, "trainer.threads") == AUTO:
+            run.config.trainer.threads = min(own, int((self.board / board.THREADS).read_text()))
 
     def _tell(self, event: Event) -> None:
         lease = next(one for one in self.leases if one.handle is event.handle)

@@ -1,5 +1,6 @@
 """Which device made which row: the columns of load(), and --columns device."""
 
+import json
 from pathlib import Path
 
 from report_runs import report_here, rows_of, write_run
@@ -16,8 +17,6 @@ def made_on(name: str | None) -> dict[str, object]:
 
 def write(sweep: Path, identity: str, seed: int, name: str | None, model: str) -> None:
     """(`resolved` of write_run is the weights alone.)"""
-    import json
-
     run = write_run(sweep, identity, seed, model=model)
     content = json.loads((run / "record.json").read_text())
     content["resolved"] = made_on(name)

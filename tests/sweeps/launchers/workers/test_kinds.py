@@ -146,3 +146,17 @@ def test_workers_that_are_too_weak_take_no_runs(train: Door, tmp_path: Path) -> 
     assert result.code == 2, result.out
     assert "trainer.precision=auto is fp16 in this sweep, as v100 has it, and the workers have" in result.err
     assert not list((tmp_path / "outputs" / "weak").glob("*/*/record.json"))
+
+
+def test_threads_on_cpus_are_the_first_workers(train: Door, tmp_path: Path) -> None:
+    sweep, grid = tmp_path / "outputs" / "threads", [*GRID, *WORKERS, "sweep.name=threads", "trainer.threads=auto"]
+
+    def threads() -> list[int]:
+        return sorted(record_of(file.parent)["threads"] for file in sweep.glob("*/*/record.json"))
+
+    assert train(*grid, "hydra.launcher.gpu=cpu").code == 0
+    stored = json.loads((sweep / "sweep.json").read_text())
+    assert threads() == [stored["threads"]] * 2
+    (sweep / "sweep.json").write_text(json.dumps(stored | {"threads": 1}))  # as a smaller first worker had told it
+    assert train(*grid, "hydra.launcher.gpu=cpu", "seed=2,3").code == 0
+    assert threads() == [1, 1, *[stored["threads"]] * 2]
