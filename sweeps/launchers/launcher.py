@@ -107,7 +107,8 @@ class Launcher(Protocol):
     runs.
 
     One that carries runs out on other machines may have `first_kind(goes_on)`: what device the first of them has, with
-    `named_kinds`, where the user has said it, and `kinds`, which is set to what the plan goes by.
+    `named_kinds`, where the user has said it, and `kinds`, which is set to what the plan goes by. And
+    `submit_controller(command, variables, folder, output)`: have a sweep's controller be a job of its engine.
     """
 
     capabilities: Capabilities
