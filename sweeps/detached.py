@@ -5,18 +5,23 @@ process of a session of its own holds the lock of that folder as long as it live
 """
 
 import contextlib
+import glob
 import os
+import platform
+import shutil
 import subprocess
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweeps.cancelling import holder
+from sweeps.cancelling import CONTROLLERS, holder
 from training.run_folder import read_json, write_json
 
 FOLDER, STATE, OUTPUT = ".detached", "controller.json", "controller.log"
 ENDED = (  # states of a job that is over
     *("COMPLETED", "COMPLETING", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL"),
 )
+SILENT_S = 120.0  # a controller on another host that has written nothing for so long is gone
 CALL_S = 30.0  # for an answer of Slurm
 
 
@@ -56,12 +61,24 @@ def where_it_lives(sweep_folder: Path) -> str:
     if known.job is not None:
         state = _state_of_job(known.job)
         return f"job {known.job} of Slurm ({state})" if state else ""
-    alive = holder(sweep_folder / FOLDER) is not None
+    alive = holder(sweep_folder / FOLDER) is not None or _beats(sweep_folder, known)
     return f"process {known.process} on {known.host}" if alive else ""
 
 
+def _beats(sweep_folder: Path, known: Detached) -> bool:
+    """Whether a controller on another host has written of late: over a network its lock may not be seen."""
+    newest = 0.0
+    if known.host != platform.node():
+        for file in (sweep_folder / CONTROLLERS).glob(f"{glob.escape(known.host)}-{known.process}-*/*.json"):
+            with contextlib.suppress(OSError):
+                newest = max(newest, file.stat().st_mtime)
+    return time.time() - newest < SILENT_S
+
+
 def _state_of_job(job: str) -> str:
-    """PENDING, RUNNING, ...; nothing for a job that has ended."""
+    """PENDING, RUNNING, ...; nothing for a job that has ended, or where there is no Slurm."""
+    if shutil.which("squeue") is None:
+        return ""
     environment = {**os.environ, "LC_ALL": "C"}
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         command = ["squeue", "-h", "-j", job, "-o", "%T"]

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeps.cancelling import CONTROLLERS, cancelled, holder, name_of
-from sweeps.detached import where_it_lives
+from sweeps.detached import SILENT_S, where_it_lives
 from sweeps.forecast import Best, Forecast, Work, run_folders, with_unknown
 from training.record import Record, read_beginning, read_record, unreadable
 from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_history, read_json
 
 STATE, PLAN = "state.json", "plan.json"  # of a controller, see sweeps/controller/live_state.py
-SILENT_S = 120.0  # a controller on another host that has written nothing for so long is gone
 Status = Literal[
     "running", "waiting", "done", "pruned", "diverged", "failed", "cancelled", "interrupted", "not begun", "unreadable"
 ]

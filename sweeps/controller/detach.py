@@ -60,8 +60,9 @@ def detach(launcher: Any, folder: Path) -> None:
     variables = {VARIABLE: "1", "PYTHONPATH": path}
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
-        if lock is None or where_it_lives(folder):  # the same command, a moment ago
-            return _attach_soon(folder)
+        before = read_detached(folder)
+        if lock is None or (before is not None and before.job is not None and where_it_lives(folder)):
+            return _attach_soon(folder)  # the same command began a moment ago
         (folder / FOLDER / STATE).unlink(missing_ok=True)
         submit = getattr(launcher, "submit_controller", None)
         if submit is not None and (job := submit(command, variables, folder / FOLDER, folder / OUTPUT)) is not None:

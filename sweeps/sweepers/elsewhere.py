@@ -42,9 +42,12 @@ class Elsewhere:
             self.kinds = stored
             self.why = f"{' and '.join(kind.name for kind in stored)}, as stored in the sweep's folder; {HINT} wins"
 
-    def decide(self, planner: Planner, jobs: list[Job], plan: Callable[[], list[Job]]) -> list[Job]:
-        """The jobs, planned again where that waited for a worker. Raises ConfigError, SweepEnded."""
-        asks = any(job.run.trainer.precision == AUTO and job.state in TO_RUN for job in jobs)
+    def decide(
+        self, planner: Planner, jobs: list[Job], plan: Callable[[], list[Job]], of_search: bool = False
+    ) -> list[Job]:
+        """The jobs, planned again where that waited for a worker. `of_search`: others like these will be run. Raises
+        ConfigError, SweepEnded."""
+        asks = any(job.run.trainer.precision == AUTO and (of_search or job.state in TO_RUN) for job in jobs)
         if self.kinds is None:
             return jobs
         if not self.kinds and asks:

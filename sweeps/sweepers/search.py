@@ -101,7 +101,7 @@ class Search:
         jobs = self._check_corners(planner, space, custom)
         only_plans = jobs[0].run.sweep.plan or self.detaches
         if not only_plans:
-            jobs = elsewhere.decide(planner, jobs, lambda: self._check_corners(planner, space, custom))
+            jobs = elsewhere.decide(planner, jobs, lambda: self._check_corners(planner, space, custom), of_search=True)
         first = jobs[0]
         directions = self._resolve_objective(first.run.trainer, space)
         example = "a range or choices for some key, such as 'optimizer.lr=interval(1e-4,1e-2)'"

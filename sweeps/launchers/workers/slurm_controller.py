@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweeps.detached import STATE
 from training.errors import ConfigError
 from training.schema.checks import need
 
@@ -40,6 +41,7 @@ if [ -n "$again" ] && [ $code = 143 ]; then
     scontrol requeue "$job"
     sleep 60
 fi
+rm -f {state}
 exit $code
 """
 
@@ -74,6 +76,7 @@ def submit_controller(
             setup="\n".join(settings["setup"] or ()),
             variables=" ".join(f"{key}={shlex.quote(value)}" for key, value in variables.items()),
             command=shlex.join(command),
+            state=shlex.quote(str((folder / STATE).absolute())),
         )
     )
     environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
@@ -97,9 +100,6 @@ def submit_controller(
 
 def _options(settings: Mapping[str, Any], output: Path) -> list[str]:
     own = settings["controller"]
-    for key in own:
-        known = tuple(vars(ControllerConfig()))
-        need(key in known, f"hydra.launcher.controller.{key}: no such key; choose from {', '.join(known)}")
     minutes, memory = own["timeout_min"], own["mem_gb"]
     ends_s = round(settings["grace_s"]) + MARGIN_S
     ok = minutes is None or 60 * minutes > ends_s

@@ -1,5 +1,6 @@
 """sweep.detach=true on this machine: the sweep outlives its terminal, and the same command shows it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -53,7 +54,8 @@ def sweep(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "outputs" / "far"
     yield folder
     if where_it_lives(folder):
-        os.killpg(controller(folder), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(controller(folder), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("launcher", ["local", "folder_workers"])
