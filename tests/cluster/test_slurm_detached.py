@@ -37,7 +37,8 @@ def test_a_detached_controller_is_a_job(start: Callable[..., Sweep], slurm: Slur
     (job,) = controllers(slurm)
     assert f"job {job} of Slurm, and this terminal may close; its output: {sweep / 'controller.log'}" in first.out
     asked = slurm.call("scontrol", "show", "job", job).stdout
-    assert "NumCPUs=1 " in asked and "gres" not in asked.lower() and "mem=1G" in asked.replace("1024M", "1G"), asked
+    assert all(text in asked for text in ("NumCPUs=1 ", "MinMemoryNode=1G", "Requeue=1")), asked
+    assert "gpu:" not in asked, asked
     until(lambda: has_begun(sweep, 1), said(sweep))
     view = start(*command(tmp_path, *FAR), *grid)
     view.until("Ctrl-C leaves it running")

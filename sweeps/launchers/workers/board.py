@@ -139,7 +139,7 @@ class Beat:
         self.count = 0
         self.written = time.monotonic()  # when it was written last
         self.turned = time.monotonic()  # when the work went on last
-        self.over = threading.Event()
+        self.over, self.wake = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -151,9 +151,14 @@ class Beat:
         """The work goes on."""
         self.turned = time.monotonic()
 
+    def soon(self) -> None:
+        """What it says has changed: beat at once."""
+        self.wake.set()
+
     def stop(self) -> None:
         """Beat no more; the file goes."""
         self.over.set()
+        self.wake.set()
         if self.thread.is_alive():
             self.thread.join()
         with contextlib.suppress(OSError):
@@ -165,7 +170,11 @@ class Beat:
         self.written = time.monotonic()
 
     def _run(self) -> None:
-        while not self.over.wait(self.every_s):
+        while not self.over.is_set():
+            self.wake.wait(self.every_s)
+            self.wake.clear()
+            if self.over.is_set():
+                return
             if time.monotonic() - self.turned > 600:  # what hangs is no better than what is dead
                 continue
             try:

@@ -157,6 +157,7 @@ class Worker:
         with contextlib.suppress(RuntimeError, OSError, subprocess.SubprocessError):  # its runs will say what is wrong
             self.kind = self.kind or kind_of_slots([slot.gpu for slot in launcher.slots if slot.gpu])
         self.launcher, self.board, self.idle_since = launcher, folder, time.monotonic()
+        self.beat.soon()
 
     def _close_board(self, why: str) -> None:
         """Give everything back. Without a reason there is nobody to give it to."""

@@ -16,7 +16,7 @@ from sweeps.detached import where_it_lives
 from sweeps.status import main as status
 
 __all__ = ["start"]
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 LAUNCHERS = {
     "local": ["hydra.launcher.slots=2"],
     "folder_workers": ["hydra/launcher=folder_workers", "hydra.launcher.workers=2", "hydra.launcher.slots=1"],
@@ -58,6 +58,7 @@ def sweep(tmp_path: Path) -> Iterator[Path]:
             os.killpg(controller(folder), signal.SIGKILL)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("launcher", ["local", "folder_workers"])
 def test_a_sweep_outlives_its_terminal(launcher: str, start: Starter, train: Door, tmp_path: Path, sweep: Path) -> None:
     grid = [*command(tmp_path, launcher), "seed=0,1,2"]
@@ -87,6 +88,7 @@ def test_a_sweep_outlives_its_terminal(launcher: str, start: Starter, train: Doo
     assert "val_acc" in again.out, "the table, here"
 
 
+@pytest.mark.chaos
 def test_the_next_command_takes_a_dead_controllers_work_over(start: Starter, tmp_path: Path, sweep: Path) -> None:
     study = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.n_trials=5"]
     grid = [*command(tmp_path, "local"), *study, "optimizer.lr=interval(1e-4,1e-2)", "sweep.detach=true"]
@@ -103,6 +105,7 @@ def test_the_next_command_takes_a_dead_controllers_work_over(start: Starter, tmp
     assert done == ["done"] * 5, log_of(sweep)
 
 
+@pytest.mark.chaos
 def test_cancel_all_ends_a_detached_sweep(
     start: Starter, tmp_path: Path, sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +130,7 @@ def test_mistakes_are_told_at_once(train: Door, tmp_path: Path) -> None:
     assert not (tmp_path / "outputs").exists()
 
 
+@pytest.mark.chaos
 def test_a_session_of_its_own(start: Starter, tmp_path: Path, sweep: Path) -> None:
     """Two at once begin one."""
     trouble(tmp_path, {"*": "hold 2"})
