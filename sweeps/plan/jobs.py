@@ -29,7 +29,6 @@ from training.models.weights import not_checked
 from training.provenance.code_version import same_results
 from training.record import DONE, read_record
 from training.run_folder import RECORD, RESUME
-from training.schema.checks import AUTO
 
 State = Literal["new", "resume", "again", "done", "duplicate", "impossible"]
 TO_RUN = ("new", "resume", "again")
@@ -115,8 +114,6 @@ class Planner:
             why = not_checked(run.model, prepared.resolved.weights) if run.sweep.plan else ""
         except Impossible as error:
             return Job(number, tuple(overrides), composed, run, None, "impossible", str(error), ignored)
-        if self.kinds and run.trainer.precision == AUTO:  # whoever carries it out shall not ask its own device
-            composed.trainer.precision = prepared.resolved.precision
         found, state = written(prepared.folder), state_of(prepared)
         return Job(number, tuple(overrides), composed, run, prepared, state, why, ignored, found)
 

@@ -172,7 +172,7 @@ class FolderWorkersLauncher(Launcher):
         assert slot is not None, "submit needs a free slot"
         slot.name = f"worker slot {slot.number}"
         handle = Handle(job.number, job.folder, slot)
-        queue.add(handle, self.estimates.assignment(job))
+        queue.add(handle, self.estimates.assignment(job, self.kinds))
         return handle
 
     def expect(self, job: RunnableJob | None) -> None:

@@ -9,17 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from sweeps.channel import Answer
 from sweeps.hydra_glue.private import set_singletons
 from sweeps.launchers.launcher import Event, Handle, has_room
 from sweeps.launchers.local import LocalLauncher
 from sweeps.launchers.workers import board
-from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, write_lease
+from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, settle_autos, write_lease
 from sweeps.launchers.workers.kinds import as_json, kind_of_slots
 from training.device import Kind
-from training.schema.checks import AUTO
 
 POLL_S = 0.05
 SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
@@ -223,7 +220,12 @@ class Worker:
 
     def _start(self, key: str, file: Path, run: Assignment) -> None:
         assert self.launcher is not None
-        self._set_threads(run)
+        assert self.board is not None
+        threads = self._threads_of_slots()
+        fixed: int | None = None
+        with contextlib.suppress(OSError):  # the board may go this moment
+            fixed = int((self.board / board.THREADS).read_text())
+        settle_autos(run, self.kind, threads, fixed)
         write_lease(run.number, file)
         self.leases.append(Lease(key, file, run, self.launcher.submit(run)))
 
@@ -231,13 +233,6 @@ class Worker:
         """CPU threads of a run in one of the slots; None where these are on GPUs, so that they decide no bits."""
         slots = self.launcher.slots if self.launcher is not None else []
         return None if any(slot.gpu for slot in slots) else min((slot.threads for slot in slots), default=None)
-
-    def _set_threads(self, run: Assignment) -> None:
-        """What trainer.threads=auto is in this sweep, as far as a slot of ours has so many."""
-        assert self.board is not None
-        own = self._threads_of_slots()
-        if own is not None and OmegaConf.select(run.config, "trainer.threads") == AUTO:
-            run.config.trainer.threads = min(own, int((self.board / board.THREADS).read_text()))
 
     def _tell(self, event: Event) -> None:
         lease = next(one for one in self.leases if one.handle is event.handle)
