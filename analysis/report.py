@@ -173,7 +173,8 @@ def judging(args: argparse.Namespace) -> "Judging":
     metric = METRICS[args.metric]
     matters = None if args.matters is None else args.matters * 100 / metric.scale
     criteria = Criteria(args.looks, matters, args.hidden)
-    return Judging(metric, parse_weights(args.class_weights), args.columns == "calibration", criteria)
+    weights = parse_weights(args.class_weights)
+    return Judging(metric, weights, "calibration" in args.columns, criteria, "device" in args.columns)
 
 
 def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
@@ -220,8 +221,9 @@ def arguments() -> argparse.ArgumentParser:
     add("--metric", choices=list(METRICS), default="accuracy", metavar="METRIC", help=f"{metric}; {', '.join(METRICS)}")
     weights = "of --metric weighted-accuracy, e.g. cat=5,dog=1 (others 1); default: all classes count the same"
     add("--class-weights", metavar="CLASS=WEIGHT,...", help=weights)
-    columns = "more columns; calibration: expected calibration error, beside what chance gives, temperature, Brier"
-    add("--columns", choices=["calibration"], metavar="NAME", help=columns)
+    columns = "more columns (again for more); calibration: expected calibration error, beside what chance gives, "
+    columns += "temperature, Brier; device: what the runs of a row were made on"
+    add("--columns", choices=["calibration", "device"], action="append", default=[], metavar="NAME", help=columns)
     twins = "CSV of training.audit: test accuracy without the images that it found in train, for runs that didn't look"
     add("--twins", type=named, metavar="CSV", help=twins)
     page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"

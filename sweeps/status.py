@@ -79,7 +79,7 @@ def follow(folder: Path, args: argparse.Namespace) -> None:
 
 def under_way(state: SweepState) -> bool:
     """Whether anything can still change."""
-    return bool(state.controllers) or any(run.status in UNDER_WAY for run in state.runs)
+    return bool(state.controllers or state.detached) or any(run.status in UNDER_WAY for run in state.runs)
 
 
 def sweep_folder(given: Path) -> Path:
@@ -148,7 +148,7 @@ def processes(state: SweepState) -> list[str]:
         since = time.strftime("%H:%M:%S", time.localtime(one.started))
         more = "".join(f"; {words}" for words in (one.ending and f"ending: {one.ending}", one.waits_for) if words)
         lines.append(f"controller: process {one.process} on {one.host} since {since}{more}")
-    return lines
+    return [*lines, *([f"controller: {state.detached}, not at work yet"] if state.detached else [])]
 
 
 def row(run: RunState) -> list[str]:
@@ -171,7 +171,8 @@ def cancel(state: SweepState, wanted: Sequence[str], everything: bool) -> None:
     can_end = [run for run in state.runs if run.status in UNDER_WAY]
     if everything:
         if not can_end and not state.controllers:
-            raise ConfigError(f"--cancel-all: nothing runs or waits in {state.folder}")
+            where = f"; its controller is {state.detached}" * bool(state.detached)
+            raise ConfigError(f"--cancel-all: nothing runs or waits in {state.folder}{where}")
         for controller in state.controllers:
             ask_controller(controller.folder, ALL)
     chosen = can_end if everything else list({id(run): run for run in (find(state, one) for one in wanted)}.values())

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sweeps.cancelling import CONTROLLERS, cancelled, holder, name_of
+from sweeps.detached import SILENT_S, where_it_lives
 from sweeps.forecast import Best, Forecast, Work, run_folders, with_unknown
 from training.record import Record, read_beginning, read_record, unreadable
 from training.run_folder import ASKED, CONFIG, HISTORY, RECORD, read_history, read_json
 
 STATE, PLAN = "state.json", "plan.json"  # of a controller, see sweeps/controller/live_state.py
-SILENT_S = 120.0  # a controller on another host that has written nothing for so long is gone
 Status = Literal[
     "running", "waiting", "done", "pruned", "diverged", "failed", "cancelled", "interrupted", "not begun", "unreadable"
 ]
@@ -84,6 +84,7 @@ class SweepState:
     controllers: list[Controller]
     seconds_left: float | None
     best: Best | None
+    detached: str = ""  # where its controller is that has not begun yet
 
     @property
     def counts(self) -> Counter[str]:
@@ -103,6 +104,7 @@ class SweepState:
             "seconds_left": self.seconds_left,
             "best": asdict(self.best) if self.best else None,
             "controllers": controllers,
+            "detached": self.detached,
             "runs": [run.to_json() for run in self.runs],
         }
 
@@ -123,7 +125,8 @@ def read_sweep(folder: Path) -> SweepState:
         _add_plan(controller, runs, works, marks)
     left = _seconds_left(controllers, runs, works, forecast)
     ordered = sorted(runs.values(), key=lambda run: (run.number is None, run.number or 0, run.name))
-    return SweepState(folder, ordered, controllers, left, forecast.best)
+    detached = "" if controllers else where_it_lives(folder)
+    return SweepState(folder, ordered, controllers, left, forecast.best, detached)
 
 
 def _from_disk(path: Path, name: str, is_marked: bool, forecast: Forecast) -> tuple[RunState, Work]:

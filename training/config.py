@@ -201,6 +201,7 @@ class SweepConfig:
     stale: Literal["warn", "rerun"] = "warn"  # a finished run of another version of training/
     impossible: Literal["error", "skip"] = "error"  # in a sweep: what can't be done together
     plan: bool = False  # print what a sweep would do, and end
+    detach: bool = False  # the sweep goes on by itself, whatever becomes of this terminal; the same command shows it
     max_hours: float | None = None  # of the whole sweep; it ends with the epochs under way
     keep_weights: int | str = "all"  # of how many finished runs best.safetensors stays: all, best or a number
 

@@ -5,7 +5,7 @@ import ctypes
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,37 @@ class Compute:
     precision: str
     memory_format: str
     capture: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What runs compute on that are carried out elsewhere, as far as `auto` goes by it. `device`: cpu, mps or cuda.
+    `capability`: of a CUDA device, (8, 0) say. `bf16`: whether its CPU multiplies bfloat16 by itself."""
+
+    name: str  # for people: a100, NVIDIA A100-SXM4-80GB, cpu
+    device: str
+    capability: tuple[int, int] = (0, 0)
+    bf16: bool = False
+
+    @property
+    def precision(self) -> str:
+        """What `auto` is on it, if neither images nor network say otherwise."""
+        if self.device == "cuda":
+            return _by_generation(self.capability[0])
+        return "bf16" if self.device == "cpu" and self.bf16 else "fp32"
+
+    def can(self, precision: str) -> bool:
+        """Whether it computes in this precision; a CPU without instructions for bf16 does so, slowly."""
+        if self.device == "cuda":
+            return precision != "bf16" or self.capability[0] >= 8
+        return precision != "fp16"
+
+
+def precision_for(kinds: Sequence[Kind]) -> str:
+    """The precision that `auto` is on all of these: the weakest's."""
+    answers = {kind.precision for kind in kinds}
+    weakest = min(answers, key=("fp32", "fp16", "bf16").index)
+    return weakest if all(kind.can(weakest) for kind in kinds) else "fp32"
 
 
 def autocast(compute: Compute, cached: bool = True) -> contextlib.AbstractContextManager[None]:
@@ -71,21 +102,25 @@ def cpu_has_bf16() -> bool:
     return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) is not None
 
 
-def resolve_compute(config: TrainerConfig, size: int | None = None) -> Compute:
+def resolve_compute(config: TrainerConfig, size: int | None = None, kinds: Sequence[Kind] | None = None) -> Compute:
     """Settle every `auto`. The precision follows from what the processor is and from the images' `size` in px, never
-    from a measurement.
+    from a measurement. `kinds`: a run is carried out elsewhere, on any of these; empty: nobody knows on what, and
+    `auto` is what it is here; None: it is carried out here.
 
     Raises ConfigError when the device that was asked for is not there.
     """
-    device = _device(config.device)
+    device = _device(config.device) if kinds is None else _device_elsewhere(config.device, kinds)
     precision: str = config.precision
-    if precision == "auto":
-        precision = "fp32" if device == "cpu" and _is_small(size) else _auto_precision(device)
-    need(precision != "fp16" or device.startswith("cuda"), f"trainer.precision=fp16 needs a CUDA device, not {device}")
+    if precision == "auto" and device == "cpu" and _is_small(size):
+        precision = "fp32"
+    elif precision == "auto" and kinds:
+        precision = precision_for([replace(kind, device="cpu") for kind in kinds] if config.device == "cpu" else kinds)
+    elif precision == "auto":
+        precision = _auto_precision(device)
     cuda = device.startswith("cuda")
-    need(
-        config.capture is not True or cuda, f"trainer.capture=true needs a CUDA device, not {device}; auto is for both"
-    )
+    may = cuda or (kinds is not None and not kinds)
+    need(precision != "fp16" or may, f"trainer.precision=fp16 needs a CUDA device, not {device}")
+    need(config.capture is not True or may, f"trainer.capture=true needs a CUDA device, not {device}; auto is for both")
     memory_format: str = config.memory_format
     if memory_format == "auto":
         memory_format = "contiguous" if device == "mps" else "channels_last"
@@ -130,6 +165,19 @@ def _device(asked: str) -> str:
     return asked
 
 
+def _device_elsewhere(asked: str, kinds: Sequence[Kind]) -> str:
+    """The device that all of these have; what was asked for, where nobody knows them."""
+    if not kinds:
+        return _device(asked) if asked == "auto" else asked
+    found = {kind.device for kind in kinds}
+    if asked == "auto":
+        return "cpu" if len(found) > 1 else found.pop()
+    names = ", ".join(dict.fromkeys(kind.name for kind in kinds))
+    ok = asked == "cpu" or found == {asked.partition(":")[0]}
+    need(ok, f"trainer.device={asked}: this sweep's runs are carried out on {names}")
+    return asked
+
+
 def _auto_precision(device: str) -> str:
     if device == "cpu":
         return "bf16" if cpu_has_bf16() else "fp32"
@@ -137,7 +185,11 @@ def _auto_precision(device: str) -> str:
         return "fp32"
     import torch
 
-    major = torch.cuda.get_device_capability(device)[0]
+    return _by_generation(torch.cuda.get_device_capability(device)[0])
+
+
+def _by_generation(major: int) -> str:
+    """Of NVIDIA's GPUs: Volta has units for fp16, Ampere for bf16 too."""
     return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
 
 

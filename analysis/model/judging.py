@@ -28,12 +28,13 @@ Weights = Mapping[str, float]
 @dataclass(frozen=True)
 class Judging:
     """What rows are judged by. `weights`: of classes by name, for class-weighted accuracy; without, all classes count
-    the same. `calibration`: with columns about it."""
+    the same. `calibration`: with columns about it; `device`: with what each row's runs were made on."""
 
     metric: Metric = ACCURACY
     weights: Weights | None = None
     calibration: bool = False
     criteria: Criteria = ONE_LOOK
+    device: bool = False
 
 
 def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, RowResults], list[str]]:

@@ -18,6 +18,7 @@ from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
 from analysis.model.table import (
     add_comparisons,
+    add_devices,
     distinct,
     distinguishing_columns,
     mark_pareto,
@@ -89,7 +90,7 @@ def build(
     if judging.calibration:
         rows, uncalibrated = add_calibration(rows, runs)
         left_out = list(dict.fromkeys([*left_out, *uncalibrated]))
-    rows = sort_rows(rows, sort_by)
+    rows = sort_rows(add_devices(rows, runs) if judging.device else rows, sort_by)
     soups = rows[rows.index.isin(soup_keys)]
     names = labels(settings) | dict(zip(soups.index.astype(str), soup_labels(soups), strict=True))
     model = ReportModel(trained, rows, results, comparisons, settings, names, n_val, soups, chances)

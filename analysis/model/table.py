@@ -107,6 +107,18 @@ def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFr
     return rows[[*shown, *PLACE, *extra]]
 
 
+def add_devices(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with a column `device`: what their runs were made on, with the number of runs where that differs."""
+    single = distinct(runs)
+    names = single["device_name"].fillna(single["device"])
+    counts = {key: Counter(of.dropna()) for key, of in names.groupby(row_keys(single), sort=False)}
+    cells = [
+        ", ".join(f"{name} ({number})" if len(found) > 1 else str(name) for name, number in found.most_common()) or None
+        for found in (counts.get(key, Counter()) for key in rows.index)
+    ]
+    return rows.assign(device=pd.Series(cells, rows.index, dtype="str"))
+
+
 def mark_pareto(rows: pd.DataFrame, runs: pd.DataFrame, objectives: dict[str, str]) -> pd.DataFrame:
     """`rows` with a column `pareto`, `front` where no other row is better in one objective (a column of `runs`, mean
     over the done seeds) and as good in the others; `objectives`: with maximize or minimize."""

@@ -19,7 +19,7 @@ import pandas as pd
 from training.run_folder import CONFIG, HISTORY, RECORD, predictions_file, write_whole
 
 INDEX = ".runs.npz"
-VERSION = 8  # of the file's form, and of what records.frame() reads; another is read anew
+VERSION = 9  # of the file's form, and of what records.frame() reads; another is read anew
 WORTH = 200  # runs, from which on a file is kept
 FILES = (RECORD, CONFIG, HISTORY, predictions_file("test"))
 Reader = Callable[[Sequence[Path]], pd.DataFrame]

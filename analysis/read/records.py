@@ -83,6 +83,8 @@ FIELDS: dict[str, tuple[Callable[[Record], Any], str]] = {
     "test_twins": (lambda run: None, "Int64"),  # test images with a copy in train; see run_folder.without_twins
     "test_without_twins": (lambda run: None, "float64"),
     "two_labels_first": (lambda run: next(iter(run.data.two_labels_first or []), None), "str"),
+    "device_name": (lambda run: run.resolved.device_name, "str"),  # NVIDIA A100-SXM4-80GB, or a CPU's
+    "host": (lambda run: run.time.host, "str"),
 }
 
 

@@ -237,6 +237,8 @@ class _SweepUnderWay:
         elif event.kind == "retried":
             self.live.begun(handle)
             self.view.say(event.note or f"#{handle.number} was killed; it goes on from its last saved epoch")
+        elif event.kind == "told":
+            self.view.say(event.note)
         elif event.kind == "stopped":
             if handle.number not in self.told_to_stop and not self.outcome.request.is_made():
                 self.requests.add(str(handle.number))  # by SIGTERM to its process

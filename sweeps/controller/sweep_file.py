@@ -2,14 +2,21 @@
 
 `weights=default` and `weights=imagenet1k_v1` are one configuration of a resnet18, and one run. Its record knows one of
 the names; sweep.json in the sweep's folder keeps them all: {"asked": {"<slug>-<identity>/seed=0": ["default", ...]}},
-and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}.
+and, for the report's Pareto mark, {"objectives": {"val_acc": "maximize", "params": "minimize"}}. Where runs are carried
+out on other machines, {"computes_on": [{"name": "a100", ...}]} is what trainer.precision=auto goes by, and
+{"threads": 8} what trainer.threads=auto is on CPUs.
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sweeps.launchers.workers.kinds import as_json, from_json
 from sweeps.plan.jobs import Job
-from training.run_folder import ASKED, lock, read_json, write_json
+from training.device import Kind
+from training.run_folder import ASKED, RunInUse, lock, read_json, write_json
+
+KINDS, THREADS = "computes_on", "threads"
 
 
 def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, str] | None = None) -> None:
@@ -25,3 +32,34 @@ def add_aliases(sweep_folder: Path, jobs: Iterable[Job], objectives: dict[str, s
         if objectives:
             content["objectives"] = objectives
         write_json(sweep_folder / ASKED, content)
+
+
+def stored_kinds(sweep_folder: Path) -> tuple[Kind, ...]:
+    """What this sweep's runs compute on, as the first command or worker has fixed it; nothing where none has."""
+    found = read_json(sweep_folder / ASKED).get(KINDS)
+    kinds = [from_json(one) for one in found] if isinstance(found, list) else []
+    return tuple(kind for kind in kinds if kind is not None)
+
+
+def store_kinds(sweep_folder: Path, kinds: Sequence[Kind], replace: bool = False) -> tuple[Kind, ...]:
+    """Fix it, unless another controller was first (but with `replace`); gives what holds."""
+    with lock(sweep_folder, wait_s=30):
+        if (before := stored_kinds(sweep_folder)) and not replace:
+            return before
+        content = read_json(sweep_folder / ASKED)
+        content[KINDS] = [as_json(kind) for kind in kinds]
+        write_json(sweep_folder / ASKED, content)
+    return tuple(kinds)
+
+
+def stored_threads(sweep_folder: Path) -> int | None:
+    """What trainer.threads=auto is in this sweep on CPUs of other machines; None where nothing has fixed it."""
+    found = read_json(sweep_folder / ASKED).get(THREADS)
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 1 else None
+
+
+def store_threads(sweep_folder: Path, threads: int) -> None:
+    """Fix it, unless it is. Where that can't be written the next command asks anew."""
+    with contextlib.suppress(OSError, RunInUse), lock(sweep_folder, wait_s=30):
+        if stored_threads(sweep_folder) is None:
+            write_json(sweep_folder / ASKED, read_json(sweep_folder / ASKED) | {THREADS: threads})

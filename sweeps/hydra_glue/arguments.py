@@ -21,6 +21,7 @@ from training.finished.run_names import named_run
 WEIGHTS = "weights.path"
 PATHS = ("data.root", "data.csv", WEIGHTS, "sweep.root")
 NAME = "sweep.name"  # true, 007 and 1e3 are folders of these names, not what Hydra makes of them
+OF_SWEEPS = ("sweep.plan=true", "sweep.detach=true")
 FUNCTIONS = ("choice", "shuffle", "sort", "glob", "range", "interval", "tag", "str")  # of Hydra's grammar
 GROUPS = {*PARTS, "experiment", "sweeps"} - {"sweep"}
 # Hydra's names for folders. Ours follow from what a run is; a second place would hold one half of a sweep.
@@ -93,7 +94,7 @@ def _check(override: str, single: bool) -> None:
         raise ConfigError(f"{override}: a value is missing after the comma; write {key}=a,b without spaces")
     if key.startswith("+") and key.lstrip("+") in GROUPS:
         raise ConfigError(f"{override}: write it without the +, there is a choice already")
-    if single and ((key == "sweeps" and value != "null") or override.lower() == "sweep.plan=true"):
+    if single and ((key == "sweeps" and value != "null") or override.lower() in OF_SWEEPS):
         raise ConfigError(f"{override}: is for a sweep, which needs -m: {called('train')} -m {override}")
     if key in GROUPS and value.startswith("["):
         some = value.strip("[]")
@@ -105,9 +106,10 @@ def _check(override: str, single: bool) -> None:
 def _check_plan(overrides: Sequence[str]) -> None:
     """A plan that is no plan, but the sweep."""
     stock = [override for override in overrides if re.fullmatch(r"hydra/sweeper=['\"]?(basic|optuna)['\"]?", override)]
-    if stock and any(override.lower() == "sweep.plan=true" for override in overrides):
+    asked = [override.lower() for override in overrides if override.lower() in OF_SWEEPS]
+    if stock and asked:
         ours = "grid" if "basic" in stock[0] else "optuna_async"
-        raise ConfigError(f"sweep.plan=true: Hydra's own {stock[0]} makes no plan; hydra/sweeper={ours} does")
+        raise ConfigError(f"{asked[0]}: Hydra's own {stock[0]} makes no plan; hydra/sweeper={ours} does")
 
 
 def _check_length(override: str) -> None:

@@ -74,9 +74,10 @@ class Handle:
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job. `stopped`: it obeyed the answer `stop`, or SIGTERM to its
-    process. `retried`: killed, and begun again, or about to be; `note` says more."""
+    process. `retried`: killed, and begun again, or about to be; `note` says more. `told`: nothing, but `note` is for
+    people."""
 
-    kind: Literal["begun", "epoch", "ended", "stopped", "retried"]
+    kind: Literal["begun", "epoch", "ended", "stopped", "retried", "told"]
     handle: Handle
     report: EpochReport | None = None  # of an epoch; `answer` it
     result: JobReturn | None = None  # of an end
@@ -104,6 +105,10 @@ class Launcher(Protocol):
     where there is none for it now (see `has_room`). `expect(job)`: which job is likely to come next, or None, so that
     it can be prepared while another ends. And `longest_first`: whether a grid shall begin with its longest
     runs.
+
+    One that carries runs out on other machines may have `first_kind(goes_on)`: what device the first of them has, with
+    `named_kinds`, where the user has said it, and `kinds`, which is set to what the plan goes by. And
+    `submit_controller(command, variables, folder, output)`: have a sweep's controller be a job of its engine.
     """
 
     capabilities: Capabilities

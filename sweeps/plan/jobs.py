@@ -21,7 +21,7 @@ from sweeps.hydra_glue.private import current_job, grid_of, parse_overrides
 from sweeps.plan.applicable import check_used, ignored_keys, on_this_machine, to_drop, without
 from training.config import RunConfig
 from training.data.dataset import open_dataset
-from training.device import check_threads
+from training.device import Kind, check_threads
 from training.engine.latency import lacks_latency
 from training.engine.prepare import Prepared, prepare
 from training.errors import ConfigError, Impossible
@@ -80,11 +80,18 @@ def expand(runs: Sequence[str], arguments: Sequence[str], loader: ConfigLoader |
 
 
 class Planner:
-    """Composes the jobs of one sweep. `soon`: called once, when a first job looks sound and the slow checks begin."""
+    """Composes the jobs of one sweep. `soon`: called once, when a first job looks sound and the slow checks begin.
+    `kinds`: on what runs are carried out elsewhere, as of training.device.resolve_compute."""
 
-    def __init__(self, context: HydraContext, config: DictConfig, soon: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        context: HydraContext,
+        config: DictConfig,
+        soon: Callable[[], None] | None = None,
+        kinds: Sequence[Kind] | None = None,
+    ) -> None:
         self.composer = Composer(context, config)
-        self.soon = soon
+        self.soon, self.kinds = soon, kinds
 
     def job(self, number: int, overrides: Sequence[str]) -> Job:
         """Compose, check and name one job. Raises ConfigError and Hydra's errors."""
@@ -103,7 +110,7 @@ class Planner:
             self.soon()
             self.soon = None
         try:
-            prepared = prepare(run)
+            prepared = prepare(run, kinds=self.kinds)
             why = not_checked(run.model, prepared.resolved.weights) if run.sweep.plan else ""
         except Impossible as error:
             return Job(number, tuple(overrides), composed, run, None, "impossible", str(error), ignored)

@@ -3,6 +3,7 @@
 Extends Hydra's basic sweeper by `runs:` (a list of small grids), the plan, and an exit code.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from sweeps.cancelling import ALL
 from sweeps.channel import Answer
+from sweeps.controller import detach
 from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.finalize import finalize
 from sweeps.controller.live_state import LiveState
@@ -29,6 +31,7 @@ from sweeps.plan.demand import Demands
 from sweeps.plan.jobs import TO_RUN, Job, Planner, check_one_sweep, expand, fixed_lines, plan_grid
 from sweeps.plan.summary import describe_all, notices, summary
 from sweeps.stopping import CANCELLED, RunCancelled, StopRequest, SweepEnded
+from sweeps.sweepers.elsewhere import Elsewhere
 from training.console.progress import EpochReport
 from training.console.table import visible
 from training.data.pixel_cache import build_ahead, key
@@ -59,24 +62,38 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Plan, carry out, show the table. Raises ConfigError before anything is written, SweepEnded after failures."""
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
-        launcher = as_launcher(self.launcher)
-        planner = Planner(self.hydra_context, self.config, launcher.warm_up if launcher else None)
+        launcher, folder = as_launcher(self.launcher), Path(str(self.config.hydra.sweep.dir))
+        if detach.wanted(self.config) and detach.attach(folder):
+            return []
+        with contextlib.closing(Elsewhere(launcher, folder)) as elsewhere:
+            return self._sweep(arguments, launcher, folder, elsewhere)
+
+    def _sweep(self, arguments: list[str], launcher: Launcher | None, folder: Path, elsewhere: Elsewhere) -> Any:
+        assert self.config is not None and self.hydra_context is not None
+        detaches = detach.wanted(self.config)
+        soon = launcher.warm_up if launcher and not detaches else None
+        planner = Planner(self.hydra_context, self.config, soon, elsewhere.kinds)
         check_launcher(self.config)
-        loader = self.hydra_context.config_loader
-        jobs = plan_grid(planner, expand(self.runs, [*fixed_lines(self.params), *arguments], loader))
-        folder = Path(str(self.config.hydra.sweep.dir))
+        lines = expand(self.runs, [*fixed_lines(self.params), *arguments], self.hydra_context.config_loader)
+        jobs = plan_grid(planner, lines)
         check_one_sweep(jobs, folder)
+        plan_only = jobs[0].run.sweep.plan
+        if not plan_only and not detaches:
+            jobs = elsewhere.decide(planner, jobs, lambda: plan_grid(planner, lines))
         slots = len(launcher.slots) if launcher else 1
         console = Console()
-        plan_only = jobs[0].run.sweep.plan
         described = describe_all(jobs) if plan_only else ()
-        for line in [summary(jobs, slots), *described, *notices(jobs), *data_notices(jobs)]:
+        for line in [summary(jobs, slots), *elsewhere.notices(jobs), *described, *notices(jobs), *data_notices(jobs)]:
             console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
         if plan_only:
+            return []
+        if detaches and any(job.state in TO_RUN for job in jobs):
+            detach.detach(launcher, folder)
             return []
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / MULTIRUN)
         add_aliases(folder, jobs)
+        elsewhere.keep()
         budget = budget_of(jobs[0].run, (job.run for job in jobs))
         outcome = Outcome(request=StopRequest(max_hours=jobs[0].run.sweep.max_hours), budget=budget)
         budget.announce()

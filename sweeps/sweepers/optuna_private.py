@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
+from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_optuna_distribution_from_override
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
@@ -18,6 +19,8 @@ from optuna.samplers import GridSampler
 from optuna.storages.journal import JournalFileSymlinkLock
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
+
+from training.errors import ConfigError
 
 __all__ = ["OptunaSweeperImpl"]
 
@@ -137,3 +140,18 @@ def take_up(study: Study, running: FrozenTrial) -> Trial:
         if not given and not trial._is_relative_param(name, distribution):
             study.sampler.sample_independent(study, running, name, distribution)
     return trial
+
+
+def stock_sweeper(settings: dict[str, Any]) -> OptunaSweeperImpl:
+    """hydra-optuna-sweeper's own sweeper. Raises ConfigError for a custom_search_space that isn't there."""
+    name = settings["custom_search_space"]
+    sweeper = OptunaSweeperImpl(sampler=None, **{**settings, "custom_search_space": None})
+    if name:
+        try:  # the config is the user's own and may name any function; Hydra would warn of that in eight lines
+            sweeper.custom_search_space_extender = instantiate(
+                {"_target_": name, "_partial_": True}, _execution_whitelist_=(name,)
+            )
+        except Exception as error:
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise ConfigError(f"hydra.sweeper.custom_search_space={name}: {cause}") from error
+    return sweeper

@@ -3,6 +3,7 @@
 hydra-optuna-sweeper's own sweeper is a part of it: it makes the launcher, parses search spaces and draws parameters.
 """
 
+import contextlib
 import itertools
 import warnings
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from typing import Any
 
 import optuna
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import Study
 from rich.console import Console
 
+from sweeps.controller import detach
 from sweeps.controller.drive import Outcome, drive
 from sweeps.controller.live_state import LiveState
 from sweeps.controller.sweep_file import add_aliases
@@ -32,8 +33,9 @@ from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.best import ranked, show_best
 from sweeps.sweepers.confirm import confirming_jobs
 from sweeps.sweepers.custom_space import CustomSpace
+from sweeps.sweepers.elsewhere import Elsewhere
 from sweeps.sweepers.grid import build_caches, carry_out, finish, launch_batch
-from sweeps.sweepers.optuna_private import OptunaSweeperImpl, directions_of, suggest
+from sweeps.sweepers.optuna_private import directions_of, stock_sweeper, suggest
 from sweeps.sweepers.points import points
 from sweeps.sweepers.samplers import Samplers, build_pruner, prunes
 from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, search_space
@@ -42,7 +44,6 @@ from sweeps.sweepers.study import Census, Membership, Wanted, census, existing_s
 from sweeps.sweepers.trials import Trials, refuse_impossible
 from training.config import TrainerConfig
 from training.console.table import visible
-from training.errors import ConfigError
 from training.run_folder import MULTIRUN
 from training.schema.checks import need
 
@@ -63,16 +64,19 @@ class Search:
         need(stock["n_jobs"] >= 1, f"hydra.sweeper.n_jobs={stock['n_jobs']}: expected 1 or more")
         self.n_trials: int = n_trials
         self.custom_name = str(stock["custom_search_space"] or "")
-        self.stock = _stock(stock)
+        self.stock = stock_sweeper(stock)
         self.console = Console()
         self.planner: Planner | None = None
+        self.detaches = False
         self.launcher: Launcher | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher. Raises ConfigError."""
         self.stock.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.launcher = as_launcher(self.stock.launcher)
-        self.planner = Planner(hydra_context, config, self.launcher.warm_up if self.launcher else None)
+        self.detaches = detach.wanted(config)
+        soon = self.launcher.warm_up if self.launcher and not self.detaches else None
+        self.planner = Planner(hydra_context, config, soon)
 
     @property
     def folder(self) -> Path:
@@ -81,12 +85,24 @@ class Search:
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search until the study has n_trials, confirm the best, show the table."""
+        if self.detaches and detach.attach(self.folder):
+            return []
+        with contextlib.closing(Elsewhere(self.launcher, self.folder)) as elsewhere:
+            return self._sweep(arguments, elsewhere)
+
+    def _sweep(self, arguments: list[str], elsewhere: Elsewhere) -> Any:
         hush_optuna()
         assert self.planner is not None, "Hydra calls setup first"
+        planner = self.planner
+        planner.kinds = elsewhere.kinds
         space = search_space([*nested_lines(_plain(self.stock.params)), *arguments], self.planner.composer.loader)
         space.fixed.update(objectives.measuring(self.objective, space.fixed, space.searched))
         custom = self._custom_space(space)
-        first, *_ = jobs = self._check_corners(self.planner, space, custom)
+        jobs = self._check_corners(planner, space, custom)
+        only_plans = jobs[0].run.sweep.plan or self.detaches
+        if not only_plans:
+            jobs = elsewhere.decide(planner, jobs, lambda: self._check_corners(planner, space, custom), of_search=True)
+        first = jobs[0]
         directions = self._resolve_objective(first.run.trainer, space)
         example = "a range or choices for some key, such as 'optimizer.lr=interval(1e-4,1e-2)'"
         need(bool(space.searched) or bool(custom.function), f"hydra.sweeper: nothing to search; give it {example}")
@@ -96,14 +112,19 @@ class Search:
         samplers.try_out(directions, custom.draw)
         self.n_trials = min(self.n_trials, samplers.points or self.n_trials)
         wanted = self._wanted(first, space, custom, directions)
-        if first.run.sweep.plan:
+        if only_plans:
             found = existing_study(wanted)
-            self._say_plan(found.study_name if found else wanted.name, census(found, todo), jobs)
-            return self._say_space(space, first)
+            before = census(found, todo)
+            self._say_plan(found.study_name if found else wanted.name, before, jobs, elsewhere)
+            if first.run.sweep.plan:
+                return self._say_space(space, first)
+            if self._to_run(before) or self.confirm[0]:
+                return detach.detach(self.launcher, self.folder)
         study = open_study(wanted)
         study.pruner = pruner
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.stock.config, self.folder / MULTIRUN)
+        elsewhere.keep()
         add_aliases(self.folder, [], dict(zip(self.objective, directions, strict=True)))
         budget = budget_of(first.run, (), self.objective[0], directions[0])
         budget.named |= {str(path) for path in choices_of(space, "weights.path")}
@@ -117,7 +138,7 @@ class Search:
             before = census(study, todo)
             member.enqueue(todo)
             member.retry_failed()
-            self._say_plan(study.study_name, before, jobs)
+            self._say_plan(study.study_name, before, jobs, elsewhere)
             self._search(trials := self._trials(member, space, samplers, custom), outcome, self._to_run(before))
             if trials.unwritten:
                 outcome.request.make(f"the study could not be written ({trials.unwritten})", 1)
@@ -245,7 +266,7 @@ class Search:
         """How many trials this command will run: failed ones, then points that wait, even beyond n_trials."""
         return before.failed + max(self.n_trials - before.there, before.waiting)
 
-    def _say_plan(self, name: str, before: Census, jobs: Sequence[Job]) -> None:
+    def _say_plan(self, name: str, before: Census, jobs: Sequence[Job], elsewhere: Elsewhere) -> None:
         first = jobs[0]
         slots = len(self.launcher.slots) if self.launcher else self.stock.n_jobs
         minutes = estimate_minutes([first] * self._to_run(before), slots)
@@ -260,28 +281,13 @@ class Search:
         self._say(
             f"plan: study {name}: {self.n_trials} trials, of which {before.there} are there{''.join(parts)}{about}"
         )
-        for line in [*left_out_of_search(jobs), *data_notices([first])]:
+        for line in [*elsewhere.notices(jobs), *left_out_of_search(jobs), *data_notices([first])]:
             self._say(line)
 
     def _say_space(self, space: SearchSpace, first: Job) -> None:
         for key, distribution in space.searched.items():
             self._say(f"  {key}: {distribution}")
         self._say(describe_job(first).replace("#0  ", "one point of it,"))
-
-
-def _stock(settings: dict[str, Any]) -> OptunaSweeperImpl:
-    """hydra-optuna-sweeper's own sweeper. Raises ConfigError for a custom_search_space that isn't there."""
-    name = settings["custom_search_space"]
-    sweeper = OptunaSweeperImpl(sampler=None, **{**settings, "custom_search_space": None})
-    if name:
-        try:  # the config is the user's own and may name any function; Hydra would warn of that in eight lines
-            sweeper.custom_search_space_extender = instantiate(
-                {"_target_": name, "_partial_": True}, _execution_whitelist_=(name,)
-            )
-        except Exception as error:
-            cause = " ".join(str(error.__cause__ or error).split())
-            raise ConfigError(f"hydra.sweeper.custom_search_space={name}: {cause}") from error
-    return sweeper
 
 
 def hush_optuna() -> None:

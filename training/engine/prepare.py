@@ -6,7 +6,7 @@ The order is by cost: what needs no torch comes first, so that a misspelt key is
 import json
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
 from training.data.dataset import Dataset, contents, open_dataset
-from training.device import Compute, for_network, resolve_compute
+from training.device import Compute, Kind, for_network, resolve_compute
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.tracking.needed import check_packages
 from training.errors import ConfigError, Impossible
@@ -55,10 +55,10 @@ class Prepared:
         return Path(self.config.sweep.root) / self.config.sweep.name / self.subfolder
 
 
-def prepare(config: RunConfig, dataset: Dataset | None = None) -> Prepared:
+def prepare(config: RunConfig, dataset: Dataset | None = None, kinds: Sequence[Kind] | None = None) -> Prepared:
     """Check a config against the world it will meet. `dataset`: other images than it names. Raises ConfigError."""
     weights = resolve_weights(config.model, config.weights)
-    compute = resolve_compute(config.trainer, config.data.size)
+    compute = resolve_compute(config.trainer, config.data.size, kinds)
     _check_root(Path(config.sweep.root))
     check_packages(config.tracking)
     dataset = dataset or open_dataset(config.data)

@@ -156,7 +156,13 @@ def facts(runs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     minutes = runs["minutes"].sum()
     if minutes:
         yield "training time", f"{minutes / 60:.1f} h" if minutes > 90 else f"{minutes:.1f} min"
-    names = {"device": "device", "precision": "precision", "torch": "PyTorch", "code_version": "version of the code"}
+    names = {
+        "device": "device",
+        "device_name": "device name",
+        "precision": "precision",
+        "torch": "PyTorch",
+        "code_version": "version of the code",
+    }
     for column, name in names.items():
         counts = Counter(str(one) for one in runs[column].dropna())
         if counts:

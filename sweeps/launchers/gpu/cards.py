@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 PATIENCE_S = 10.0
 QUERY = ("index", "uuid", "memory.total", "memory.used", "compute_mode", "name")
+MODELS = ("index", "uuid", "compute_cap", "name")
 MPS_MODES = ("Default", "Exclusive_Process")  # compute modes in which several processes may share a card under MPS
 
 
@@ -50,10 +51,45 @@ def read_cards(names: Sequence[str], environment: Mapping[str, str] = os.environ
     return {name: card for name, card in found.items() if card.total_mb > 0}
 
 
+def card_models(
+    names: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> dict[str, tuple[tuple[int, int], str]]:
+    """Compute capability and model of the cards that CUDA knows by these names, of slices those of their card; those of
+    which nvidia-smi tells nothing for sure are left out."""
+    told = _ask(f"--query-gpu={','.join(MODELS)}", "--format=csv,noheader,nounits")
+    rows = _rows(told, MODELS)
+    slices = _parents(_ask("-L")) if any(name.startswith("MIG-") for name in names) else {}
+    by_index = indices_are_cudas(rows, environment)
+    found = {}
+    for name in names:
+        parents = {parent for uuid, parent in slices.items() if _called(name, uuid, "MIG-")}
+        for row in rows:
+            this = (name.isdigit() and by_index and row["index"] == name) or _called(name, row["uuid"], "GPU-")
+            number = re.fullmatch(r"(\d+)\.(\d+)", row["compute_cap"])
+            if number and (this or row["uuid"] in parents):
+                found[name] = (int(number[1]), int(number[2])), row["name"]
+    return found
+
+
+def _parents(listed: str) -> dict[str, str]:
+    """Of each slice the card, by their UUIDs, from `nvidia-smi -L`."""
+    found, parent = {}, ""
+    for line in listed.splitlines():
+        if gpu_line := re.match(r"GPU \d+:.*\(UUID: (GPU-[^)]+)\)", line):
+            parent = gpu_line[1]
+        if slice_line := re.match(r"\s+MIG .*\(UUID: (MIG-[^)]+)\)", line):
+            found[slice_line[1]] = parent
+    return found
+
+
 def gpu_rows(told: str) -> list[dict[str, str]]:
     """The rows of nvidia-smi --query-gpu, by the names of QUERY."""
-    lines = [[cell.strip() for cell in line.split(",", len(QUERY) - 1)] for line in told.splitlines()]
-    return [dict(zip(QUERY, line, strict=True)) for line in lines if len(line) == len(QUERY)]
+    return _rows(told, QUERY)
+
+
+def _rows(told: str, names: Sequence[str]) -> list[dict[str, str]]:
+    lines = [[cell.strip() for cell in line.split(",", len(names) - 1)] for line in told.splitlines()]
+    return [dict(zip(names, line, strict=True)) for line in lines if len(line) == len(names)]
 
 
 def indices_are_cudas(rows: Sequence[Mapping[str, str]], environment: Mapping[str, str]) -> bool:

@@ -11,12 +11,14 @@ from typing import Any
 import cloudpickle
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sweeps.launchers.worker import Program
 from sweeps.launchers.workers.board import holds
 from sweeps.plan.demand import Demand
 from training import run_folder
+from training.device import Kind
+from training.schema.checks import AUTO
 
 LEASES = "FINEGRID_LEASES"  # the worker's own folder: for each run a file NUMBER, in which stands the path of its lease
 
@@ -48,7 +50,7 @@ class WorkerProgram:
 @dataclass(frozen=True)
 class Assignment:
     """A run that is to be taken. `first_epoch_s`: what its first epoch takes, where records say so. `avoid`: workers
-    that it has failed on."""
+    that it has failed on. `precision`: what the plan has made of trainer.precision=auto, for `kinds` of devices."""
 
     number: int
     config: DictConfig
@@ -56,12 +58,25 @@ class Assignment:
     first_epoch_s: float | None = None
     avoid: frozenset[str] = field(default_factory=frozenset)
     demand: Demand | None = None
+    precision: str | None = None
+    kinds: tuple[Kind, ...] = ()
 
     @property
     def model(self) -> str:
         """What runs have in common whose epochs take alike."""
         model: Any = self.config.get("model")
         return str(model.get("name")) if isinstance(model, DictConfig) else ""
+
+
+def settle_autos(run: Assignment, kind: Kind | None, slot_threads: int | None, fixed_threads: int | None) -> None:
+    """In a worker: have a run's `auto`s be what the sweep has settled, where they would not be so here by themselves.
+    `slot_threads`: of a slot on the CPU. (Else its config stays as it was asked for, as in its record.)"""
+    alike = kind is not None and all((one.device, one.precision) == (kind.device, kind.precision) for one in run.kinds)
+    if run.precision is not None and not alike:
+        run.config.trainer.precision = run.precision
+    fewer = slot_threads is not None and fixed_threads is not None and fixed_threads < slot_threads
+    if fewer and OmegaConf.select(run.config, "trainer.threads") == AUTO:
+        run.config.trainer.threads = fixed_threads
 
 
 def write_lease(number: int, lease: Path) -> None:

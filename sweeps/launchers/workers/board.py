@@ -8,6 +8,7 @@
         taken/KEY.WORKER                 the lease: todo/KEY, renamed by the worker that takes it
         up/KEY.000003                    the third thing that the worker tells of it
         down/KEY.000003                  the answer to that
+        threads                          CPU threads of a run whose trainer.threads is auto, where no GPU is used
         aside/WORKER                     this worker shall take nothing more
 
 KEY is ORDER.NUMBER.FENCE. The fence counts how often the run was given out: a lease that is gone from `taken` is
@@ -36,7 +37,7 @@ from training.schema.checks import need
 
 WORKERS = ".workers"  # in a sweep's folder
 MEMBERS, BOARDS = "members", "boards"
-PROGRAM, BEAT = "program", "beat"
+PROGRAM, BEAT, THREADS = "program", "beat", "threads"
 TODO, TAKEN, UP, DOWN, ASIDE = "todo", "taken", "up", "down", "aside"
 OUTPUT = ("logs", "slurm")  # what workers and their jobs have said
 BEAT_S = 2.0
@@ -138,7 +139,7 @@ class Beat:
         self.count = 0
         self.written = time.monotonic()  # when it was written last
         self.turned = time.monotonic()  # when the work went on last
-        self.over = threading.Event()
+        self.over, self.wake = threading.Event(), threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -150,9 +151,14 @@ class Beat:
         """The work goes on."""
         self.turned = time.monotonic()
 
+    def soon(self) -> None:
+        """What it says has changed: beat at once."""
+        self.wake.set()
+
     def stop(self) -> None:
         """Beat no more; the file goes."""
         self.over.set()
+        self.wake.set()
         if self.thread.is_alive():
             self.thread.join()
         with contextlib.suppress(OSError):
@@ -164,7 +170,11 @@ class Beat:
         self.written = time.monotonic()
 
     def _run(self) -> None:
-        while not self.over.wait(self.every_s):
+        while not self.over.is_set():
+            self.wake.wait(self.every_s)
+            self.wake.clear()
+            if self.over.is_set():
+                return
             if time.monotonic() - self.turned > 600:  # what hangs is no better than what is dead
                 continue
             try:

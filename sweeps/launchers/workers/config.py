@@ -5,6 +5,8 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
+from sweeps.launchers.workers.slurm_controller import ControllerConfig
+
 
 @dataclass
 class FolderWorkersConfig:
@@ -17,6 +19,7 @@ class FolderWorkersConfig:
     slots_per_gpu: Any = "auto"
     mps: str = "auto"
     devices: str = "auto"
+    gpu: str | None = None  # kind of device that they have, by which trainer.precision=auto goes: a100, sm_80, cpu
     worker_minutes: float | None = None  # after which a worker ends: what runs then goes on in another
     retries: int = 3  # of a run whose process or worker was killed, since its last saved epoch
     timeout_minutes: float | None = None  # of one run
@@ -41,6 +44,7 @@ class SlurmWorkersConfig(FolderWorkersConfig):
     cpus_per_task: int | None = None
     setup: list[str] = field(default_factory=list)  # shell lines before the worker, such as 'module load cuda'
     sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch, such as {nice: 100}
+    controller: ControllerConfig = field(default_factory=ControllerConfig)  # the job of sweep.detach=true
     blocks: list[dict[str, Any]] = field(default_factory=list)  # unequal jobs: the keys from workers on, of each kind
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from sweeps.hydra_glue.private import returned
 from sweeps.launchers.faults import CUDA_ERRORS, trouble_of
 from sweeps.launchers.workers import board
 from sweeps.launchers.workers.engine import Engine
+from sweeps.launchers.workers.kinds import as_sm, from_json
 from sweeps.launchers.workers.queue import Entry
+from training.device import Kind, precision_for
 from training.errors import ConfigError
 
 LOOK_S = 1.0
@@ -81,9 +84,33 @@ class Crew:
         failures = self.failures.setdefault(worker, set())
         failures.add(entry.handle.number)
         if len(failures) >= IN_A_ROW:
-            self.aside.add(worker)
-            board.put(self.folder / board.ASIDE / worker, b"")
+            self.set_aside(worker)
         return True
+
+    def set_aside(self, worker: str) -> None:
+        """Have it take nothing more."""
+        self.aside.add(worker)
+        board.put(self.folder / board.ASIDE / worker, b"")
+
+    def set_weak_aside(self, kinds: Sequence[Kind]) -> list[str]:
+        """Workers that can't compute in the precision of a plan for these kinds take no runs; gives what to say of
+        that. Raises ConfigError where no other is left."""
+        precision, said, weak = precision_for(kinds) if kinds else "fp32", [], dict[str, Kind]()
+        for name, content in self.members.items():
+            kind = from_json(content.get("kind"))
+            if kind is not None and not kind.can(precision):
+                weak[name] = kind
+                if name not in self.aside:
+                    self.set_aside(name)
+                    said.append(f"{name} takes no runs: they are planned in {precision}, which its {kind.name} can't")
+        if weak and not self.others(frozenset(weak)):
+            one = next(iter(weak.values()))
+            given = as_sm(one.capability) if one.device == "cuda" else one.device
+            raise ConfigError(
+                f"trainer.precision=auto is {precision} in this sweep, as {kinds[0].name} has it, and the workers have "
+                f"{one.name}: give hydra.launcher.gpu={given} or another sweep.name"
+            )
+        return said
 
     def keep_up(self, waiting: int) -> None:
         """Start workers where runs wait and some have ended. Raises ConfigError where they end at once."""

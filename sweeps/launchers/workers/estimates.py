@@ -2,12 +2,15 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sweeps.launchers.launcher import RunnableJob
 from sweeps.launchers.workers.assignment import Assignment
 from sweeps.plan.demand import Demand, Demands
 from sweeps.plan.summary import Pace
+from training.device import Kind
+from training.schema.checks import AUTO
 
 NEW_S = 60.0  # how old what was read from records may be
 
@@ -19,12 +22,16 @@ class Estimates:
         self.demands = Demands() if asks_gpu else None
         self.pace, self.read = Pace(), time.monotonic()
 
-    def assignment(self, job: RunnableJob) -> Assignment:
-        """A job as workers get it."""
+    def assignment(self, job: RunnableJob, kinds: Sequence[Kind] = ()) -> Assignment:
+        """A job as workers get it. `kinds`: of devices, for which its plan has settled trainer.precision=auto."""
         planned: Any = job if getattr(job, "prepared", None) is not None else None
         seconds = self._first_epoch_s(planned) if planned is not None else None
         demand = self._demand(planned) if planned is not None else None
-        return Assignment(job.number, job.config, job.folder, seconds, demand=demand)
+        settled = kinds and planned is not None and planned.run.trainer.precision == AUTO
+        precision = planned.prepared.resolved.precision if settled else None
+        return Assignment(
+            job.number, job.config, job.folder, seconds, demand=demand, precision=precision, kinds=tuple(kinds)
+        )
 
     def _first_epoch_s(self, job: Any) -> float | None:
         if time.monotonic() - self.read > NEW_S:

@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,14 @@ from sweeps.launchers.workers.config import FolderWorkersConfig, RayWorkersConfi
 from sweeps.launchers.workers.crew import Crew
 from sweeps.launchers.workers.engine import Engine, SubprocessEngine
 from sweeps.launchers.workers.estimates import Estimates
+from sweeps.launchers.workers.kinds import from_json, named_kind
 from sweeps.launchers.workers.queue import Entry, Queue
 from sweeps.launchers.workers.ray import RayEngine
 from sweeps.launchers.workers.ray_place import KEYS as RAY_KEYS
 from sweeps.launchers.workers.ray_place import Place, check_ray, plan_lack
 from sweeps.launchers.workers.slurm import KEYS, Block, SlurmEngine, blocks_of
+from sweeps.launchers.workers.slurm_controller import submit_controller
+from training.device import Kind
 from training.schema.checks import need
 
 __all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "RayWorkersConfig", "SlurmWorkersConfig"]
@@ -62,12 +65,18 @@ class FolderWorkersLauncher(Launcher):
         check_slots(settings["slots"], settings["slots_per_gpu"], settings["devices"])
         self.blocks: list[Block] = []
         if engine == "slurm":
-            self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks")
+            self.blocks, own = blocks_of(settings, workers), (*KEYS, "blocks", "controller")
+            self.job_settings = dict(settings)
             workers = sum(block.workers for block in self.blocks)
             settings = {key: value for key, value in settings.items() if key not in own}
         self.ray_place = Place.of(settings) if engine == "ray" else None
         if self.ray_place is not None:
             settings = {key: value for key, value in settings.items() if key not in RAY_KEYS}
+        gpus = [block.gpu for block in self.blocks] or [settings["gpu"]]
+        self.named_kinds = [named_kind(gpu) for gpu in dict.fromkeys(gpus) if gpu is not None] if all(gpus) else []
+        self.kinds: Sequence[Kind] = ()  # by which the plan has settled trainer.precision=auto, where it has
+        self.threads: int | None = None  # what trainer.threads=auto is on CPUs, where that is fixed
+        self.keep_threads: Callable[[int], object] = lambda threads: None  # whoever stores that
         self.workers, self.settings = workers, settings
         self.grace_s = float(settings["grace_s"])
         width = settings["slots"] if isinstance(settings["slots"], int) else 1
@@ -110,6 +119,44 @@ class FolderWorkersLauncher(Launcher):
             self.crew.start(self.workers)
         return self.queue, self.crew
 
+    def first_kind(self, goes_on: Callable[[], bool]) -> Kind | None:
+        """What the first worker that starts computes on; None where `goes_on` says no. Starts the workers. Raises
+        ConfigError where none can be started."""
+        queue, crew = self._open()
+        while goes_on():
+            queue.beat.turn()
+            crew.look()
+            self._fix_threads()
+            for name, content in sorted(crew.members.items()):
+                kind = from_json(content.get("kind"))
+                if kind is not None:
+                    return kind
+                ok = not content["slots"]
+                need(ok, f"worker {name} can't tell what its GPUs are: hydra.launcher.gpu=a100 or so tells it")
+            crew.keep_up(1)
+            time.sleep(2 * POLL_S)
+        return None
+
+    def _fix_threads(self) -> None:
+        """Runs on CPUs take as many threads as the first worker gives them, or fewer: the bits depend on it."""
+        file = self._queue().folder / board.THREADS
+        if self.threads is None:
+            told = [content.get("threads") for _, content in sorted(self._crew().members.items())]
+            self.threads = next((one for one in told if isinstance(one, int)), None)
+            if self.threads is not None:
+                self.keep_threads(self.threads)
+        if self.threads is not None and not file.exists():
+            board.put(file, str(self.threads).encode())
+
+    def submit_controller(
+        self, command: Sequence[str], variables: Mapping[str, str], folder: Path, output: Path
+    ) -> str | None:
+        """Have `command` be a job of the cluster (sweep.detach=true); gives its number, None where there is no cluster.
+        Raises ConfigError."""
+        if not self.blocks:
+            return None
+        return submit_controller(self.job_settings, command, variables, folder, output)
+
     def _engine(self) -> Engine:
         if self.blocks:
             return SlurmEngine(self.folder, self.settings, self.blocks)
@@ -139,7 +186,7 @@ class FolderWorkersLauncher(Launcher):
         assert slot is not None, "submit needs a free slot"
         slot.name = f"worker slot {slot.number}"
         handle = Handle(job.number, job.folder, slot)
-        queue.add(handle, self.estimates.assignment(job))
+        queue.add(handle, self.estimates.assignment(job, self.kinds))
         return handle
 
     def expect(self, job: RunnableJob | None) -> None:
@@ -165,10 +212,13 @@ class FolderWorkersLauncher(Launcher):
         for entry, worker, what, content in queue.messages():
             events += self._hear(entry, worker, what, content, retry)
         crew.look()
+        self._fix_threads()
         self._grow(max(self.workers, len(crew.members)) * crew.width)  # workers may have been started by hand
         for entry in list(queue.entries):
             if entry.worker in lost:  # and what it told before is heard by now
                 events += self._lost(entry, retry)
+        if queue.entries:
+            events += [Event("told", queue.entries[0].handle, note=line) for line in crew.set_weak_aside(self.kinds)]
         crew.keep_up(len(queue.waiting()))
         if queue.waiting() and (line := crew.engine.lack()):
             print(line, flush=True)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ from sweeps.hydra_glue.private import set_singletons
 from sweeps.launchers.launcher import Event, Handle, has_room
 from sweeps.launchers.local import LocalLauncher
 from sweeps.launchers.workers import board
-from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, write_lease
+from sweeps.launchers.workers.assignment import Assignment, WorkerProgram, settle_autos, write_lease
+from sweeps.launchers.workers.kinds import as_json, kind_of_slots
+from training.device import Kind
 
 POLL_S = 0.05
 SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
@@ -49,6 +52,7 @@ class Worker:
         self.watch = board.Watch()
         self.board: Path | None = None
         self.launcher: LocalLauncher | None = None
+        self.kind: Kind | None = None  # what it computes on
         self.leases: list[Lease] = []
         self.epoch_s: dict[str, float] = {}  # the longest epoch seen, by model
         self.leaving = ""  # why
@@ -59,7 +63,9 @@ class Worker:
         """What its beat says."""
         slots = [slot.name for slot in self.launcher.slots] if self.launcher else []
         left = None if self.ends == float("inf") else round(self.ends - time.monotonic())
-        host = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
+        host: dict[str, Any] = {"host": platform.node(), "process": os.getpid(), "job": slurm_job()}
+        host["threads"] = self._threads_of_slots()
+        host["kind"] = as_json(self.kind) if self.kind else None
         return {**host, "slots": slots, "running": len(self.leases), "seconds_left": left, "leaving": self.leaving}
 
     def leave(self, why: str, within_s: float) -> None:
@@ -145,7 +151,10 @@ class Worker:
         launcher = LocalLauncher(**local, **seconds, wait=True)
         launcher.setup(hydra_context=program.context, task_function=program.task_function, config=config)
         launcher.warm_up()
+        with contextlib.suppress(RuntimeError, OSError, subprocess.SubprocessError):  # its runs will say what is wrong
+            self.kind = self.kind or kind_of_slots([slot.gpu for slot in launcher.slots if slot.gpu])
         self.launcher, self.board, self.idle_since = launcher, folder, time.monotonic()
+        self.beat.soon()
 
     def _close_board(self, why: str) -> None:
         """Give everything back. Without a reason there is nobody to give it to."""
@@ -190,6 +199,8 @@ class Worker:
 
     def _take_runs(self) -> None:
         assert self.board is not None and self.launcher is not None
+        if self._threads_of_slots() is not None and not (self.board / board.THREADS).exists():
+            return  # the controller fixes them by the first of us
         for key in board.names(self.board / board.TODO):
             if self.launcher.free_slot() is None:
                 return
@@ -209,8 +220,19 @@ class Worker:
 
     def _start(self, key: str, file: Path, run: Assignment) -> None:
         assert self.launcher is not None
+        assert self.board is not None
+        threads = self._threads_of_slots()
+        fixed: int | None = None
+        with contextlib.suppress(OSError):  # the board may go this moment
+            fixed = int((self.board / board.THREADS).read_text())
+        settle_autos(run, self.kind, threads, fixed)
         write_lease(run.number, file)
         self.leases.append(Lease(key, file, run, self.launcher.submit(run)))
+
+    def _threads_of_slots(self) -> int | None:
+        """CPU threads of a run in one of the slots; None where these are on GPUs, so that they decide no bits."""
+        slots = self.launcher.slots if self.launcher is not None else []
+        return None if any(slot.gpu for slot in slots) else min((slot.threads for slot in slots), default=None)
 
     def _tell(self, event: Event) -> None:
         lease = next(one for one in self.leases if one.handle is event.handle)

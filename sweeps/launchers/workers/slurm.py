@@ -31,15 +31,17 @@ KEYS = (
     "setup",
     "sbatch",
 )
+OWN = ("workers", "gpu")  # keys of a block that sbatch doesn't get
 ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
 class Block:
-    """A kind of job: so many workers of it."""
+    """A kind of job: so many workers of it. `gpu`: what they have, as hydra.launcher.gpu says it."""
 
     workers: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    gpu: str | None = None
 
 
 def blocks_of(settings: Mapping[str, Any], workers: int) -> list[Block]:
@@ -48,9 +50,10 @@ def blocks_of(settings: Mapping[str, Any], workers: int) -> list[Block]:
     found = []
     for own in settings["blocks"] or [{}]:
         for key in own:
-            known = ("workers", *KEYS)
+            known = (*OWN, *KEYS)
             need(key in known, f"hydra.launcher.blocks: {key}: no such key; choose from {', '.join(known)}")
-        block = Block(own.get("workers", workers), {**common, **{key: own[key] for key in own if key != "workers"}})
+        given = {key: own[key] for key in own if key not in OWN}
+        block = Block(own.get("workers", workers), {**common, **given}, own.get("gpu", settings["gpu"]))
         need(block.workers >= 1, f"hydra.launcher.blocks: workers={block.workers}: expected 1 or more")
         minutes = block.settings["timeout_min"]
         need(minutes >= 1, f"hydra.launcher.timeout_min={minutes}: expected 1 or more")
