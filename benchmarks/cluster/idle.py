@@ -55,7 +55,7 @@ def in_own_network() -> Iterator[Prefix]:
 
 def no_ray() -> str:
     """Why there is no Ray here."""
-    if find_spec("sweeps.launchers.workers.ray") is None and find_spec("sweeps.launchers.workers.ray_engine") is None:
+    if find_spec("sweeps.launchers.workers.ray") is None:
         return "this finegrid has no hydra/launcher=ray_workers"
     return "" if find_spec("ray") else "ray missing (pip install 'finegrid[ray]')"
 
@@ -68,6 +68,10 @@ def workers(launcher: str, *more: str) -> Callable[[Shape], list[str]]:
         f"hydra.launcher.slots={shape[1]}",
         *more,
     ]
+
+
+# A cluster of its own, whose workers share the cores of this machine
+RAY = ("hydra.launcher.address=local", "hydra.launcher.num_gpus=0", "hydra.launcher.num_cpus=0.01")
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ ENGINES = {
     "local": Engine(lambda shape: ["hydra/launcher=local", f"hydra.launcher.slots={shape[0] * shape[1]}"]),
     "folder_workers": Engine(workers("folder_workers")),
     "slurm_workers": Engine(workers("slurm_workers", "hydra.launcher.cpus_per_task=1"), in_slurm, slurm.why_not),
-    "ray_workers": Engine(workers("ray_workers"), in_own_network, no_ray),
+    "ray_workers": Engine(workers("ray_workers", *RAY), in_own_network, no_ray),
 }
 
 

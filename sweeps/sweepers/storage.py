@@ -1,6 +1,7 @@
 """Where a study lies: the journal in its sweep's folder, or the database of an Optuna URL. Mistakes are one line."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import os
@@ -16,9 +17,8 @@ from omegaconf import OmegaConf
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from sweeps.sweepers.journal import JOURNAL, open_journal
 from training.errors import ConfigError
@@ -100,27 +100,34 @@ def exclusive(storage: Any, folder: Path, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _server_lock(storage: str, name: str) -> Iterator[None]:
-    key = int.from_bytes(hashlib.sha256(f"finegrid {name}".encode()).digest()[:8], "big", signed=True)
-    engine = create_engine(with_driver(storage), poolclass=NullPool)
-    try:
-        connection = engine.connect()
-        connection.execute(text(f"SET lock_timeout = '{LOCK_S:g}s'"))
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
-    except SQLAlchemyError as error:
-        raise StorageInternalError(f"the study can't be locked: {_in_short(error)}") from error
-    try:
-        yield
-    finally:
-        with contextlib.suppress(SQLAlchemyError):  # the lock has gone with its connection
-            connection.close()
+    key = {"key": int.from_bytes(hashlib.sha256(f"finegrid {name}".encode()).digest()[:8], "big", signed=True)}
+    with contextlib.ExitStack() as held:
+        try:
+            connection = held.enter_context(_own_engine(storage, os.getpid()).connect())
+            connection.execute(text(f"SET lock_timeout = '{LOCK_S:g}s'"))
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), key)
+        except SQLAlchemyError as error:
+            raise StorageInternalError(f"the study can't be locked: {_in_short(error)}") from error
+        try:
+            yield
+        finally:
+            try:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+            except SQLAlchemyError:  # the lock goes with its connection, if it hasn't
+                connection.invalidate()
+
+
+@functools.cache
+def _own_engine(storage: str, process: int) -> Engine:
+    """For what is not Optuna's. A connection is kept, since to make one takes longer than what is asked by it."""
+    return create_engine(with_driver(storage), pool_size=1, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
 
 
 def clock_offset_s(storage: Any, folder: Path) -> float | None:
     """How many seconds the clock that all controllers of a study share is ahead of this host's: the server's, or that
     of the file system. None where it can't be asked."""
     if is_postgres(storage):
-        engine = create_engine(with_driver(storage), poolclass=NullPool)
-        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+        with contextlib.suppress(SQLAlchemyError), _own_engine(storage, os.getpid()).connect() as connection:
             before = time.time()
             told = connection.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
             return float(told) - (before + time.time()) / 2

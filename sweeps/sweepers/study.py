@@ -159,8 +159,8 @@ class Membership:
         """A trial that waits (enqueued, or tried again), or a new one unless the study has `n_trials`. `sampler`: which
         to ask, by the number of trials so far."""
         with self._exclusive():  # one controller at a time counts and asks
-            count = counted(self.study)
-            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            trials = self.study.get_trials(deepcopy=False)
+            count, waiting = _count(trials), [one for one in trials if one.state is TrialState.WAITING]
             if not waiting and count >= n_trials:
                 return None
             if waiting:
@@ -194,9 +194,7 @@ class Membership:
         as for `ask`, since the controller may have died before it drew all parameters."""
         if not any(self._may_adopt(trial) for trial in self._running()):
             return None
-        with exclusive(
-            self.storage, self.folder, self.study.study_name
-        ):  # look again, since another controller may have been faster
+        with self._exclusive():  # look again, since another controller may have been faster
             for frozen in self._running():
                 if self._may_adopt(frozen):
                     self.study.sampler = sampler(frozen.number)
@@ -262,15 +260,17 @@ def is_ours(trial: FrozenTrial) -> bool:
 def counted(study: Study) -> int:
     """Trials that count towards n_trials: done, pruned, diverged, finally failed, and those under way. A failed one
     that is tried again does not: the trial that does so takes its place."""
-    trials = study.get_trials(deepcopy=False)
+    return _count(study.get_trials(deepcopy=False))
+
+
+def _count(trials: Sequence[FrozenTrial]) -> int:
     replaced = _replaced(trials)
     return sum(trial.state is not TrialState.WAITING and trial.number not in replaced for trial in trials)
 
 
 def failed_trials(study: Study) -> list[FrozenTrial]:
     """Trials whose runs failed, and that no other trial has taken the place of. (One that diverged is no failure.)"""
-    trials = study.get_trials(deepcopy=False)
-    replaced = _replaced(trials)
+    replaced = _replaced(trials := study.get_trials(deepcopy=False))
     failed = [trial for trial in trials if trial.state is TrialState.FAIL and trial.number not in replaced]
     return [trial for trial in failed if trial.user_attrs.get("status") == "failed"]
 

@@ -38,7 +38,7 @@ from training.device import Kind
 from training.schema.checks import need
 
 __all__ = ["FolderWorkersConfig", "FolderWorkersLauncher", "RayWorkersConfig", "SlurmWorkersConfig"]
-POLL_S = 0.05
+POLL_S = 0.02
 
 
 @dataclass(eq=False)
@@ -208,7 +208,7 @@ class FolderWorkersLauncher(Launcher):
     def _look(self, retry: bool) -> list[Event]:
         queue, crew = self._open()
         events: list[Event] = []
-        lost = {entry.worker for entry in queue.entries if entry.worker and crew.is_lost(entry.worker)}
+        lost = {name for name in {entry.worker for entry in queue.entries} if name and crew.is_lost(name)}
         for entry, worker, what, content in queue.messages():
             events += self._hear(entry, worker, what, content, retry)
         crew.look()

@@ -19,6 +19,7 @@ from sweeps.launchers.workers.kinds import as_json, kind_of_slots
 from training.device import Kind
 
 POLL_S = 0.05
+QUICK_S, QUICK_FOR_S = 0.01, 1.0  # where an answer or a run is about to come, and for how long that is expected
 SOON_S = 10.0  # a worker ends when nothing is left, or no controller was there for so long
 FRESH_S = 60.0  # so long a worker has just begun
 Settings = dict[str, Any]
@@ -58,6 +59,7 @@ class Worker:
         self.leaving = ""  # why
         self.deadline = float("inf")
         self.idle_since = time.monotonic()
+        self.told = float("-inf")  # when this worker told something that is answered, by a word or a run
 
     def describe(self) -> dict[str, Any]:
         """What its beat says."""
@@ -120,10 +122,16 @@ class Worker:
         self._obey()
         if not self.leaving:
             self._take_runs()
-        for event in self.launcher.wait_any(POLL_S):
+        for event in self.launcher.wait_any(self._pause_s()):
             self._tell(event)
         if not self.leases:
-            time.sleep(POLL_S)
+            time.sleep(self._pause_s())
+
+    def _pause_s(self) -> float:
+        """Until the next look at the board. A run that has told an epoch, or a slot without one, waits meanwhile."""
+        assert self.launcher is not None
+        waits = len(self.leases) < len(self.launcher.slots) or any(lease.asked is not None for lease in self.leases)
+        return QUICK_S if waits and time.monotonic() - self.told < QUICK_FOR_S else POLL_S
 
     def _open_board(self) -> bool:
         """Begin to serve a controller that lives, one whose runs wait where there is one."""
@@ -252,6 +260,7 @@ class Worker:
         else:
             self._say(lease, event.kind, event.result)
             self.leases.remove(lease)
+        self.told = time.monotonic()
 
     def _say(self, lease: Lease, what: str, content: object) -> None:
         """Tell the controller, unless the lease is over."""
