@@ -31,13 +31,6 @@ touch $DIR/started
 while true; do sleep 1; done
 """
 
-KILL_NODE = """
-node=$(readlink /proc/$(cat $DIR/run/slurmd-$NODE.pid)/ns/uts)
-for own in /proc/[0-9]*/ns/uts; do
-  if [ "$(readlink $own)" = "$node" ]; then echo $own | cut -d/ -f3; fi
-done | xargs kill -9
-"""
-
 CONFIG = """
 ClusterName=test
 SlurmctldHost=node0(127.0.0.1)
@@ -71,8 +64,6 @@ SlurmctldParameters=preempt_send_user_signal
 NodeName=node0 NodeAddr=127.0.0.1 Port=16818 CPUs=32 RealMemory=8000 Gres=gpu:2 State=UNKNOWN
 NodeName=node1 NodeAddr=127.0.0.1 Port=16819 CPUs=32 RealMemory=8000 Gres=gpu:2 State=UNKNOWN
 PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
-PartitionName=a100 Nodes=node0 MaxTime=INFINITE State=UP PriorityTier=1
-PartitionName=v100 Nodes=node1 MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
@@ -125,21 +116,6 @@ class Slurm:
         """Ids of jobs in these states, of all that Slurm knows where none is given."""
         wanted = ["-t", ",".join(states)] if states else []
         return self.call("squeue", "-h", "-r", "-o", "%i", *wanted).stdout.split()
-
-    def lose(self, node: str) -> None:
-        """A node is down from one moment to the next, with all that runs there; then Slurm hears of it."""
-        self.call("bash", "-c", KILL_NODE.replace("$NODE", node).replace("$DIR", str(self.folder)))
-        down = self.call("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
-        assert down.returncode == 0, down.stderr
-
-    def bring_back(self, node: str) -> None:
-        """Start a node that was lost."""
-        self.call("unshare", "-u", "bash", "-c", f"hostname {node}; slurmd -N {node}")
-        self.call("scontrol", "update", f"nodename={node}", "state=resume")
-        ends = time.monotonic() + UP_S
-        while self.call("sinfo", "-h", "-n", node, "-t", "idle", "-o", "%D").stdout.strip() != "1":
-            assert time.monotonic() < ends, self.log()
-            time.sleep(0.2)
 
     def log(self) -> str:
         """What the daemons have said."""

@@ -17,6 +17,12 @@ from slurm_parts import Slurm, skip_without, slurm_cluster, why_not
 from sweeping import small, without
 
 WAIT_S = 180.0
+KILL_NODE = """
+node=$(readlink /proc/$(cat $DIR/run/slurmd-$NODE.pid)/ns/uts)
+for own in /proc/[0-9]*/ns/uts; do
+  if [ "$(readlink $own)" = "$node" ]; then echo $own | cut -d/ -f3; fi
+done | xargs kill -9
+"""
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +124,17 @@ def members(sweep: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(FileNotFoundError):
             found.append(json.loads(file.read_text()))
     return found
+
+
+def lose(slurm: Slurm, node: str) -> None:
+    """A node is down from one moment to the next, with all that runs there; then Slurm hears of it."""
+    slurm.call("bash", "-c", KILL_NODE.replace("$NODE", node).replace("$DIR", str(slurm.folder)))
+    down = slurm.call("scontrol", "update", f"nodename={node}", "state=down", "reason=lost")
+    assert down.returncode == 0, down.stderr
+
+
+def bring_back(slurm: Slurm, node: str) -> None:
+    """Start a node that was lost."""
+    slurm.call("unshare", "-u", "bash", "-c", f"hostname {node}; slurmd -N {node}")
+    slurm.call("scontrol", "update", f"nodename={node}", "state=resume")
+    until(lambda: slurm.call("sinfo", "-h", "-n", node, "-t", "idle", "-o", "%D").stdout.strip() == "1", slurm.log)

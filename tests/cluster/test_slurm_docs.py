@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from slurm_parts import Slurm
 from slurm_sweeps import Start, has_begun, no_jobs_left, slurm, start, until
 from sweeping import small, trouble, without
 
@@ -78,7 +79,9 @@ def test_the_overview_has_the_same_command() -> None:
 
 @pytest.mark.cluster_full
 @pytest.mark.parametrize("word", ["hydra.launcher.blocks", "n_trials=20", "hydra/launcher=submitit_slurm"])
-def test_further_commands(start: Start, tmp_path: Path, word: str) -> None:
+def test_further_commands(start: Start, slurm: Slurm, tmp_path: Path, word: str) -> None:
+    for partition, node in (("a100", "node0"), ("v100", "node1")):
+        slurm.call("scontrol", "create", f"partitionname={partition}", f"nodes={node}", "state=up")
     given = here(tmp_path, runs("slurm.md", word), "more")
     running = start(*given)
     assert running.end() == 0, running.out

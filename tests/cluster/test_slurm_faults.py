@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Door
 from slurm_parts import Slurm
-from slurm_sweeps import Start, command, has_begun, local, members, no_jobs_left, slurm, start, until
+from slurm_sweeps import Start, bring_back, command, has_begun, local, lose, members, no_jobs_left, slurm, start, until
 from sweeping import endings, results, trouble
 
 __all__ = ["no_jobs_left", "slurm", "start"]
@@ -116,9 +116,9 @@ def test_a_node_is_lost(start: Start, slurm: Slurm, train: Door, tmp_path: Path)
     running = start(*command(tmp_path, LOST, "hydra.launcher.gres=gpu:2"), "seed=range(3)")
     until(lambda: has_begun(sweep, 2), lambda: running.out)
     assert {one["host"] for one in members(sweep)} == {"node0", "node1"}
-    slurm.lose("node1")
+    lose(slurm, "node1")
     running.until("goes on elsewhere: its worker")
     trouble(tmp_path, {})
     assert running.end() == 0, running.out
     assert results(sweep) == results(tmp_path / "outputs" / "local")
-    slurm.bring_back("node1")
+    bring_back(slurm, "node1")

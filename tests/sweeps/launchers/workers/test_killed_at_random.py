@@ -14,7 +14,7 @@ from outcome import record_of
 from sweeping import Running, Starter, endings, small, start, trouble, without
 
 __all__ = ["start"]
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster_full, pytest.mark.timeout(900)]
 WORKERS = ["hydra/launcher=folder_workers", "hydra.launcher.slots=1", "hydra.launcher.lost_s=20"]
 STUDY = ["hydra/sweeper=optuna_async", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=1"]
 SWEEPS = {
@@ -61,7 +61,6 @@ def test_whatever_is_killed_whenever(start: Starter, train: Door, tmp_path: Path
     assert last.code == 0, last.err
     assert finished.items() <= done(sweep).items()
     assert endings(sweep) == endings(tmp_path / "outputs" / "good")
-    assert not (sweep / ".workers").exists(), "nothing is left of the workers"
 
 
 def _kill_one(running: Running, what: str, dice: random.Random, killed: dict[str, int]) -> None:
