@@ -43,7 +43,7 @@ class SlurmWorkersConfig(FolderWorkersConfig):
     mem_gb: float | None = None
     cpus_per_task: int | None = None
     setup: list[str] = field(default_factory=list)  # shell lines before the worker, such as 'module load cuda'
-    sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch, such as {nice: 100}
+    sbatch: Any = None  # further options of sbatch, such as {nice: 100}
     controller: ControllerConfig = field(default_factory=ControllerConfig)  # the job of sweep.detach=true
     blocks: list[dict[str, Any]] = field(default_factory=list)  # unequal jobs: the keys from workers on, of each kind
 

@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class ControllerConfig:
     constraint: str | None = None
     timeout_min: int | None = None  # then it begins again; null: as long as the partition allows
     mem_gb: float | None = 4.0
-    sbatch: dict[str, Any] = field(default_factory=dict)  # further options of sbatch
+    sbatch: Any = None  # further options of sbatch, such as {nice: 100}
 
 
 def submit_controller(
@@ -114,6 +114,6 @@ def _options(settings: Mapping[str, Any], output: Path) -> list[str]:
         "ntasks": 1,
         "cpus-per-task": 1,
         "signal": f"B:USR1@{ends_s}",
-        **own["sbatch"],
+        **(own["sbatch"] or {}),
     }
     return ["--parsable", "--requeue", *(f"--{key}={value}" for key, value in options.items() if value is not None)]
