@@ -27,11 +27,11 @@ def sweeps(page: str) -> list[list[str]]:
     return [words[2:] for words in commands(page) if words[1] == "train.py"]
 
 
-def here(tmp_path: Path, given: list[str], name: str) -> list[str]:
+def here(tmp_path: Path, given: list[str], name: str, epochs: int = 2) -> list[str]:
     """With images and networks that are there."""
     assert given[0] == "-m"
     two = ["optimizer=adam,sgd"] if any(word.startswith("model=") for word in given) else []
-    own = [*without(small(tmp_path, 2), "hydra.launcher"), *without(given[1:], "data", "model"), *two]
+    own = [*without(small(tmp_path, epochs), "hydra.launcher"), *without(given[1:], "data", "model"), *two]
     return [*own, f"sweep.name={name}"]
 
 
@@ -45,9 +45,9 @@ def runs(page: str, word: str) -> list[str]:
 def test_the_first_commands(start: Start, tmp_path: Path) -> None:
     sweep = tmp_path / "outputs" / "first"
     trouble(tmp_path, {"*": "hold 2"})
-    plan = start(*here(tmp_path, runs("slurm.md", "sweep.plan=true"), "first"))
+    plan = start(*here(tmp_path, runs("slurm.md", "sweep.plan=true"), "first", 3))
     assert plan.end() == 0 and "6 runs: 6 new" in plan.out and not sweep.exists(), plan.out
-    running = start(*here(tmp_path, runs("slurm.md", "hydra.launcher.workers=8"), "first"))
+    running = start(*here(tmp_path, runs("slurm.md", "hydra.launcher.workers=8"), "first", 3))
     until(lambda: has_begun(sweep, 4), lambda: running.out)
     others = [words for words in commands("slurm.md") if "squeue" in words[0] or words[1] == "-m"]
     assert [words[0] for words in others] == ["squeue", *3 * [".venv/bin/python"]]
@@ -62,7 +62,7 @@ def test_the_first_commands(start: Start, tmp_path: Path) -> None:
     assert "finegrid" in said[0] and "running" in said[1] and "#3" in said[2], said
     trouble(tmp_path, {})
     assert running.end() == 0 and "1 cancelled; the same command takes them up" in running.out, running.out
-    again = start(*here(tmp_path, runs("slurm.md", "hydra.launcher.workers=8"), "first"))
+    again = start(*here(tmp_path, runs("slurm.md", "hydra.launcher.workers=8"), "first", 3))
     assert again.end() == 0 and "5 done" in again.out, again.out
     report = [sys.executable, *others[-1][1:]]
     done = subprocess.run(
@@ -73,7 +73,8 @@ def test_the_first_commands(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_the_overview_has_the_same_command() -> None:
-    (short,) = [one for one in sweeps("clusters.md") if "hydra/launcher=slurm_workers" in one]
+    found = [one for one in sweeps("clusters.md") if "hydra/launcher=slurm_workers" in one]
+    (short,) = [one for one in found if "sweep.detach=true" not in one]
     assert short in sweeps("slurm.md")
 
 

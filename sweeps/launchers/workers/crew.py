@@ -113,7 +113,10 @@ class Crew:
         return said
 
     def keep_up(self, waiting: int) -> None:
-        """Start workers where runs wait and some have ended. Raises ConfigError where they end at once."""
+        """Start workers where runs wait and some have ended, and say what those that have no place lack. Raises
+        ConfigError where they end at once."""
+        if waiting and (line := self.engine.lack()):
+            print(line, flush=True)
         if not waiting or time.monotonic() - self.started < START_S:
             return
         errors = self.engine.failed_starts()

@@ -220,8 +220,6 @@ class FolderWorkersLauncher(Launcher):
         if queue.entries:
             events += [Event("told", queue.entries[0].handle, note=line) for line in crew.set_weak_aside(self.kinds)]
         crew.keep_up(len(queue.waiting()))
-        if queue.waiting() and (line := crew.engine.lack()):
-            print(line, flush=True)
         for entry in queue.waiting():
             if entry.avoid and not crew.others(entry.avoid):
                 queue.give_out_again(entry)  # nobody else is there to take it
