@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.plan.jobs import Job
+from training.config import RunConfig
 from training.device import former_precision
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.prepare import Prepared
@@ -18,6 +19,7 @@ from training.run_folder import CONFIG
 from training.schema.data_card import lines
 
 Former = tuple[str, dict[str, Any]]  # what was otherwise, in words, and in which resolved settings
+FINETUNE = "experiment=finetune as it was before December 2026 (experiment=finetune_v1 finds them)"
 TOO_LARGE = "a head as its library draws it, which is too large for few classes (docs/models.md)"
 
 
@@ -67,17 +69,32 @@ def former_folders(run: Prepared) -> list[tuple[str, Path]]:
         precisions = [(why, {"precision": former})]
     heads: list[Former] = [(TOO_LARGE, {"new_head": False})] if run.resolved.new_head else []
     combined = itertools.product(*([("", {}), *each] for each in (readings, precisions, heads)))
-    return [
-        (", and ".join(why for why, _ in parts if why), _folder(run, replace(run.resolved, **_merged(parts))))
+    folders = [
+        (
+            ", and ".join(why for why, _ in parts if why),
+            _folder(run.config, run, replace(run.resolved, **_merged(parts))),
+        )
         for parts in combined
         if any(why for why, _ in parts)
     ]
+    recipe = _former_finetune(run.config)
+    return folders if recipe is None else [*folders, (FINETUNE, _folder(recipe, run, run.resolved))]
+
+
+def _former_finetune(config: RunConfig) -> RunConfig | None:
+    """What experiment=finetune gave before (experiment=finetune_v1); None for a config that isn't of it."""
+    trainer, augment = config.trainer, config.augment
+    given = (trainer.batch_size, trainer.monitor, trainer.tta, trainer.label_smoothing, trainer.ema, augment.trivial)
+    if given != (16, "val_loss", "flip", 0.1, 0.98, True):
+        return None
+    trainer = replace(trainer, batch_size=32, monitor="val_acc", tta="none")
+    return replace(config, trainer=trainer, augment=replace(augment, trivial=False))
 
 
 def _merged(parts: Iterable[Former]) -> dict[str, Any]:
     return {key: value for _, changed in parts for key, value in changed.items()}
 
 
-def _folder(run: Prepared, resolved: ResolvedSettings) -> Path:
-    name = f"{slug(run.config, resolved)}-{identity(run.config, resolved)}"
+def _folder(config: RunConfig, run: Prepared, resolved: ResolvedSettings) -> Path:
+    name = f"{slug(config, resolved)}-{identity(config, resolved)}"
     return run.folder.parents[1] / name / run.replicate

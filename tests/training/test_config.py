@@ -439,7 +439,7 @@ def test_help(shell: Door) -> None:
     keys = [
         line.split()[0].split("=")[0] for line in text.partition("change most:")[2].splitlines() if line[:2] == "  "
     ]
-    assert len(keys) == 10
+    assert len(keys) == 11
     config = compose("config")
     for key in keys:
         OmegaConf.select(config, key, throw_on_missing=True)

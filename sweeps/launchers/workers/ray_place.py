@@ -109,8 +109,9 @@ def _found() -> str:
     if address := os.environ.get("RAY_ADDRESS"):
         return address
     with contextlib.suppress(Exception):  # private, so it may change
-        if importlib.import_module("ray._private.services").find_gcs_addresses():
-            return "auto"
+        found = sorted(importlib.import_module("ray._private.services").find_gcs_addresses())
+        if found:
+            return found[0] if len(found) == 1 else "auto"
     try:
         return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
     except OSError:

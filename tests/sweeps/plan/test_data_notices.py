@@ -160,6 +160,14 @@ def test_runs_in_the_precision_that_auto_was(
     assert not notices(train("-m", *command, "seed=0", "trainer.precision=fp32", "sweep.plan=true").out)
 
 
+def test_runs_of_the_former_finetune(train: Door) -> None:
+    command = [*without(QUICK, "data", "trainer.batch_size"), "sweep.name=recipe", "seed=0,1"]
+    assert train("-m", *command, "experiment=finetune_v1").code == 0
+    (line,) = notices(train("-m", *command, "experiment=finetune", "sweep.plan=true").out)
+    assert line.startswith("2 finished runs in ") and "(experiment=finetune_v1 finds them)" in line
+    assert "2 done" in train("-m", *command, "experiment=finetune_v1", "sweep.plan=true").out
+
+
 def test_runs_whose_head_was_drawn_too_large(train: Door, tmp_path: Path) -> None:
     """An EfficientNet's of an earlier version are told, and stay."""
     command = [*without(QUICK, "data", "model"), "model=torchvision", "model.name=efficientnet_b0", "data.size=32"]

@@ -29,8 +29,8 @@ def tapes(monkeypatch: pytest.MonkeyPatch) -> list[Tape]:
         made.append(Tape())
         return made[-1]
 
-    def captures(config: Any, size: int | None = None) -> Compute:
-        return replace(resolve_compute(config, size), capture=config.capture == "auto")
+    def captures(config: Any, *more: Any) -> Compute:
+        return replace(resolve_compute(config, *more), capture=config.capture == "auto")
 
     def resident(self: ImageStore, device: str) -> Any:
         return self.copied_to(device)

@@ -24,8 +24,8 @@ class Breaks(Tape):
             print(os.getpid(), file=file)
         raise RuntimeError("operation failed due to a previous error during capture")
 
-def captures(config, size=None):
-    return replace(resolve_compute(config, size), capture=config.capture == "auto")
+def captures(config, *more):
+    return replace(resolve_compute(config, *more), capture=config.capture == "auto")
 
 training.engine.prepare.resolve_compute = captures
 training.engine.session.CudaRecorder = Breaks
