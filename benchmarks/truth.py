@@ -77,6 +77,7 @@ SETTINGS = (
     Setting("60 rows, 4 x 3 and 56 x 1, 2000 images", (3,) * 4 + (1,) * 56, 2000, 2000),
     Setting("20 rows x 1, then one more of the best two", (1,) * 20, 2000, 2000, advised=True),
     Setting("200 rows x 2", (2,) * 200),
+    Setting("200 rows x 2, lognormal spreads", (2,) * 200, spreads="lognormal"),
     Setting("5 rows x 3, 30 images", (3,) * 5, 30, 30),
     Setting("19 rows x 3, 30 test images", (3,) * 19, 350, 30),
 )

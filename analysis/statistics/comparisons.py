@@ -35,7 +35,8 @@ LEAST_IMAGES = 30  # test images, below which nothing is judged
 class Criteria:
     """What the reader asks for. `looks`: how often the rows were looked at while runs were added, this time included:
     marks are judged at `look_level`, and p values grow accordingly. `matters`: points, less than which matter to
-    nobody; None: not said. `hidden`: rows that are not among those compared, but were there to choose these from."""
+    nobody; None: not said. `hidden`: rows that are not among those compared, but were there to choose these from: they
+    count as that many more differences from the reference."""
 
     looks: int = 1
     matters: float | None = None
@@ -114,36 +115,30 @@ def compare_rows(
     if reference is None and pick:
         reference, first = best_by_val(rows), _highest_val(rows, list(rows))
         passed = first if first != reference else None
-    by_row: dict[str, Comparison] = {}
+    by_row = {key: _own(row, noise) for key, row in rows.items()}
     differences: dict[str, Difference] = {}
-    for key, row in rows.items():
-        low, high = test_interval(row, noise)
-        by_row[key] = Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
-        if reference is not None and key != reference and _comparable(row, rows[reference]):
-            differences[key] = difference(row, rows[reference], noise)
+    if reference is not None:
+        others = {key: row for key, row in rows.items() if key != reference and _comparable(row, rows[reference])}
+        differences = {key: difference(row, rows[reference], noise) for key, row in others.items()}
     shown = max(len(differences), 1)
-    all_levels = [look_level(look) * shown / (shown + criteria.hidden) for look in (criteria.looks, criteria.looks + 1)]
-    level = all_levels[0]
+    level, level_next = (
+        look_level(look) * shown / (shown + criteria.hidden) for look in (criteria.looks, criteria.looks + 1)
+    )
     together = None
-    critical = critical_next = inference.t_quantile(math.inf, max(len(differences), 1))
+    critical, critical_next = (
+        inference.t_quantile(math.inf, shown * (1 - inference.LEVEL) / one) for one in (level, level_next)
+    )
     if noise.test is None or reference is None or not differences:
-        corrected = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
+        p_values = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
-        critical, critical_next = together.critical(level), together.critical(all_levels[1])
-        corrected = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
-        reach = together.reach((1 - inference.LEVEL) / 2)
-        if not named or not noise.pairing:  # of rows on the same folds the plain t knows how badly that is known
-            differences = {key: _widened(found, reach.down[key], reach.up[key]) for key, found in differences.items()}
-        for key, straying in reach.of_rows.items():
-            low, high = test_interval(rows[key], noise, straying)
-            by_row[key] = replace(by_row[key], test_low=low, test_high=high)
-        if not named:
-            low, _ = test_interval(rows[reference], noise, max(reach.own, reach.of_rows[reference]))
-            by_row[reference] = replace(by_row[reference], test_low=low)
+        critical, critical_next = together.critical(level), together.critical(level_next)
+        p_values = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
+        differences, intervals = _as_wide(alike, noise, together, reference, differences)
+        by_row |= {key: replace(by_row[key], test_low=low, test_high=high) for key, (low, high) in intervals.items()}
     for key, found in differences.items():
-        p = min(1.0, corrected[key] * (1 - inference.LEVEL) / level)
+        p = min(1.0, p_values[key] * (1 - inference.LEVEL) / level)
         by_row[key] = _marked(by_row[key], found, p, criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
@@ -157,10 +152,37 @@ def compare_rows(
         criteria,
         passed,
         level,
-        all_levels[1],
+        level_next,
         together,
         given,
     )
+
+
+def _own(row: RowResults, noise: Noise) -> Comparison:
+    """Of one row, what is known without any other."""
+    low, high = test_interval(row, noise)
+    return Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
+
+
+def _as_wide(
+    rows: Mapping[str, RowResults],
+    noise: Noise,
+    drawn: Simulated,
+    reference: str,
+    differences: Mapping[str, Difference],
+) -> tuple[dict[str, Difference], dict[str, Interval]]:
+    """The differences from the reference, and the intervals of the rows' own accuracies, as wide as drawn tables have
+    them stray."""
+    picked = drawn.named is None
+    reach = drawn.reach((1 - inference.LEVEL) / 2)
+    widened = dict(differences)
+    if picked or not noise.pairing:  # of rows on the same folds the plain t knows how badly that is known
+        widened = {key: _widened(found, reach.down[key], reach.up[key]) for key, found in differences.items()}
+    intervals = {key: test_interval(rows[key], noise, straying) for key, straying in reach.of_rows.items()}
+    if picked:
+        low, _ = test_interval(rows[reference], noise, max(reach.own, reach.of_rows[reference]))
+        intervals[reference] = low, intervals[reference][1]
+    return widened, intervals
 
 
 def best_by_val(rows: Mapping[str, RowResults]) -> str | None:
@@ -194,8 +216,8 @@ def _marked(row: Comparison, found: Difference, p: float, matters: float | None)
 
 
 def _widened(found: Difference, down: float, up: float) -> Difference:
-    """A difference from a reference that was picked by val: with an interval that covers nevertheless. `down`, `up`:
-    how many standard errors such differences stray."""
+    """A difference with an interval that covers although the reference was picked by val, or although the spreads
+    between seeds are known badly. `down`, `up`: how many standard errors such differences stray."""
     low, high = found.points - up * found.error, found.points + down * found.error
     return replace(found, low=min(found.low, low), high=max(found.high, high))
 

@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 LEVEL = 0.95
 
 
-def t_quantile(df: float, comparisons: int = 1) -> float:
+def t_quantile(df: float, comparisons: float = 1) -> float:
     """How many standard errors a two-sided 95 % interval reaches to each side, if so many are to cover (Bonferroni)."""
     tail = 1 - (1 - LEVEL) / 2 / comparisons
     return float(ndtri(tail) if math.isinf(df) else stdtrit(df, tail))

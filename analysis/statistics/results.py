@@ -1,4 +1,4 @@
-"""The results of one row of the table: accuracies by seed, and which test images each seed got right."""
+"""The results of one row of the table: accuracies by replicate, and which test images each got right."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RowResults:
-    """What came out of one identity.
+    """What came out of the replicates of one row: seeds of one identity, or folds and splits of the data.
 
     `val_percent`, `test_percent`: accuracies [seeds]. `correct`: whether each test image was put in its class, bool
     [seeds, n_test]; None where only the counts are known. `test_set_id`: equal for rows that have the same test images.
@@ -38,7 +38,7 @@ class RowResults:
 
     @property
     def seeds(self) -> int:
-        """How many runs."""
+        """How many runs that came to an end, whether they differ by seed, fold or split."""
         return len(self.test_percent)
 
     @property

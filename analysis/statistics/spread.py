@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, digamma, gammaln, polygamma, stdtr
+from scipy.special import chdtri, gammaln, polygamma, stdtr
 
 from analysis.statistics.inference import LEVEL, Interval
 
@@ -138,21 +138,37 @@ def draw_variances(
     """
     seen = df > 0
     floor = _rounding_variance(image_points)
-    found = np.maximum(variances[seen], floor)
-    middle = float((found * df[seen]).sum() / df[seen].sum())
-    scales = middle * np.exp(np.linspace(-4.0, 8.0, 97))
-    sds = np.linspace(0.0, 3.0, 31)
-    prior_df = _prior_dfs(tuple(sds.tolist()))
-    x = found / scales[:, None]  # [scales, rows]
-    likelihood = np.stack([_log_likelihood(x, df[seen], one) for one in prior_df])
-    likelihood -= 0.5 * (sds[:, None] / HETEROGENEITY) ** 2
-    weights = np.exp(likelihood - likelihood.max()).ravel()
-    chosen = generator.choice(weights.size, draws, p=weights / weights.sum())
-    scale, prior = scales[chosen % len(scales)][:, None], prior_df[chosen // len(scales)][:, None]
+    posterior = _posterior(np.maximum(variances[seen], floor), df[seen])
+    chosen = generator.choice(posterior.weights.size, draws, p=posterior.weights.ravel())
+    scale = posterior.scales[chosen % len(posterior.scales)][:, None]
+    prior = posterior.prior_df[chosen // len(posterior.scales)][:, None]
     total = np.where(np.isinf(prior), 1.0, df + prior)
     own = np.where(seen, np.maximum(np.nan_to_num(variances), floor), 0.0) * df
     drawn: np.ndarray = (own + np.where(np.isinf(prior), 0.0, prior) * scale) / generator.chisquare(total)
     return np.where(np.isinf(prior), scale, drawn)
+
+
+@dataclass(frozen=True)
+class _Posterior:
+    """Of the scaled inverse chi-squared that the true variances of rows come from: `weights` [sds, scales], 1 together,
+    of the standard deviations of the logarithm `sds` (whose degrees of freedom are `prior_df`) and of `scales`."""
+
+    weights: np.ndarray
+    sds: np.ndarray
+    prior_df: np.ndarray
+    scales: np.ndarray
+
+
+def _posterior(variances: np.ndarray, df: np.ndarray) -> _Posterior:
+    """From variances that were seen (points squared, all above 0) and their degrees of freedom [rows]."""
+    scales = float((variances * df).sum() / df.sum()) * np.exp(np.linspace(-4.0, 8.0, 97))
+    sds = np.linspace(0.0, 3.0, 31)
+    prior_df = _prior_dfs(tuple(sds.tolist()))
+    x = variances / scales[:, None]  # [scales, rows]
+    likelihood = np.stack([_log_likelihood(x, df, one) for one in prior_df])
+    likelihood -= 0.5 * (sds[:, None] / HETEROGENEITY) ** 2
+    weights = np.exp(likelihood - likelihood.max())
+    return _Posterior(weights / weights.sum(), sds, prior_df, scales)
 
 
 def _log_likelihood(x: np.ndarray, df: np.ndarray, prior_df: float) -> np.ndarray:
@@ -182,11 +198,9 @@ def _rounding_variance(image_points: float) -> float:
 
 
 def _prior(variances: np.ndarray, df: np.ndarray) -> tuple[float, float]:
-    """The scaled inverse chi-squared that the true variances come from, by the moments of their logarithms (Smyth 2004,
-    section 6.2): its scale, and its degrees of freedom, infinite where the rows differ no more than chance has it."""
-    centred = np.log(variances) - digamma(df / 2) + np.log(df / 2)
-    excess = float(centred.var(ddof=1) - np.mean(polygamma(1, df / 2)))
-    if excess <= 0:
-        return float(np.exp(centred.mean())), math.inf
-    half = brentq(lambda value: float(polygamma(1, value)) - excess, 1e-4, 1e8) if excess < 1e7 else 1e-4
-    return float(np.exp(centred.mean() + digamma(half) - np.log(half))), 2 * float(half)
+    """The scaled inverse chi-squared that the true variances come from, by the posterior means of the logarithm of its
+    scale and of the standard deviation of the logarithm that belongs to its degrees of freedom: the scale and these."""
+    found = _posterior(variances, df)
+    scale = math.exp(float(found.weights.sum(0) @ np.log(found.scales)))
+    sd = float(found.weights.sum(1) @ found.sds)
+    return scale, 2 * _inverse_trigamma(sd**2) if sd > 1e-3 else math.inf
