@@ -74,7 +74,9 @@ def pool(percent: Mapping[str, np.ndarray], image_points: float) -> PooledSpread
 
 def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, image_points: float) -> Spread:
     """The spread of a row whose seeds have this variance (points squared; anything for one seed), shrunken towards the
-    pooled one. `image_points`: one test image, in points."""
+    pooled one, but to no less than the lower end of its own one-sided 95 % interval (chi-squared): a few rows that vary
+    far more than most are not described by what most have in common (Phipson et al. 2016, Ann. Appl. Stat. 10).
+    `image_points`: one test image, in points."""
     row_df = seeds - 1
     if row_df == 0:
         if 0 < pooled.prior_df < math.inf:  # the rows' spreads differ: this one's is a draw from theirs
@@ -85,7 +87,8 @@ def shrunken_spread(variance_points2: float, seeds: int, pooled: PooledSpread, i
     variance = max(variance_points2, _rounding_variance(image_points))
     df = row_df + pooled.prior_df
     shrunken = (variance * row_df + pooled.prior_variance_points2 * pooled.prior_df) / df
-    return Spread(shrunken, min(df, pooled.df), "own")
+    least = variance * row_df / float(chdtri(row_df, 1 - LEVEL))
+    return Spread(max(shrunken, least), min(df, pooled.df), "own")
 
 
 def outlying(percent: Sequence[np.ndarray]) -> list[list[int]]:
