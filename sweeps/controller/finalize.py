@@ -11,7 +11,7 @@ from sweeps.hydra_glue.private import returned
 from sweeps.launchers.launcher import Died
 from sweeps.plan.jobs import Job, written
 from training.config import as_dict
-from training.engine.prepare import since_planned
+from training.data.changed_since import since_planned
 from training.errors import DataChanged
 from training.record import SCHEMA, Record, read_beginning, read_record, write_record
 from training.run_folder import LOG, RunInUse, lock

@@ -26,8 +26,6 @@ from sweeps.launchers.launcher import Launcher, as_launcher
 from sweeps.plan.applicable import check_used, left_out_of_search
 from sweeps.plan.data_notices import data_notices
 from sweeps.plan.jobs import Job, Planner
-from sweeps.plan.summary import describe as describe_job
-from sweeps.plan.summary import estimate_minutes, format_minutes
 from sweeps.stopping import StopRequest
 from sweeps.sweepers import objective as objectives
 from sweeps.sweepers.best import ranked, show_best
@@ -38,6 +36,7 @@ from sweeps.sweepers.grid import build_caches, carry_out, finish, launch_batch
 from sweeps.sweepers.optuna_private import directions_of, stock_sweeper, suggest
 from sweeps.sweepers.points import points
 from sweeps.sweepers.samplers import Samplers, build_pruner, prunes
+from sweeps.sweepers.search_plan import plan_line, point_lines, to_run
 from sweeps.sweepers.space import SearchSpace, choices_of, corners, describe, search_space
 from sweeps.sweepers.space_lines import nested_lines
 from sweeps.sweepers.study import Census, Membership, Wanted, census, existing_study, failed_trials, open_study
@@ -117,8 +116,8 @@ class Search:
             before = census(found, todo)
             self._say_plan(found.study_name if found else wanted.name, before, jobs, elsewhere)
             if first.run.sweep.plan:
-                return self._say_space(space, first)
-            if self._to_run(before) or self.confirm[0]:
+                return self._say(*point_lines(space.searched, first))
+            if to_run(before, self.n_trials) or self.confirm[0]:
                 return detach.detach(self.launcher, self.folder)
         study = open_study(wanted)
         study.pruner = pruner
@@ -139,7 +138,8 @@ class Search:
             member.enqueue(todo)
             member.retry_failed()
             self._say_plan(study.study_name, before, jobs, elsewhere)
-            self._search(trials := self._trials(member, space, samplers, custom), outcome, self._to_run(before))
+            trials = self._trials(member, space, samplers, custom)
+            self._search(trials, outcome, to_run(before, self.n_trials))
             if trials.unwritten:
                 outcome.request.make(f"the study could not be written ({trials.unwritten})", 1)
             if self.confirm[0] and not outcome.request.reason:
@@ -190,8 +190,9 @@ class Search:
         objectives.check_search(self.objective, directions, ways, prunes(self.pruner_settings), trainer.monitor)
         return directions
 
-    def _say(self, line: str) -> None:
-        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _check_corners(self, planner: Planner, space: SearchSpace, custom: CustomSpace) -> list[Job]:
         """Compose what may be asked for, as far as that can be foreseen, before anything is written; gives what is
@@ -262,32 +263,10 @@ class Search:
         add_aliases(self.folder, jobs)
         carry_out(self.stock.launcher, jobs, outcome)
 
-    def _to_run(self, before: Census) -> int:
-        """How many trials this command will run: failed ones, then points that wait, even beyond n_trials."""
-        return before.failed + max(self.n_trials - before.there, before.waiting)
-
     def _say_plan(self, name: str, before: Census, jobs: Sequence[Job], elsewhere: Elsewhere) -> None:
-        first = jobs[0]
         slots = len(self.launcher.slots) if self.launcher else self.stock.n_jobs
-        minutes = estimate_minutes([first] * self._to_run(before), slots)
-        about = f"; about {format_minutes(minutes)}, if none is pruned" if minutes is not None else ""
-        beyond = max(0, before.waiting - max(0, self.n_trials - before.there))
-        parts = [
-            f"; {before.failed} failed before and tried again" * bool(before.failed),
-            f"; {before.waiting} enqueued" * bool(before.waiting),
-            f", {beyond} of them beyond n_trials={self.n_trials}" * bool(beyond),
-            f"; {before.foreign} under way in another program, left to it" * bool(before.foreign),
-        ]
-        self._say(
-            f"plan: study {name}: {self.n_trials} trials, of which {before.there} are there{''.join(parts)}{about}"
-        )
-        for line in [*elsewhere.notices(jobs), *left_out_of_search(jobs), *data_notices([first])]:
-            self._say(line)
-
-    def _say_space(self, space: SearchSpace, first: Job) -> None:
-        for key, distribution in space.searched.items():
-            self._say(f"  {key}: {distribution}")
-        self._say(describe_job(first).replace("#0  ", "one point of it,"))
+        self._say(plan_line(name, before, self.n_trials, jobs[0], slots))
+        self._say(*elsewhere.notices(jobs), *left_out_of_search(jobs), *data_notices(jobs[:1]))
 
 
 def hush_optuna() -> None:

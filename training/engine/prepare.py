@@ -6,14 +6,14 @@ The order is by cost: what needs no torch comes first, so that a misspelt key is
 import json
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import LossConfig, ModelConfig, OptimizerConfig, RunConfig, SchedulerConfig, TrainerConfig
-from training.data.dataset import Dataset, contents, open_dataset
+from training.data.dataset import Dataset, open_dataset
 from training.device import Compute, Kind, for_network, resolve_compute
 from training.engine.identity import ResolvedSettings, identity, slug
 from training.engine.tracking.needed import check_packages
@@ -21,7 +21,6 @@ from training.errors import ConfigError, Impossible
 from training.models.checkpoint_file import checkpoint_file, read_checkpoint
 from training.models.weights import resolve_weights
 from training.schema.checks import AUTO, need
-from training.schema.data_config import DataConfig
 
 if TYPE_CHECKING:
     from torch import nn
@@ -279,35 +278,3 @@ def _check_images(model_key: str, classes: int, batch: tuple[int, ...], key: str
         raise Impossible(f"{settings}: {config.called} can't take such images: {error}") from error
     shape, wanted = list(scores.shape), [batch[0], classes]
     need(shape == wanted, f"model {config.called}: gives scores of shape {shape}, expected {wanted}")
-
-
-def since_planned(config: DataConfig) -> str:
-    """How the images differ from what open_dataset(config) gave in this process; empty where they don't."""
-    before = contents(config)
-    try:
-        after = contents(config, again=True)
-    except ConfigError as error:
-        return str(error)
-    added, removed = after.keys() - before.keys(), before.keys() - after.keys()
-    both = before.keys() & after.keys()
-    replaced = {name for name in both if before[name][2] != after[name][2]}
-    moved = {name for name in both - replaced if before[name] != after[name]}
-    parts = [
-        _count(added, "added"),
-        _count(removed, "removed"),
-        _count(replaced, "replaced by other pixels"),
-        _count(moved, "in another class or split"),
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def replaced_since_opened(config: DataConfig) -> str:
-    """Which files that a run reads have other pixels now than when it began; empty where none has. Raises ConfigError
-    where they can't be looked at."""
-    before, after = contents(config), contents(config, again=True)
-    replaced = {name for name in before.keys() & after.keys() if before[name][2] != after[name][2]}
-    return _count(replaced, "replaced by other pixels")
-
-
-def _count(names: Collection[str], what: str) -> str:
-    return f"{len(names)} {what}, first: {min(names)}" if names else ""

@@ -14,13 +14,14 @@ import torch
 
 from training.console.progress import EpochReport
 from training.data.batches import one_batch
+from training.data.changed_since import replaced_since_opened
 from training.engine.hardware.graphs import BrokenRecording, CaptureError
 from training.engine.hardware.memory_peak import peak_memory_mb
 from training.engine.hardware.out_of_memory import halved, out_of_memory
 from training.engine.latency import add_latency, lacks_latency, latency_of
 from training.engine.model_card import leave_card
 from training.engine.predictions import save_predictions, summarize
-from training.engine.prepare import Prepared, replaced_since_opened
+from training.engine.prepare import Prepared
 from training.engine.run_record import head_of_record, record_failure, times_of
 from training.engine.session import Session, open_session
 from training.engine.tracking.data_card import leave_data_card
