@@ -13,7 +13,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.report import named, save, write
+from analysis.command_line import named
+from analysis.report import save, write
 from training.console.program import parser_for, run_program
 from training.errors import ConfigError
 from training.finished.run_names import named_run

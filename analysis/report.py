@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.command_line import arguments, check_options
 from analysis.model.image_sets import by_test_set
-from analysis.model.table import COLUMNS, distinct, filter_runs, row_keys
+from analysis.model.table import distinct, filter_runs, row_keys
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.read.twins import with_twins_of
 from analysis.show.csv import raw_csv_text
 from analysis.show.formats import FORMATS, empty_rows
 from analysis.show.text_table import report_text, side_by_side_text
 from analysis.statistics.metric_names import METRICS
-from training.console.program import called, run_program
+from training.console.program import run_program
 from training.console.table import printable
 from training.run_folder import write_whole
 
@@ -34,12 +35,17 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; gives the exit code."""
-    return run_program(arguments(), lambda args: report_published(args) if args.published else report(args), argv)
+    return run_program(arguments(__doc__), report_as_asked, argv)
+
+
+def report_as_asked(args: argparse.Namespace) -> None:
+    """Of run folders, or of a published table. Raises ReportError."""
+    check_options(args)
+    (report_published if args.published else report)(args)
 
 
 def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
-    check_options(args)
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     if args.twins:
@@ -58,30 +64,11 @@ def report(args: argparse.Namespace) -> None:
     return show(runs, args, f"{', '.join(folders)}: {what}", [])
 
 
-def check_options(args: argparse.Namespace) -> None:
-    """Raise ReportError where an option is asked for and would do nothing."""
-    if args.raw and args.format != "csv":
-        raise ReportError("--raw is for --format csv: the other formats have no cells that act")
-    if not args.published and (args.n_val or args.n_test):
-        raise ReportError("--n-val and --n-test are for --published CSV; runs know their numbers of images")
-    if args.class_weights is not None and args.metric != "weighted-accuracy":
-        raise ReportError("--class-weights is for --metric weighted-accuracy")
-    if args.published and (args.metric != "accuracy" or args.columns):
-        raise ReportError("--metric and --columns need the predictions of runs: of --published only accuracies exist")
-    if args.published and args.twins:
-        raise ReportError("--twins needs the predictions of runs: of --published only accuracies exist")
-    if args.interaction and args.interaction[0] == args.interaction[1]:
-        raise ReportError(f"--interaction {' '.join(args.interaction)}: expected two settings")
-
-
 def report_published(args: argparse.Namespace) -> None:
     """Of a table of which only the numbers exist, beside our own runs where folders are named. Raises ReportError."""
     from analysis.model.published import remarks
     from analysis.read.published import read_published
 
-    check_options(args)
-    if args.n_val is None or args.n_test is None:
-        raise ReportError("--published needs --n-val and --n-test: how many images its accuracies are of")
     everything = read_published(args.published, args.n_val, args.n_test)
     published = filter_runs(everything, args.where)
     args.hidden = len({*row_keys(everything)} - {*row_keys(published)})
@@ -180,84 +167,6 @@ def judging(args: argparse.Namespace) -> "Judging":
 def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
     """The rows in the format that was asked for, which is not the table."""
     return raw_csv_text(rows) if args.raw else FORMATS[args.format](rows)
-
-
-def arguments() -> argparse.ArgumentParser:
-    """The command line."""
-    description, _, examples = str(__doc__).partition("\n\n")
-    parser = argparse.ArgumentParser(
-        called("analysis.report"),
-        description=description,
-        epilog=f"examples:\n{examples}\ncolumns: {', '.join(COLUMNS)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "folders",
-        nargs="*",
-        type=named,
-        metavar="FOLDER",
-        help="a sweep, a run, or a folder of sweeps (none: the newest)",
-    )
-    add("--format", choices=["table", *FORMATS], default="table", help="default: table")
-    raw = "with --format csv: text without the apostrophe that keeps spreadsheets from taking it for a formula"
-    add("--raw", action="store_true", help=raw)
-    add("--sort", default="val_acc", metavar="COLUMN", help="default: val_acc; numbers: highest first")
-    query = "only runs for which this is true: columns of load() with ==, !=, <, <=, >, >=, in, and, or, not"
-    add("--where", metavar="QUERY", help=query)
-    reference = (
-        "the row that all are compared with: its id in the table, or a query as for --where; default: the best by val; "
-        "with --looks 2 and more it counts as picked by what was seen before"
-    )
-    add("--reference", metavar="ROW", help=reference)
-    matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`"
-    add("--matters", type=points, metavar="POINTS", help=matters)
-    looks = "how often these rows were looked at while runs were added, this time included: marks allow for it"
-    add("--looks", type=positive, default=1, metavar="N", help=looks)
-    add("--over", choices=["split"], help="rows that differ in data.split_seed alone are replicates of one row")
-    between = "does the effect of one setting change with another? e.g. --interaction scheduler model"
-    add("--interaction", nargs=2, metavar=("SETTING", "BY"), help=between)
-    metric = "what rows are judged by: test_95, diff, mark and the reference; default: accuracy"
-    add("--metric", choices=list(METRICS), default="accuracy", metavar="METRIC", help=f"{metric}; {', '.join(METRICS)}")
-    weights = "of --metric weighted-accuracy, e.g. cat=5,dog=1 (others 1); default: all classes count the same"
-    add("--class-weights", metavar="CLASS=WEIGHT,...", help=weights)
-    columns = "more columns (again for more); calibration: expected calibration error, beside what chance gives, "
-    columns += "temperature, Brier; device: what the runs of a row were made on"
-    add("--columns", choices=["calibration", "device"], action="append", default=[], metavar="NAME", help=columns)
-    twins = "CSV of training.audit: test accuracy without the images that it found in train, for runs that didn't look"
-    add("--twins", type=named, metavar="CSV", help=twins)
-    page = "also write the report as one page, with pictures: curves, confusion matrix, histograms, search"
-    add("--html", type=named, metavar="FILE", help=page)
-    add(
-        "--published",
-        type=named,
-        metavar="CSV",
-        help="compare the rows of a printed table (model,weights,...,val_acc,test_acc)",
-    )
-    add("--n-val", type=positive, metavar="N", help="val images behind --published")
-    add("--n-test", type=positive, metavar="N", help="test images behind --published")
-    return parser
-
-
-def named(text: str) -> Path:
-    """A path; an empty one would be the current folder."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name, expected a path")
-    return Path(text)
-
-
-def points(text: str) -> float:
-    """Points of accuracy."""
-    if not 0 < (number := float(text)) < 100:
-        raise ValueError(text)
-    return number
-
-
-def positive(text: str) -> int:
-    """A count."""
-    if (number := int(text)) < 1:
-        raise ValueError(text)
-    return number
 
 
 def save(file: Path, text: str) -> None:
