@@ -1,6 +1,7 @@
 """The command line of analysis.report: its options, and which of them can't be given together."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.model.table import COLUMNS
@@ -8,6 +9,16 @@ from analysis.read.records import ReportError
 from analysis.show.formats import FORMATS
 from analysis.statistics.metric_names import METRICS
 from training.console.program import called
+
+# Options that a published table beside folders has no use for, with their defaults
+BESIDE_NOTHING = {
+    "sort": "val_acc",
+    "reference": None,
+    "matters": None,
+    "looks": 1,
+    "interaction": None,
+    "html": None,
+}
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -60,7 +71,8 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
         "--published",
         type=named,
         metavar="CSV",
-        help="compare the rows of a printed table (model,weights,...,val_acc,test_acc)",
+        help="compare the rows of a printed table (model,weights,...,val_acc,test_acc) with each other; with a FOLDER "
+        "each with the row of the same settings there",
     )
     add("--n-val", type=positive, metavar="N", help="val images behind --published")
     add("--n-test", type=positive, metavar="N", help="test images behind --published")
@@ -81,8 +93,19 @@ def check_options(args: argparse.Namespace) -> None:
         raise ReportError("--metric and --columns need the predictions of runs: of --published only accuracies exist")
     if args.published and args.twins:
         raise ReportError("--twins needs the predictions of runs: of --published only accuracies exist")
+    if args.published and args.over:
+        raise ReportError("--over needs the configs of runs: a published table has no data.split_seed")
+    if args.published and args.folders and (idle := _given(args, BESIDE_NOTHING)):
+        raise ReportError(
+            f"{', '.join(idle)}: of no use with --published beside folders, whose rows are paired, not ranked"
+        )
     if args.interaction and args.interaction[0] == args.interaction[1]:
         raise ReportError(f"--interaction {' '.join(args.interaction)}: expected two settings")
+
+
+def _given(args: argparse.Namespace, defaults: Mapping[str, object]) -> list[str]:
+    """The options that are not at their defaults."""
+    return [f"--{name}" for name, default in defaults.items() if getattr(args, name) != default]
 
 
 def named(text: str) -> Path:

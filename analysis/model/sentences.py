@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.model.wording import level_texts, plural
 from analysis.read.distinguish import short_identities
 from analysis.statistics import inference
-from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons, look_level
+from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons
 from analysis.statistics.noise import sampling_sd_points
 from analysis.statistics.planning import (
     MOST_SEEDS,
@@ -122,17 +122,25 @@ def scope_of_claims(rows: ComparedRows) -> str:
     )
     if rows.comparisons.reference is not None and not rows.comparisons.named:
         text += " and for its having been picked" + ("" if rows.comparisons.given else " by val")
-    if (look := rows.comparisons.criteria.looks) > 1:
-        text += f"; this is look {look}, so they are judged at {100 * look_level(look):.2g} % instead of 5 %"
+    text += stricter(rows)
     if borrowed:
         verb = "borrows" if borrowed == 1 else "borrow"
         text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
     if any(row.correct is None and not row.own_images for row in rows.results.values()):
         text += "; without predictions, images count as drawn anew for each row, which is too careful"
-    if hidden := rows.comparisons.criteria.hidden:
-        total = hidden + len(rows.results)
-        text += f"; {hidden} row{plural(hidden)} hidden by --where count, as if all {total} were compared"
     return text + "."
+
+
+def stricter(rows: ComparedRows) -> str:
+    """Why rows are marked at less than 5 %, and at how much; nothing where they aren't."""
+    comparisons, why = rows.comparisons, []
+    if (look := comparisons.criteria.looks) > 1:
+        why.append(f"this is look {look}")
+    if hidden := comparisons.criteria.hidden:
+        total = hidden + len(rows.results)
+        why.append(f"{hidden} row{plural(hidden)} hidden by --where count, as if all {total} were compared")
+    level = f"{100 * comparisons.level:.2g} % instead of 5 %"
+    return f"; {' and '.join(why)}, so they are judged at {level}" if why else ""
 
 
 def noise_floor(rows: ComparedRows) -> str:

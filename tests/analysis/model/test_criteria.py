@@ -147,3 +147,20 @@ def test_folds_are_less_sure_than_seeds_and_are_pairs(tmp_path: Path) -> None:
 
     assert width(folds[0], "test") == near(width(seeds[0], "test") * (1 + 5 / 4) ** 0.5, 0.5)
     assert width(folds[1], "diff") < width(seeds[1], "diff") / 2, "the luck of a fold is in both rows"
+
+
+def test_rows_of_other_splits_are_not_hidden_where_splits_are_replicates(tmp_path: Path) -> None:
+    split_runs(tmp_path / "sweep")
+    arguments = ("--over", "split", "--where", "seed == 0", "--reference", "model == 'resnet18'")
+    assert "hidden by --where" not in report_here(tmp_path / "sweep", *arguments).stdout, "all is shown"
+    write_run(tmp_path / "sweep", "29aaaaaaaa", 0, model="swin_t", val=50.0, test=50.0)
+    one = " ".join(report_here(tmp_path / "sweep", *arguments[:2], "--where", "model != 'resnet50'").stdout.split())
+    assert "1 row hidden by --where" in one, "three splits of resnet50 are one row"
+
+
+def test_the_level_counts_looks_and_hidden_rows(sweep: Path) -> None:
+    arguments = ("--looks", "4", "--where", "model != 'swin_t'")
+    text = " ".join(report_here(sweep, *arguments).stdout.split())
+    assert "this is look 4 and 1 row hidden by --where count" in text
+    (level,) = re.findall(r"judged at (\S+) % instead of 5 %", text)
+    assert float(level) == near(5 / 4**1.5 / 2, 0.02), "one difference is shown, one hidden"
