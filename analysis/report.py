@@ -17,7 +17,7 @@ import pandas as pd
 
 from analysis.command_line import arguments, check_options
 from analysis.model.image_sets import by_test_set
-from analysis.model.table import distinct, filter_runs, row_keys
+from analysis.model.table import distinct, filter_runs
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.read.twins import with_twins_of
 from analysis.show.csv import raw_csv_text
@@ -51,7 +51,6 @@ def report(args: argparse.Namespace) -> None:
     if args.twins:
         everything = with_twins_of(everything, args.twins)
     runs = filter_runs(everything, args.where)
-    args.hidden = len({*row_keys(everything[everything["status"] == "done"])} - {*row_keys(runs)})
     if args.over == "split":
         from analysis.model.splits import over_splits
 
@@ -61,7 +60,7 @@ def report(args: argparse.Namespace) -> None:
     if runs.empty:
         say(f"none of the {len(everything)} runs matches --where {args.where!r}")
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
-    return show(runs, args, f"{', '.join(folders)}: {what}", [])
+    show(runs, everything, args, f"{', '.join(folders)}: {what}", [])
 
 
 def report_published(args: argparse.Namespace) -> None:
@@ -71,12 +70,11 @@ def report_published(args: argparse.Namespace) -> None:
 
     everything = read_published(args.published, args.n_val, args.n_test)
     published = filter_runs(everything, args.where)
-    args.hidden = len({*row_keys(everything)} - {*row_keys(published)})
     if args.folders:
         show_side_by_side(published, args)
         return
     what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
-    return show(published, args, f"{args.published}: {what}", remarks(published))
+    show(published, everything, args, f"{args.published}: {what}", remarks(published))
 
 
 def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> None:
@@ -97,15 +95,21 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
     write(side_by_side_text(rows, heading) if args.format == "table" else formatted(args, rows))
 
 
-def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]) -> None:
-    """The table of `runs` in the format that was asked for, and what is to be said below it."""
+def show(
+    runs: pd.DataFrame, everything: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list[str]
+) -> None:
+    """The table of `runs` in the format that was asked for, and what is to be said below it. `everything`: with the
+    runs that --where hides."""
+    from analysis.model.hidden import hidden_rows
     from analysis.model.model import build, with_texts
 
     if runs.empty:
         return write("" if args.format == "table" else formatted(args, empty_rows()))
-    if len(parts := by_test_set(runs)) > 1:
-        return show_each(parts, args, heading, notes)
-    model = build(runs, args.sort, args.reference, judging(args))
+    parts = by_test_set(runs)
+    by = [judging(args, count) for count in hidden_rows(everything, parts, args.over == "split")]
+    if len(parts) > 1:
+        return show_each(parts, by, args, heading, notes)
+    model = build(runs, args.sort, args.reference, by[0])
     if args.format == "table" or args.html:
         model = with_texts(model, args.interaction)
     if args.html:
@@ -119,11 +123,13 @@ def show(runs: pd.DataFrame, args: argparse.Namespace, heading: str, notes: list
     return write(formatted(args, model.rows))
 
 
-def show_each(parts: Sequence[pd.DataFrame], args: argparse.Namespace, heading: str, notes: list[str]) -> None:
+def show_each(
+    parts: Sequence[pd.DataFrame], by: "Sequence[Judging]", args: argparse.Namespace, heading: str, notes: list[str]
+) -> None:
     """A table for each test set, which are judged each by itself; in CSV and JSON one, with a column `test_set`."""
     from analysis.several_test_sets import models_of, numbered
 
-    models = models_of(parts, args.sort, args.reference, args.interaction, judging(args))
+    models = models_of(parts, args.sort, args.reference, args.interaction, by)
     if args.html:
         from analysis.show.page.build import build_page
 
@@ -152,14 +158,14 @@ def lines_beside(model: "ReportModel") -> list[str]:
     return [*about_images, *model.left_out, *monitor_caution(model.runs, model.judging.metric), *failures(model.runs)]
 
 
-def judging(args: argparse.Namespace) -> "Judging":
-    """By what rows are judged. Raises ReportError."""
+def judging(args: argparse.Namespace, hidden: int) -> "Judging":
+    """By what the rows of one test set are judged. `hidden`: how many more there are. Raises ReportError."""
     from analysis.model.judging import Judging, parse_weights
     from analysis.statistics.comparisons import Criteria
 
     metric = METRICS[args.metric]
     matters = None if args.matters is None else args.matters * 100 / metric.scale
-    criteria = Criteria(args.looks, matters, args.hidden)
+    criteria = Criteria(args.looks, matters, hidden)
     weights = parse_weights(args.class_weights)
     return Judging(metric, weights, "calibration" in args.columns, criteria, "device" in args.columns)
 

@@ -32,22 +32,22 @@ def models_of(
     sort_by: str,
     reference: str | None,
     interaction: Sequence[str] | None,
-    judging: Judging,
+    judging: Sequence[Judging],
 ) -> list[OfOneTestSet]:
-    """A report on the runs of each test set, with its texts. A reference or an interaction needs to be found in one of
-    them; raises ReportError where it is in none."""
+    """A report on the runs of each test set, with its texts; `judging`: by what its rows are compared. A reference or
+    an interaction needs to be found in one of them; raises ReportError where it is in none."""
     found = []
     wrong: dict[str, list[ReportError]] = {"reference": [], "interaction": []}
-    for number, runs in enumerate(parts, 1):
+    for number, (runs, by) in enumerate(zip(parts, judging, strict=True), 1):
         title = f"test set {number} of {len(parts)} ({describe(runs)}), judged by itself"
         notes = []
         try:
-            plain = build(runs, sort_by, reference, judging)
+            plain = build(runs, sort_by, reference, by)
         except ReportError as error:
             if reference is None:
                 raise
             wrong["reference"].append(error)
-            plain = build(runs, sort_by, None, judging)
+            plain = build(runs, sort_by, None, by)
             notes.append(f"{error}; here the reference was picked by val")
         try:
             model = with_texts(plain, interaction)

@@ -1,0 +1,30 @@
+"""Rows that --where hides: they were there to choose the shown ones from, and marks allow for them."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.model.image_sets import test_sets
+from analysis.model.row_results import judged_runs
+from analysis.model.soups import without_soups
+from analysis.model.splits import over_splits
+from analysis.model.table import row_keys
+
+
+def hidden_rows(everything: pd.DataFrame, parts: Sequence[pd.DataFrame], over_split: bool) -> list[int]:
+    """For each of `parts`, the shown runs of one test set (a part of `everything`, by index): how many further rows
+    would be compared on its test set if nothing was hidden. A row counts if it has a test accuracy and none of its runs
+    on that test set is shown, whatever row it is: also the one that would have been the reference. Soups don't count:
+    they are never compared. `over_split`: whether rows that differ by the split of the data alone are one."""
+    if sum(map(len, parts)) == len(everything):
+        return [0] * len(parts)
+    rows = without_soups(over_splits(everything) if over_split else everything)
+    sets, keys = test_sets(rows), row_keys(rows)
+    judged = judged_runs(rows).index
+    found = []
+    for part in parts:
+        here = rows.index.intersection(part.index)
+        tested = here.intersection(judged)
+        same = judged[sets.loc[judged].isin(sets.loc[tested if len(tested) else here])]
+        found.append(len({*keys.loc[same]} - {*keys.loc[here]}))
+    return found
