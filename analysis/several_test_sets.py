@@ -34,8 +34,8 @@ def models_of(
     interaction: Sequence[str] | None,
     judging: Sequence[Judging],
 ) -> list[OfOneTestSet]:
-    """A report on the runs of each test set, with its texts. `judging`: by what the rows of each are compared. A
-    reference or an interaction needs to be found in one of them; raises ReportError where it is in none."""
+    """A report on the runs of each test set, with its texts; `judging`: by what its rows are compared. A reference or
+    an interaction needs to be found in one of them; raises ReportError where it is in none."""
     found = []
     wrong: dict[str, list[ReportError]] = {"reference": [], "interaction": []}
     for number, (runs, by) in enumerate(zip(parts, judging, strict=True), 1):

@@ -18,8 +18,7 @@ def hidden_rows(everything: pd.DataFrame, parts: Sequence[pd.DataFrame], over_sp
     they are never compared. `over_split`: whether rows that differ by the split of the data alone are one."""
     if sum(map(len, parts)) == len(everything):
         return [0] * len(parts)
-    trained = without_soups(everything)
-    rows = over_splits(trained) if over_split else trained
+    rows = without_soups(over_splits(everything) if over_split else everything)
     sets, keys = test_sets(rows), row_keys(rows)
     judged = judged_runs(rows).index
     found = []

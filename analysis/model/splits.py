@@ -18,6 +18,7 @@ from analysis.statistics.results import RowResults
 SPLIT = "_split"  # column: which split of the data a replicate has
 SPLIT_SEED = "data.split_seed"
 IMAGES = ("_images", "_correct")
+DRAWN_ANEW = "drawn anew"  # begins the name of a test set of which each split has its own images
 
 
 def over_splits(runs: pd.DataFrame) -> pd.DataFrame:
@@ -32,9 +33,13 @@ def over_splits(runs: pd.DataFrame) -> pd.DataFrame:
     alike = runs.groupby([runs[name].astype("str").fillna("") for name in keys], sort=False)
     common = alike["identity"].transform("first").where(runs["identity"].notna(), runs["identity"])
     merged = runs.assign(identity=common, **{SPLIT: runs[SPLIT_SEED], SPLIT_SEED: runs[SPLIT_SEED].iloc[0]})
-    if "_test_split" in runs and runs["_test_split"].nunique() > 1:  # the test images are drawn with each split
-        none = {name: pd.Series(None, runs.index, dtype="str") for name in IMAGES if name in runs}
-        merged = merged.assign(_test_split="drawn anew", **none)
+    if "_test_split" in runs:
+        data = runs["data_fingerprint"].astype("str").fillna("")
+        anew = runs.groupby(data)["_test_split"].transform("nunique") > 1  # test images are drawn with each split
+        merged["_test_split"] = runs["_test_split"].mask(anew, DRAWN_ANEW + " of " + data)
+        for name in IMAGES:
+            if name in runs:
+                merged[name] = runs[name].mask(anew, None)
     return merged.assign(_val_split="each split's own") if "_val_split" in runs else merged
 
 
@@ -53,7 +58,7 @@ def of_parts(row: RowResults, seeds: Sequence[dict[str, Any]]) -> RowResults:
     parts = parts if len(set(parts)) == len(parts) else ()
     if name == "fold":
         return replace(row, parts=parts, overlap=1 / (int(seeds[0]["folds"]) - 1))
-    drawn = row.test_set_id == "drawn anew"
+    drawn = row.test_set_id.startswith(DRAWN_ANEW)
     tested = row.n_test if drawn else row.n_val
     n_train = seeds[0].get("n_train")
     overlap = 0.0 if n_train is None or pd.isna(n_train) else tested / max(int(n_train), 1)
