@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.model.row_results import judged_runs, results_of_rows
+from analysis.model.sentences import level_of_marks
 from analysis.model.splits import parts_of
 from analysis.model.table import row_keys
 from analysis.read.image_sets import order_of
@@ -129,6 +130,8 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
 def metric_sentences(judging: Judging, comparisons: Comparisons, left_out: Sequence[str]) -> list[str]:
     """What is said of a comparison by another metric than accuracy."""
     metric = judging.metric
+    if not comparisons.by_row:
+        return [f"No run could be judged by {metric.title}.", *left_out]
     how = "a value an image" if metric.by_image else "a bootstrap of the test images within each class"
     better = "higher" if metric.sign > 0 else "lower"
     text = (
@@ -139,6 +142,8 @@ def metric_sentences(judging: Judging, comparisons: Comparisons, left_out: Seque
         scope = f"About these trained models, not their configurations: nothing was run twice ({how})."
     else:
         scope = f"About configurations: seeds and test images both count as draws ({how}, seeds crossed with it)."
+    if level := level_of_marks(comparisons):
+        scope += f" {level[0].upper()}{level[1:]}."
     return [text.replace("the best by its name", "named") + scope, *left_out]
 
 

@@ -104,7 +104,8 @@ def too_few_images(rows: ComparedRows) -> str:
 
 
 def scope_of_claims(rows: ComparedRows) -> str:
-    """What the marks and intervals are about."""
+    """What the marks and intervals are about, and at which level marks are judged."""
+    level = level_of_marks(rows.comparisons)
     if rows.comparisons.claim == "model":
         if len(rows.results) == 1:
             return "The interval is about this trained model: how far another seed would move it is not known."
@@ -113,6 +114,7 @@ def scope_of_claims(rows: ComparedRows) -> str:
         return (
             "About these trained models, not their configurations: nothing was run twice, and another seed may turn "
             f"any difference around. One more seed each of the best two by val ({which}) would show by how much."
+            + (f" {level[0].upper()}{level[1:]}." if level else "")
         )
     borrowed = sum(row.seeds == 1 for row in rows.results.values())
     draws = "folds or splits" if any(row.overlap for row in rows.results.values()) else "seeds"
@@ -122,7 +124,8 @@ def scope_of_claims(rows: ComparedRows) -> str:
     )
     if rows.comparisons.reference is not None and not rows.comparisons.named:
         text += " and for its having been picked" + ("" if rows.comparisons.given else " by val")
-    text += stricter(rows)
+    if level:
+        text += f"; {level}"
     if borrowed:
         verb = "borrows" if borrowed == 1 else "borrow"
         text += f"; {borrowed} row{plural(borrowed)} with one seed {verb} the others' spread"
@@ -131,16 +134,18 @@ def scope_of_claims(rows: ComparedRows) -> str:
     return text + "."
 
 
-def stricter(rows: ComparedRows) -> str:
-    """Why rows are marked at less than 5 %, and at how much; nothing where they aren't."""
-    comparisons, why = rows.comparisons, []
-    if (look := comparisons.criteria.looks) > 1:
-        why.append(f"this is look {look}")
-    if hidden := comparisons.criteria.hidden:
-        total = hidden + len(rows.results)
-        why.append(f"{hidden} row{plural(hidden)} hidden by --where count, as if all {total} were compared")
-    level = f"{100 * comparisons.level:.2g} % instead of 5 %"
-    return f"; {' and '.join(why)}, so they are judged at {level}" if why else ""
+def level_of_marks(comparisons: Comparisons) -> str:
+    """At which level rows are marked, and why, where that isn't the usual one: `this is look 2, so marks are judged at
+    1.8 % instead of 5 %`; "" where it is, and where nothing is compared."""
+    if comparisons.level >= 1 - inference.LEVEL or all(math.isnan(one.diff) for one in comparisons.by_row.values()):
+        return ""
+    criteria = comparisons.criteria
+    reasons = [f"this is look {criteria.looks}"] if criteria.looks > 1 else []
+    if hidden := criteria.hidden:
+        verb = "counts" if hidden == 1 else "count"
+        reasons.append(f"{hidden} row{plural(hidden)} hidden by --where {verb} as compared with the reference too")
+    usual = 100 * (1 - inference.LEVEL)
+    return f"{' and '.join(reasons)}, so marks are judged at {100 * comparisons.level:.2g} % instead of {usual:.0f} %"
 
 
 def noise_floor(rows: ComparedRows) -> str:

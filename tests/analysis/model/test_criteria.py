@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_runs import near, report_here, rows_of, write_run
+from report_runs import near, predict, report_here, rows_of, run_with, write_run
 
 from analysis.statistics.best import interquartile_mean
 
@@ -49,7 +49,7 @@ def test_later_looks_are_judged_at_lower_levels(sweep: Path) -> None:
 
     assert p("--looks", "2", "--reference", "0aaa") == near(min(1.0, p("--reference", "0aaa") * 2**1.5), 0.01)
     text = " ".join(report_here(sweep, "--looks", "4").stdout.split())
-    assert re.search(r"this is look 4, so they are judged at 0.6\d % instead of 5 %", text)
+    assert re.search(r"this is look 4, so marks are judged at 0.6\d % instead of 5 %", text)
 
 
 def test_what_choosing_costs(sweep: Path) -> None:
@@ -116,7 +116,27 @@ def test_hidden_rows_do_not_sharpen_verdicts(sweep: Path) -> None:
     assert two.keys() == three.keys() - {"swin_t"}
     assert float(two["resnet50"]["p"]) >= 0.9 * float(three["resnet50"]["p"])
     text = " ".join(report_here(sweep, "--where", "model != 'swin_t'").stdout.split())
-    assert "1 row hidden by --where count, as if all 3 were compared" in text
+    reason = "1 row hidden by --where counts as compared with the reference too"
+    assert f"{reason}, so marks are judged at 2.5 % instead of 5 %" in text, "of two comparisons one is shown"
+
+
+@pytest.mark.parametrize("options", [(), ("--where", "seed == 0"), ("--metric", "brier")])
+def test_the_level_that_was_used_is_told_with_all_its_reasons(
+    sweep: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Of configurations, of trained models, and by another metric."""
+    if "brier" in options:
+        sweep = tmp_path / "sweep"
+        for number in range(3):
+            for seed in range(2):
+                folder = run_with(sweep, f"{number}aaaaaaaaa", seed, 90.0, np.arange(60) > number + seed, lr=number + 1)
+                predict(folder, np.arange(200) >= 20, "val")
+    where = "(model != 'swin_t' and lr < 3)" + (f" and {options[1]}" if "--where" in options else "")
+    more = () if "--where" in options else options
+    text = " ".join(report_here(sweep, "--looks", "2", "--where", where, *more).stdout.split())
+    level = 100 * 0.05 / 2**1.5 / 2
+    assert "look 2 and 1 row hidden by --where counts as compared with the reference too" in text
+    assert f"marks are judged at {level:.2g} % instead of 5 %" in text
 
 
 def test_folds_are_less_sure_than_seeds_and_are_pairs(tmp_path: Path) -> None:
@@ -156,11 +176,3 @@ def test_rows_of_other_splits_are_not_hidden_where_splits_are_replicates(tmp_pat
     write_run(tmp_path / "sweep", "29aaaaaaaa", 0, model="swin_t", val=50.0, test=50.0)
     one = " ".join(report_here(tmp_path / "sweep", *arguments[:2], "--where", "model != 'resnet50'").stdout.split())
     assert "1 row hidden by --where" in one, "three splits of resnet50 are one row"
-
-
-def test_the_level_counts_looks_and_hidden_rows(sweep: Path) -> None:
-    arguments = ("--looks", "4", "--where", "model != 'swin_t'")
-    text = " ".join(report_here(sweep, *arguments).stdout.split())
-    assert "this is look 4 and 1 row hidden by --where count" in text
-    (level,) = re.findall(r"judged at (\S+) % instead of 5 %", text)
-    assert float(level) == near(5 / 4**1.5 / 2, 0.02), "one difference is shown, one hidden"

@@ -146,14 +146,3 @@ def test_val_on_other_images_picks_no_reference(tmp_path: Path, change: dict[str
     named = report_here(tmp_path / "first", "--format", "csv", "--reference", "f0aa")
     assert [row["mark"] for row in rows_of(named)] == ["reference", "worse"]
     assert "validated on different images" in named.stderr and "no row was picked" not in named.stderr
-
-
-def test_rows_on_other_test_images_do_not_count_as_hidden(tmp_path: Path) -> None:
-    sweep_of(tmp_path, "first", (4, 20))
-    sweep_of(tmp_path, "second", (4, 40), fingerprint="beef")
-    for folder in (tmp_path / "second").glob("*/seed=*"):
-        rewrite(folder, [f"other/{number}" for number in range(N)])
-    text = " ".join(report_here(tmp_path / "first", tmp_path / "second", "--where", "lr > 0.05").stdout.split())
-    assert text.count("1 row hidden by --where") == 2, "of the two rows on each test set"
-    text = " ".join(report_here(tmp_path / "first", tmp_path / "second", "--where", "sweep == 'first'").stdout.split())
-    assert "hidden by --where" not in text
