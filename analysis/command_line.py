@@ -49,7 +49,8 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
         "with --looks 2 and more it counts as picked by what was seen before"
     )
     add("--reference", metavar="ROW", help=reference)
-    matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`"
+    matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`; with --metric log-loss "
+    matters += "and brier in units of these"
     add("--matters", type=points, metavar="POINTS", help=matters)
     looks = "how often these rows were looked at while runs were added, this time included: marks allow for it"
     add("--looks", type=positive, default=1, metavar="N", help=looks)

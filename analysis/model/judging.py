@@ -29,7 +29,8 @@ Weights = Mapping[str, float]
 @dataclass(frozen=True)
 class Judging:
     """What rows are judged by. `weights`: of classes by name, for class-weighted accuracy; without, all classes count
-    the same. `calibration`: with columns about it; `device`: with what each row's runs were made on."""
+    the same. `criteria`: looks, what matters (in points; a value times 100 of a metric that is shown as it is) and
+    hidden rows. `calibration`: with columns about it; `device`: with what each row's runs were made on."""
 
     metric: Metric = ACCURACY
     weights: Weights | None = None

@@ -52,7 +52,7 @@ class ReportModel:
     labels: Mapping[str, str]
     n_val: int  # val images
     soups: pd.DataFrame  # of `rows`
-    chances: Mapping[str, Chance]  # of being the best; none where nothing was run twice
+    chances: Mapping[str, Chance]  # of being the best by accuracy; none by another metric, or if nothing was run twice
     studies: Sequence[StudyResult] = ()
     sentences: Sequence[str] = ()
     effects: Sequence[str] = ()
@@ -128,7 +128,7 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
 
 
 def effect_lines(model: ReportModel) -> list[str]:
-    """The effects of the settings, of which the MOST_EFFECTS with the lowest p."""
+    """The effects of the settings, of which the MOST_EFFECTS with the lowest p; p is corrected over all of them."""
     found = factors.factor_effects(model.settings, model.results, model.comparisons.noise, model.judging.metric)
     corrected = inference.holm([one.effect.p for one in found])
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: pair[0].effect.p)[:MOST_EFFECTS]

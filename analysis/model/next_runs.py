@@ -42,7 +42,8 @@ class Advice:
 
 
 def advise(model: ReportModel, wanted: float, most_runs: int, budget_minutes: float) -> Advice:
-    """What to run next. Raises ReportError where there is nothing to choose between."""
+    """What to run next: where nothing was run twice, one more seed each of the best two by val. Raises ReportError for
+    folds of a cross-validation, and where there is nothing to choose between."""
     done = distinct(model.runs)
     done = done[done["status"] == "done"]
     if done["fold"].notna().any():

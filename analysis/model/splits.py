@@ -23,7 +23,8 @@ DRAWN_ANEW = "drawn anew"  # begins the name of a test set of which each split h
 
 def over_splits(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` in which rows that differ in data.split_seed alone are replicates of one row. Raises ReportError where
-    there is one split only."""
+    there is one split only. Where test images are drawn with each split, runs of one data set count as one test set,
+    without predictions to compare image by image."""
     if SPLIT_SEED not in runs or runs[SPLIT_SEED].nunique() < 2:
         raise ReportError("--over split: these runs have one split of the data; data.split_seed=0,1,2 gives several")
     varies = (*NO_SETTINGS, SPLIT_SEED, FOLD)

@@ -133,9 +133,10 @@ def mark_pareto(rows: pd.DataFrame, runs: pd.DataFrame, objectives: dict[str, st
 def add_comparisons(
     rows: pd.DataFrame, comparisons: "Comparisons", results: "Mapping[str, RowResults]"
 ) -> pd.DataFrame:
-    """`rows` with the columns COMPARED. Standard deviations are those between the seeds, intervals 95 %; `diff`: from
-    the reference in points of test accuracy, `p` of it after Holm, `claim`: configuration or model (this trained one),
-    `spread` between seeds: own or borrowed."""
+    """`rows` with the columns COMPARED. Standard deviations are those between the seeds, of accuracy in points;
+    intervals are 95 %; `diff`: from the reference, in points of test accuracy or as the metric of `comparisons` is
+    shown; `p` of it, corrected over all rows, looks and hidden rows (of configurations by drawn tables, of trained
+    models by Holm); `claim`: configuration or model (this trained one), `spread` between seeds: own or borrowed."""
     columns: dict[str, list[Any]] = {name: [] for name in COMPARED}
     for key in map(str, rows.index):
         row, comparison = results.get(key), comparisons.by_row.get(key)
