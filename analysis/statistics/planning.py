@@ -143,6 +143,8 @@ def seeds_needed(
     path = _more_seeds([row.seeds, second.seeds], variances)
     power = cache(partial(NextLook(rows, comparisons, other).power, difference))
     last = len(path) - 1
+    if not last:
+        return "seeds"  # one of them has MOST_SEEDS already
     found = path[1 + bisect_left(range(1, last), POWER, key=lambda step: power(path[step]))]
     if power(found) < POWER:
         images = paired_image_variance([(row, second)], noise.seed_variance_per_image)

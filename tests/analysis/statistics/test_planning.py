@@ -38,6 +38,7 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     far = more_seeds(replicated(92.0, 30), second)
     assert isinstance(far, MoreSeeds) and far.of_reference + far.of_other == 1 and far.power > 0.95, "at least one"
     assert more_seeds(first, replicated(89.9, 30)) == "seeds", "more than anybody would run"
+    assert more_seeds(replicated(90.0, 200), replicated(90.0, 210)) == "seeds", "they have as many already"
 
     # images alone: 100 of 400 images on which one of them is right, balanced but for 4
     ones, others = np.zeros((2, 400), dtype=bool), np.zeros((2, 400), dtype=bool)
