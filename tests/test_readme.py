@@ -12,6 +12,7 @@ import pytest
 from conftest import QUICK, ROOT, Door
 from digit_images import write_digits
 
+DOWNLOADED = "-imagenet1k_v1-"  # in the names of folders
 SLOW = {"make demo", ".venv/bin/python train.py -m model=resnet18,resnet50 sweep.name=demo"}  # .ci/run has them
 
 
@@ -52,6 +53,7 @@ def test_commands_are_understood(train: Door, tmp_path: Path, monkeypatch: pytes
     """Those of train.py are planned on a few real images; the options of the others are there."""
     monkeypatch.chdir(tmp_path)
     write_digits(tmp_path / "photos", range(2), 4, 2, 2)
+    plans = ""
     for command in commands():
         if not command.startswith(".venv/bin/python"):
             continue
@@ -59,6 +61,7 @@ def test_commands_are_understood(train: Door, tmp_path: Path, monkeypatch: pytes
             case ["train.py", "-m", *words]:
                 planned = train("-m", *words, "sweep.plan=true")
                 assert planned.code == 0 and "plan: " in planned.out, f"{command}\n{planned.err}"
+                plans += planned.out
             case ["train.py", "--help"]:
                 assert train("--help").code == 0
             case ["-m", module, *words]:
@@ -66,6 +69,8 @@ def test_commands_are_understood(train: Door, tmp_path: Path, monkeypatch: pytes
                 assert options <= (options_of(module) if options else set()), command
             case other:
                 raise AssertionError(f"{other}: what kind of a command is this?")
+    patterns = re.findall(r"outputs/\w+/(\S+-)\*/seed=0", "\n".join(commands()))
+    assert patterns and all(f" {name}" in plans for name in patterns), "folders that a command before makes"
 
 
 @pytest.mark.slow
@@ -79,7 +84,7 @@ def test_commands(tmp_path: Path) -> None:
     for command in commands():
         if command in SLOW or "outputs/demo" in command:
             continue
-        command = command.replace("weights=none,default", "weights=none").replace("-default-", "-none-")  # no network
+        command = command.replace("weights=none,default", "weights=none").replace(DOWNLOADED, "-none-")  # no network
         words = words_of(command)
         if "train.py" in words and "-m" in words and "sweep.plan=true" not in words:
             words += QUICK
