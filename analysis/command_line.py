@@ -1,6 +1,7 @@
 """The command line of analysis.report: its options, and which of them can't be given together."""
 
 import argparse
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
     )
     add("--reference", metavar="ROW", help=reference)
     matters = "differences of fewer points matter to nobody: such rows are marked `equivalent`; with --metric log-loss "
-    matters += "and brier in units of these"
+    matters += "and brier in their own units, e.g. 0.02"
     add("--matters", type=points, metavar="POINTS", help=matters)
     looks = "how often these rows were looked at while runs were added, this time included: marks allow for it"
     add("--looks", type=positive, default=1, metavar="N", help=looks)
@@ -117,9 +118,13 @@ def named(text: str) -> Path:
 
 
 def points(text: str) -> float:
-    """Points of accuracy."""
-    if not 0 < (number := float(text)) < 100:
-        raise ValueError(text)
+    """Points of accuracy, or of a metric in its own units."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 100:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0 and below 100")
     return number
 
 

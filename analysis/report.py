@@ -70,11 +70,13 @@ def report_published(args: argparse.Namespace) -> None:
 
     everything = read_published(args.published, args.n_val, args.n_test)
     published = filter_runs(everything, args.where)
+    if published.empty:
+        say(f"none of the {len(everything)} rows matches --where {args.where!r}")
+        return show(published, everything, args, "", [])
     if args.folders:
-        show_side_by_side(published, args)
-        return
+        return show_side_by_side(published, args)
     what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
-    show(published, everything, args, f"{args.published}: {what}", remarks(published))
+    return show(published, everything, args, f"{args.published}: {what}", remarks(published))
 
 
 def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> None:
@@ -104,6 +106,8 @@ def show(
     from analysis.model.model import build, with_texts
 
     if runs.empty:
+        if args.html:
+            say(f"--html {args.html}: nothing to show, so no page was written")
         return write("" if args.format == "table" else formatted(args, empty_rows()))
     parts = by_test_set(runs)
     by = [judging(args, count) for count in hidden_rows(everything, parts, args.over == "split")]

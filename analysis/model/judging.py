@@ -41,7 +41,7 @@ class Judging:
 
 def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, RowResults], list[str]]:
     """The results of each row by a metric, so that higher is better; and a line for each run that can't be judged so.
-    Raises ReportError where a weight names no class."""
+    Raises ReportError where a weight names no class, or where none is above 0."""
     metric = judging.metric
     by_accuracy = results_of_rows(runs)
     if metric is ACCURACY:
@@ -60,7 +60,10 @@ def results_by_metric(runs: pd.DataFrame, judging: Judging) -> tuple[dict[str, R
         test_set = by_accuracy[key].test_set_id
         if not metric.by_image and (test_set not in drawn or by_accuracy[key].own_images):
             drawn[test_set] = draw_images(test.labels)
-        seeds.setdefault(key, []).append(run_values(metric, val, test, drawn.get(test_set), part))
+        found = run_values(metric, val, test, drawn.get(test_set), part)
+        if np.isnan([found.val, found.test]).any():
+            raise ReportError(f"--class-weights: no class of the val or test images of {folder} counts more than 0")
+        seeds.setdefault(key, []).append(found)
     for name in judging.weights or {}:
         if classes and name not in classes:
             raise ReportError(f"--class-weights {name}: no such class{nearest(name, classes)}")

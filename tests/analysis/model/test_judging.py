@@ -129,6 +129,8 @@ def test_weights_of_classes(sweep: Path) -> None:
         (["--class-weights", "ant=2"], ["--metric weighted-accuracy"]),
         (["--metric", "weighted-accuracy", "--class-weights", "ants=2"], ["ants", "did you mean ant?"]),
         (["--metric", "weighted-accuracy", "--class-weights", "ant=-1"], ["ant=-1", "CLASS=WEIGHT"]),
+        (["--metric", "weighted-accuracy", "--class-weights", "ant=0,bee=0,cow=0"], ["--class-weights", "no class"]),
+        (["--matters", "nan"], ["--matters: nan", "above 0 and below 100"]),
         (["--metric", "brier", "--interaction", "lr", "lrs"], ["--interaction lrs", "did you mean lr?"]),
     ],
 )

@@ -140,3 +140,21 @@ def test_published_and_own_numbers_side_by_side(tmp_path: Path) -> None:
     assert float(row["diff"]) == near(92.5 - 91.142)
     assert float(row["diff_low"]) < float(row["diff"]) < float(row["diff_high"])
     assert "own - published" in report_here(*LAB, tmp_path / "own").stdout
+
+
+def test_options_act_on_a_published_table_alone(tmp_path: Path) -> None:
+    plain = report_here(*LAB).stdout
+    assert "this is look 3" in report_here(*LAB, "--looks", "3").stdout
+    assert "are within 3 points of the best" in " ".join(report_here(*LAB, "--matters", "3").stdout.split())
+    best = rows_of(report_here(*LAB, "--format", "csv"))
+    named = rows_of(report_here(*LAB, "--format", "csv", "--reference", best[3]["identity"]))
+    assert [row["mark"] == "reference" for row in named] == [number == 3 for number in range(11)]
+    by_test = [float(row["test_acc"]) for row in rows_of(report_here(*LAB, "--format", "csv", "--sort", "test_acc"))]
+    assert by_test == sorted(by_test, reverse=True)
+    assert report_here(*LAB, "--html", tmp_path / "page.html").stdout == plain
+    assert "resnet50" in (tmp_path / "page.html").read_text()
+    nothing = report_here(*LAB, "--where", "model == 'vit_b_16'", "--html", tmp_path / "none.html")
+    assert (nothing.returncode, nothing.stdout) == (0, "") and "none of the 19 rows matches" in nothing.stderr
+    assert "no page was written" in nothing.stderr and not (tmp_path / "none.html").exists()
+    beside = report_here(*LAB, tmp_path, "--where", "model == 'vit_b_16'")
+    assert (beside.returncode, beside.stdout) == (0, "") and "none of the 19 rows matches" in beside.stderr
