@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.statistics.comparisons import Difference, difference
+from analysis.statistics.differences import Difference, difference
 from analysis.statistics.inference import holm
 from analysis.statistics.noise import estimate_noise
 from analysis.statistics.results import RowResults

@@ -15,7 +15,8 @@ import numpy as np
 
 from analysis.statistics import inference
 from analysis.statistics.best import chances, still_best
-from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows, difference
+from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows
+from analysis.statistics.differences import difference
 from analysis.statistics.noise import estimate_noise
 from analysis.statistics.planning import detectable_by_simulation, seeds_needed
 from analysis.statistics.results import RowResults

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.read.published import IDENTIFYING
-from analysis.statistics.comparisons import independent_difference
+from analysis.statistics.differences import independent_difference
 from analysis.statistics.inference import t_quantile
 from analysis.statistics.noise import Noise
 from analysis.statistics.results import RowResults

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.statistics import inference
-from analysis.statistics.comparisons import Criteria, compare_rows, independent_difference
+from analysis.statistics.comparisons import Criteria, compare_rows
+from analysis.statistics.differences import independent_difference
 from analysis.statistics.noise import Noise
 from analysis.statistics.results import RowResults
 from benchmarks import truth_units
