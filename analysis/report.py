@@ -46,6 +46,8 @@ def report_as_asked(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
+    from analysis.model.hidden import partly_hidden
+
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     if args.twins:
@@ -60,7 +62,11 @@ def report(args: argparse.Namespace) -> None:
     if runs.empty:
         say(f"none of the {len(everything)} runs matches --where {args.where!r}")
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
-    show(runs, everything, args, f"{', '.join(folders)}: {what}", [])
+    notes = partly_hidden(everything, runs, args.over == "split")
+    if args.format != "table":
+        for line in notes:
+            say(line)
+    show(runs, everything, args, f"{', '.join(folders)}: {what}", notes)
 
 
 def report_published(args: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
-"""Rows that --where hides: they were there to choose the shown ones from, and marks allow for them."""
+"""What --where hides. Whole rows were there to choose the shown ones from, and marks allow for them; for single runs of
+a row that were chosen by how they came out nothing can, and a line says so."""
 
 from collections.abc import Sequence
 
@@ -8,7 +9,9 @@ from analysis.model.image_sets import test_sets
 from analysis.model.row_results import judged_runs
 from analysis.model.soups import without_soups
 from analysis.model.splits import over_splits
-from analysis.model.table import row_keys
+from analysis.model.table import distinct, row_keys
+
+ENDED = ("done", "diverged", "failed")
 
 
 def hidden_rows(everything: pd.DataFrame, parts: Sequence[pd.DataFrame], over_split: bool) -> list[int]:
@@ -28,3 +31,21 @@ def hidden_rows(everything: pd.DataFrame, parts: Sequence[pd.DataFrame], over_sp
         same = judged[sets.loc[judged].isin(sets.loc[tested if len(tested) else here])]
         found.append(len({*keys.loc[same]} - {*keys.loc[here]}))
     return found
+
+
+def partly_hidden(everything: pd.DataFrame, shown: pd.DataFrame, over_split: bool) -> list[str]:
+    """A line where runs that came to an end, however, are hidden while others of their row are shown."""
+    if len(shown) == len(everything):
+        return []
+    rows = distinct(over_splits(everything) if over_split else everything)
+    ended = rows[rows["status"].isin(ENDED)]
+    keys = row_keys(ended)
+    out = keys[~ended.index.isin(shown.index) & keys.isin({*keys[ended.index.isin(shown.index)]})]
+    if out.empty:
+        return []
+    runs = f"{len(out)} run{'s' * (len(out) > 1)}"
+    rows_shown = f"{out.nunique()} rows that are shown" if out.nunique() > 1 else "a row that is shown"
+    why = (
+        "if by how they came out (an accuracy, a status), means, intervals and marks are biased, and nothing allows for"
+    )
+    return [f"--where hides {runs} of {rows_shown}: {why} it"]

@@ -78,3 +78,21 @@ def test_splits_of_two_data_sets_are_judged_each_by_itself(tmp_path: Path) -> No
     assert "test set 1 of 2" in text and "test set 2 of 2" in text
     assert hidden(tmp_path / "sweep", "--over", "split", "--where", "model != 'swin_t'") == [1, 1]
     assert hidden(tmp_path / "sweep", "--over", "split", "--where", "data_fingerprint == 'cats'") == [0]
+
+
+def test_runs_that_are_hidden_from_a_row_that_is_shown_are_told_of(tmp_path: Path) -> None:
+    for number, lr in enumerate((0.1, 0.01)):
+        for seed in range(3):
+            write_run(tmp_path / "sweep", f"{number}aaaaaaaaa", seed, val=95.0, test=95.0 - seed, lr=lr)
+    write_failed(tmp_path / "sweep", "1aaaaaaaaa", seed=3, lr=0.01)
+    said = "by how they came out"
+    for query in ("lr > 0.05", "lr < 0.05", "seed < 9"):
+        assert said not in report_here(tmp_path / "sweep", "--where", query).stdout, f"{query} shows whole rows"
+    for query, what in (
+        ("test_acc > 94.5", "5 runs of 2 rows that are shown"),
+        ("status == 'done'", "1 run of a row that is shown"),
+        ("lr < 0.05 and test_acc > 93.5", "2 runs of a row that is shown"),
+    ):
+        text = " ".join(report_here(tmp_path / "sweep", "--where", query).stdout.split())
+        assert f"--where hides {what}" in text and said in text, query
+    assert said in report_here(tmp_path / "sweep", "--where", "test_acc > 94.5", "--format", "csv").stderr
