@@ -51,7 +51,9 @@ MIXED = (2,) * 8 + (1,) * 11
 SETTINGS = (
     Setting("2 rows x 3", (3,) * 2),
     Setting("2 rows x 5", (5,) * 2),
+    Setting("2 rows x 3, half at 4 times, 2000 images", (3,) * 2, 2000, 2000, spreads="quarter"),
     Setting("5 rows x 2", (2,) * 5),
+    Setting("5 rows x 3, half at 4 times, 2000 images", (3,) * 5, 2000, 2000, spreads="quarter"),
     Setting("5 rows x 3, 99.5 %, 300 images", (3,) * 5, 300, 300, 99.5, seed_sd=0.2),
     Setting("5 rows x 3, 99 %, 50 images", (3,) * 5, 50, 50, 99.0, seed_sd=0.3),
     Setting("5 rows x 3, 98 %, 300 images", (3,) * 5, 300, 300, 98.0, seed_sd=0.4),
@@ -67,6 +69,8 @@ SETTINGS = (
     Setting("19 rows x 3, lognormal spreads", (3,) * 19, spreads="lognormal"),
     Setting("19 rows x 3, half at 4 times the spread", (3,) * 19, spreads="quarter"),
     Setting("19 rows x 5, half at 4 times the spread", (5,) * 19, spreads="quarter"),
+    Setting("19 rows x 5, half at 4 times, 2000 images", (5,) * 19, 2000, 2000, spreads="quarter"),
+    Setting("19 rows x 2, lognormal spreads, 2000 images", (2,) * 19, 2000, 2000, spreads="lognormal"),
     Setting("19 rows, 8 x 2 and 11 x 1", MIXED),
     Setting("19 rows, 8 x 2 and 11 x 1, 2000 images", MIXED, 2000, 2000),
     Setting("19 rows, 8 x 2 and 11 x 1, lognormal", MIXED, spreads="lognormal"),

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.statistics.drawn_tables import SEED
 from analysis.statistics.inference import LEVEL
-from analysis.statistics.max_t import SEED, Simulated
+from analysis.statistics.max_t import Simulated
 from analysis.statistics.results import RowResults
 
 GRID = 24  # spreads of the true accuracies that are tried

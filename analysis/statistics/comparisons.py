@@ -12,8 +12,9 @@ from typing import Literal
 
 from analysis.statistics import inference
 from analysis.statistics.differences import Difference, difference, test_interval
+from analysis.statistics.drawn_tables import simulate
 from analysis.statistics.inference import Interval
-from analysis.statistics.max_t import Simulated, simulate
+from analysis.statistics.max_t import Simulated
 from analysis.statistics.noise import Noise, estimate_noise, row_spread
 from analysis.statistics.results import RowResults
 
@@ -109,17 +110,17 @@ def compare_rows(
         inference.t_quantile(math.inf, shown * (1 - inference.LEVEL) / one) for one in (level, level_next)
     )
     if noise.test is None or reference is None or not differences:
-        p_values = dict(zip(differences, inference.holm([one.p for one in differences.values()]), strict=True))
+        holm = inference.holm([one.p for one in differences.values()])
+        p_values = {key: min(1.0, p * (1 - inference.LEVEL) / level) for key, p in zip(differences, holm, strict=True)}
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
         critical, critical_next = together.critical(level), together.critical(level_next)
-        p_values = together.p_values({key: found.t for key, found in differences.items()}, reference, level)
+        p_values = _p_values(differences, together, reference, level)
         differences, intervals = _as_wide(alike, noise, together, reference, differences)
         by_row |= {key: replace(by_row[key], test_low=low, test_high=high) for key, (low, high) in intervals.items()}
     for key, found in differences.items():
-        p = min(1.0, p_values[key] * (1 - inference.LEVEL) / level)
-        by_row[key] = _marked(by_row[key], found, p, criteria.matters)
+        by_row[key] = _marked(by_row[key], found, p_values[key], criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
     return Comparisons(
@@ -144,6 +145,17 @@ def _own(row: RowResults, noise: Noise) -> Comparison:
     return Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
 
 
+def _p_values(
+    differences: Mapping[str, Difference], drawn: Simulated, reference: str, level: float
+) -> dict[str, float]:
+    """Of the differences from the reference, corrected over the rows and for the level at which they are judged, and
+    none less than one comparison's: where few replicates tell the spreads, its t strays further than the largest of the
+    drawn tables."""
+    together = drawn.p_values({key: found.t for key, found in differences.items()}, reference, level)
+    looks = (1 - inference.LEVEL) / level
+    return {key: min(1.0, max(together[key], found.p) * looks) for key, found in differences.items()}
+
+
 def _as_wide(
     rows: Mapping[str, RowResults],
     noise: Noise,
@@ -157,7 +169,7 @@ def _as_wide(
     reach = drawn.reach((1 - inference.LEVEL) / 2)
     widened = dict(differences)
     if picked or not noise.pairing:  # of rows on the same folds the plain t knows how badly that is known
-        widened = {key: _widened(found, reach.down[key], reach.up[key]) for key, found in differences.items()}
+        widened = {key: _widened(found, reach.differences[key]) for key, found in differences.items()}
     intervals = {key: test_interval(rows[key], noise, straying) for key, straying in reach.of_rows.items()}
     if picked:
         low, _ = test_interval(rows[reference], noise, max(reach.own, reach.of_rows[reference]))
@@ -189,14 +201,15 @@ def _comparable(row: RowResults, reference: RowResults) -> bool:
 def _marked(row: Comparison, found: Difference, p: float, matters: float | None) -> Comparison:
     """A row with its difference from the reference; `p`: corrected over all rows. Equivalent: the interval lies within
     the points that matter (two one-sided tests; Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15)."""
-    mark: Mark = "not separated" if p > 1 - inference.LEVEL else "worse" if found.points < 0 else "better"
+    apart = p <= 1 - inference.LEVEL and not found.low <= 0 <= found.high
+    mark: Mark = "not separated" if not apart else "worse" if found.points < 0 else "better"
     if matters is not None and -matters < found.low and found.high < matters:
         mark = "equivalent"
     return replace(row, diff=found.points, diff_low=found.low, diff_high=found.high, p=p, mark=mark)
 
 
-def _widened(found: Difference, down: float, up: float) -> Difference:
+def _widened(found: Difference, straying: float) -> Difference:
     """A difference with an interval that covers although the reference was picked by val, or although the spreads
-    between seeds are known badly. `down`, `up`: how many standard errors such differences stray."""
-    low, high = found.points - up * found.error, found.points + down * found.error
-    return replace(found, low=min(found.low, low), high=max(found.high, high))
+    between seeds are known badly. `straying`: how many standard errors such differences stray."""
+    half = straying * found.error
+    return replace(found, low=min(found.low, found.points - half), high=max(found.high, found.points + half))

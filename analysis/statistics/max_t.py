@@ -1,40 +1,22 @@
-"""How far the comparisons of a whole table reach by chance alone: the largest t of all, simulated.
+"""How far the comparisons of a whole table reach by chance alone: the largest t of all, over drawn tables.
 
 Every row of a table may be looked at, and the reference row is often picked from the same runs, by val accuracies that
 share the luck of their seeds with the test accuracies. So the quantiles of Student's t, one comparison's, say too
-little. Here the table is drawn again and again as if all its rows were equally good: with the covariance that its test
-images give them, with the spread of its seeds, known as badly as it is, and with a reference that is picked as the
-table's was (the maximum over correlated t: Hothorn, Bretz and Westfall 2008, Biometrical Journal 50; that the best of
-several looks better than it is: Andrews, Kitagawa and McCloskey 2024, QJE 139). Rows that all are equal are the worst
-case of the pick: where some are plainly worse, it chooses among fewer.
+little. drawn_tables.py draws the table again and again as if all its rows were equally good (the maximum over
+correlated t: Hothorn, Bretz and Westfall 2008, Biometrical Journal 50; that the best of several looks better than it
+is: Andrews, Kitagawa and McCloskey 2024, QJE 139); here is what its comparisons come to.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
-from scipy.special import chdtri, ndtri
+from scipy.special import ndtri
 
 from analysis.statistics.inference import LEVEL
-from analysis.statistics.noise import (
-    POINTS2,
-    Noise,
-    image_covariance,
-    pairing,
-    row_spread,
-    shared_luck,
-    smoothed_proportion,
-    val_images,
-    val_spread,
-)
-from analysis.statistics.results import RowResults
-from analysis.statistics.spread import draw_variances
 
-DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
 TAIL = 0.02  # of the drawn tables, from whose largest t follows what lies beyond all of them
-SEED = 20240501  # the same table has the same report
-LUCK, TEST_IMAGES, VAL_LUCK, VAL_IMAGES = range(4)  # of a drawn table, each with a stream of its own
 
 
 @dataclass(frozen=True)
@@ -134,13 +116,11 @@ class Simulated:
         of_rows = self.test / np.sqrt(np.maximum(self.seeds + self.images_of_rows, 1e-18))
         true = self.test / np.sqrt(np.maximum(self.true_seeds + self.images_of_rows, 1e-18))
         if self.named is None:
-            low, high = _quantiles(t, picked, tail)
+            away = _strays_if_not_picked(t, picked, tail)
         else:
-            high = _stray(t, self._true_t(self.keys.index(self.named)), tail)
-            low = -high
+            away = _stray(t, self._true_t(self.keys.index(self.named)), tail)
         return Reach(
-            dict(zip(self.keys, (-low).tolist(), strict=True)),
-            dict(zip(self.keys, high.tolist(), strict=True)),
+            dict(zip(self.keys, away.tolist(), strict=True)),
             float(np.quantile(of_rows[draws, picked], 1 - tail)),
             dict(zip(self.keys, _stray(of_rows, true, tail).tolist(), strict=True)),
         )
@@ -156,11 +136,10 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Reach:
-    """In standard errors: how far each row's difference from the reference strays down and up, the reference's own
+    """In standard errors: how far each row's difference from the reference strays either way, the reference's own
     accuracy up, and each row's own accuracy either way, had it not been picked."""
 
-    down: Mapping[str, float]
-    up: Mapping[str, float]
+    differences: Mapping[str, float]
     own: float
     of_rows: Mapping[str, float]
 
@@ -172,96 +151,13 @@ def _stray(t: np.ndarray, normal: np.ndarray, tail: float) -> np.ndarray:
     return np.asarray(float(ndtri(1 - tail)) * reached / np.maximum(drawn, 1e-9))
 
 
-def simulate(
-    rows: Mapping[str, RowResults],
-    noise: Noise,
-    named: str | None,
-    with_seeds: int | Sequence[int] | None = None,
-    careful: bool = True,
-) -> Simulated:
-    """Draw tables of equal rows like `rows`, all on the same test images. `named`: the reference, if it was named
-    beforehand; None: the best by val is picked in each table anew. `with_seeds`: as if each row had so many. `careful`:
-    whether val and test share as much luck as they may (shared_luck), or as much as is likely."""
-    assert noise.test is not None
-    draws = DRAWS if len(rows) <= MANY_ROWS else DRAWS_OF_MANY
-    generator = np.random.default_rng(SEED)
-    found = list(rows.values())
-    count = len(found)
-    spreads = [row_spread(row, noise.test) for row in found]
-    seen = np.array([row.seeds for row in found])
-    runs = seen if with_seeds is None else np.broadcast_to(np.asarray(with_seeds), count)
-    seeds = 1 / (1 / runs + np.array([row.overlap for row in found]))  # independent ones
-    from_seeds = np.array([spread.variance_points2 / POINTS2 for spread in spreads]) / seeds
-    images = image_covariance(found, noise)
-    if with_seeds is not None:
-        images = images.with_chance(images.chance * seen / runs)
-    luck = _normal(LUCK, draws, count)
-    if noise.pairing:
-        groups = {row.parts: generator.standard_normal((draws, 1)) for row in found}
-        share_of = np.array([noise.pairing * bool(row.parts) for row in found])
-        shared = np.hstack([groups[row.parts] for row in found])
-        luck = np.sqrt(share_of) * shared + np.sqrt(1 - share_of) * luck
-    variances = np.array([row.seed_variance_points2 for row in found])
-    known = seen - 1
-    if with_seeds is not None:  # what the spreads will be known by then
-        known = np.maximum(known, runs - 1)
-        df = np.array([max(spread.df, 1.0) for spread in spreads])
-        median = np.array([spread.variance_points2 for spread in spreads]) * df / chdtri(df, 0.5)  # of what it may be
-        typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
-        variances = np.where(seen > 1, variances, typical)
-    points = 100 / min(row.n_test for row in found)
-    true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
-    besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
-    test = correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
-    val = np.zeros((draws, count))
-    if named is None:
-        share = np.minimum(1.0, shared_luck(found, careful) * np.sqrt(true / np.maximum(besides, 1e-12)))
-        own = share * luck + np.sqrt(1 - share**2) * _normal(VAL_LUCK, draws, count)
-        val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
-        val = np.sqrt(val_seeds) * own
-        val += correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
-    return Simulated(
-        tuple(rows),
-        test,
-        val,
-        from_seeds,
-        images.of_differences,
-        images.of_rows,
-        named,
-        np.array([smoothed_proportion(row) for row in found]),
-        min(row.n_test for row in found),
-        true,
-        _pairings(found, noise),
-    )
-
-
-def _typical_variances(df: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Variances that rows (those that are true in `of`) of true variance 1 may be seen to have with these degrees of
-    freedom [rows]: the quantiles of chi-squared rather than draws, so that they are no luckier than they should be."""
-    found = np.ones(len(df))
-    count = int(of.sum())
-    if count:
-        places = (np.random.default_rng(SEED).permutation(count) + 0.5) / count
-        values = chdtri(df[of], places) / df[of]
-        found[of] = values / values.mean()
-    return found
-
-
-def _pairings(rows: Sequence[RowResults], noise: Noise) -> np.ndarray:
-    """pairing() of all rows [rows, rows]."""
-    if not noise.pairing:
-        return np.zeros((len(rows), len(rows)))
-    return np.array([[pairing(row, other, noise) for other in rows] for row in rows])
-
-
-def _quantiles(t: np.ndarray, picked: np.ndarray, tail: float) -> tuple[np.ndarray, np.ndarray]:
-    """The lower and upper quantile of each column of t, in the draws in which its row is not the reference."""
-    ordered = np.sort(np.where(picked[:, None] == np.arange(t.shape[1]), np.inf, t), axis=0)
+def _strays_if_not_picked(t: np.ndarray, picked: np.ndarray, tail: float) -> np.ndarray:
+    """The quantile of each column of |t| [rows], in the draws in which its row is not the reference: mostly such rows
+    stray down, and with a quantile for each side a row could be marked whose interval holds 0."""
+    ordered = np.sort(np.where(picked[:, None] == np.arange(t.shape[1]), np.inf, np.abs(t)), axis=0)
     last = np.isfinite(ordered).sum(0) - 1
-    columns = np.arange(t.shape[1])
-    bounds = [np.maximum(np.floor(tail * last), 0), np.ceil((1 - tail) * last)]
-    low, high = (np.where(last >= 0, ordered[bound.astype(int), columns], 0.0) for bound in bounds)
-    return low, high
+    bound = np.ceil((1 - 2 * tail) * last).astype(int)
+    return np.where(last >= 0, ordered[bound, np.arange(t.shape[1])], 0.0)
 
 
 def _tail(largest: np.ndarray) -> tuple[float, float]:
@@ -270,26 +166,3 @@ def _tail(largest: np.ndarray) -> tuple[float, float]:
     count = max(int(TAIL * len(largest)), 2)
     start = float(largest[-count - 1])
     return start, 1 / max(float(np.mean(np.log(largest[-count:] / start))), 1e-6)
-
-
-def _normal(part: int, draws: int, count: int) -> np.ndarray:
-    """Standard normal draws [draws, count] of one part of the tables: always the same ones, so that a report that draws
-    its tables again, as with other numbers of seeds, doesn't draw these again. Not to be written to."""
-    return _kept_normal(part, draws, count) if count <= MANY_ROWS else _drawn_normal(part, draws, count)
-
-
-def _drawn_normal(part: int, draws: int, count: int) -> np.ndarray:
-    found: np.ndarray = np.random.default_rng([SEED, part]).standard_normal((draws, count))
-    found.setflags(write=False)
-    return found
-
-
-_kept_normal = lru_cache(4)(_drawn_normal)  # of one number of rows, 10 MB a part at most
-
-
-def correlated(covariance: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Draws [draws, rows] with this covariance from standard normal ones."""
-    values, vectors = np.linalg.eigh(covariance)
-    factor = vectors * np.sqrt(np.maximum(values, 0.0))
-    found: np.ndarray = normal @ factor.T
-    return found

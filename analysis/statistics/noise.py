@@ -179,8 +179,9 @@ def shared_luck(rows: Sequence[RowResults], careful: bool = True) -> float:
 
 
 def sampling_sd_points(rows: Sequence[RowResults]) -> float:
-    """Standard deviation, in points, that drawing the test images leaves in the accuracy of an average row."""
-    p = float(np.mean([row.test_proportion for row in rows]))
+    """Standard deviation, in points, that drawing the test images leaves in the accuracy of an average row; smoothed,
+    so that perfect rows have some too."""
+    p = float(np.mean([smoothed_proportion(row) for row in rows]))
     return 100 * math.sqrt(p * (1 - p) / max(row.n_test for row in rows))
 
 

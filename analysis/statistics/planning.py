@@ -8,13 +8,15 @@ from functools import cache, partial
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from analysis.statistics.comparisons import Comparisons
+from analysis.statistics.drawn_tables import SEED, simulate
 from analysis.statistics.latent import difference_below
-from analysis.statistics.max_t import SEED, Simulated, simulate
+from analysis.statistics.max_t import Simulated
 from analysis.statistics.noise import POINTS2, Noise, paired_image_variance, row_spread
 from analysis.statistics.results import RowResults
+from analysis.statistics.spread import PooledSpread
 
 POWER = 0.8
 MOST_ROWS = 300  # that are enough for a mean
@@ -47,13 +49,42 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     critical = simulate(alike, noise, named, seeds).critical(comparisons.level)
     likely = simulate(alike, noise, named, seeds, careful=False)
     own = (seeds - 1) / (seeds - 1 + noise.test.prior_df) if seeds > 1 else 0.0
-    return 100 * gap_seen(likely, critical, own, seeds - 1)
+    now = min(row_spread(row, noise.test).df for row in alike.values())
+    df = max(now, _seeds_df(noise.test, seeds, len(alike) * (seeds - 1)))
+    marks = Marked(critical, comparisons.level, df, likely.n_test)
+    return 100 * gap_seen(likely, marks, own, seeds - 1)
 
 
-def gap_seen(tables: Simulated, critical: float, own_part: float, own_df: int) -> float:
-    """The true distance (a proportion) below the others at which a row's t passes `critical` with a probability of
-    POWER. `own_part`: of the estimated variance between a row's seeds that these tell, with `own_df` degrees of
-    freedom; the rest is the others'. Neither the true variances are known nor what they will be estimated to be."""
+@dataclass(frozen=True)
+class Marked:
+    """When a difference is marked: its t passes the `critical` one of the drawn tables, and at the `level` Student's
+    with the degrees of freedom of its variance. `seeds_df`: of what seeds leave."""
+
+    critical: float
+    level: float
+    seeds_df: float
+    n_test: int
+
+    def least_t(self, from_seeds: np.ndarray, from_images: np.ndarray | float) -> np.ndarray:
+        """The |t| from which on it is, for variances that seeds and test images leave in the difference."""
+        if stdtr(self.seeds_df, -self.critical) <= self.level / 2:
+            return np.asarray(self.critical)  # other degrees of freedom are more than these
+        total = np.maximum(from_seeds + from_images, 1e-18)
+        df = total**2 / (from_seeds**2 / self.seeds_df + np.square(from_images) / (self.n_test - 1) + 1e-36)
+        return np.maximum(self.critical, -stdtrit(df, self.level / 2))
+
+
+def _seeds_df(pooled: PooledSpread, seeds: int, pooled_df: float) -> float:
+    """Degrees of freedom of a row's variance with so many seeds, as in spread.py; `pooled_df`: of all rows by then."""
+    if math.isinf(pooled.prior_df) or seeds == 1:
+        return max(pooled_df, 1.0)
+    return max(min(seeds - 1 + pooled.prior_df, pooled_df), 1.0)
+
+
+def gap_seen(tables: Simulated, marks: Marked, own_part: float, own_df: int) -> float:
+    """The true distance (a proportion) below the others at which a row is marked with a probability of POWER.
+    `own_part`: of the estimated variance between a row's seeds that these tell, with `own_df` degrees of freedom; the
+    rest is the others'. Neither the true variances are known nor what they will be estimated to be."""
     keys, picked = _one_row_below(tables)
     draws = np.arange(len(tables.test))[:, None]
     strayed = tables.test[:, keys] - tables.test[draws, picked]
@@ -64,15 +95,16 @@ def gap_seen(tables: Simulated, critical: float, own_part: float, own_df: int) -
     for _ in range(STEPS):
         growth, added = _variance_below(tables, gap)
         now, before, estimated = (
-            one + other - 2 * pairing * np.sqrt(one * other) + besides
-            for one, other, besides in (
-                (true[:, keys] * growth, true[draws, picked], images + added),
-                (true[:, keys], true[draws, picked], images),
-                (seen[:, keys] * (1 + own * (growth - 1)), seen[draws, picked], images + added),
+            one + other - 2 * pairing * np.sqrt(one * other)
+            for one, other in (
+                (true[:, keys] * growth, true[draws, picked]),
+                (true[:, keys], true[draws, picked]),
+                (seen[:, keys] * (1 + own * (growth - 1)), seen[draws, picked]),
             )
         )
-        stretched = strayed * np.sqrt(now / np.maximum(before, 1e-18))
-        gap = float(np.quantile(critical * np.sqrt(estimated) + stretched, POWER))
+        stretched = strayed * np.sqrt((now + images + added) / np.maximum(before + images, 1e-18))
+        needed = marks.least_t(estimated, images + added) * np.sqrt(estimated + images + added)
+        gap = float(np.quantile(needed + stretched, POWER))
     return gap
 
 
@@ -186,8 +218,13 @@ class NextLook:
         kept = then / np.maximum(now, 1e-18)
         fresh = np.random.default_rng(SEED + 1).standard_normal(len(kept))
         strayed = np.sqrt(now) * kept * self.luck + np.sqrt(then * np.maximum(1 - kept, 0.0)) * fresh
-        errors = np.sqrt(self._estimates(runs).sum(1) + self.images)
-        return float(((difference + strayed) / np.maximum(errors, 1e-9) > critical).mean())
+        from_seeds = self._estimates(runs).sum(1)
+        pooled, (row, other) = self.noise.test, list(self.rows.values())[:2]
+        assert pooled is not None
+        df = min(_seeds_df(pooled, count, pooled.df + int((runs - self.seen).sum())) for count in seeds)
+        least = Marked(critical, self.level, df, min(row.n_test, other.n_test)).least_t(from_seeds, self.images)
+        errors = np.sqrt(from_seeds + self.images)
+        return float(((difference + strayed) / np.maximum(errors, 1e-9) > least).mean())
 
     def _estimates(self, runs: np.ndarray) -> np.ndarray:
         """What the variances that seeds leave in the two rows will be taken for with so many `runs` [draws, 2];

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.statistics.max_t import correlated
+from analysis.statistics.drawn_tables import correlated
 from analysis.statistics.noise import ImageCovariance, Noise, image_covariance, val_images, val_spread
 from analysis.statistics.results import RowResults
 

@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import studentized_range
 
 from analysis.statistics.comparisons import Criteria, compare_rows
+from analysis.statistics.drawn_tables import simulate
 from analysis.statistics.inference import t_test, wilson
-from analysis.statistics.max_t import simulate
 from analysis.statistics.noise import difference_variance, estimate_noise
 from analysis.statistics.planning import detectable_by_simulation
 from analysis.statistics.results import RowResults
