@@ -30,6 +30,12 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
+def show_markdown(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print one table as Markdown."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    print(f"\n{title}:\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
 def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print one table."""
     table = Table(title=title, title_justify="left")

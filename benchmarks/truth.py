@@ -1,6 +1,6 @@
 """Whether the report's intervals, marks and advice are true: sweeps are simulated of which the truth is known.
 
-python -m benchmarks.truth [--sweeps 4000] [--jobs 2] [--out truth.jsonl] [--settings WORD ...] [--list]
+python -m benchmarks.truth [--sweeps 4000] [--jobs 2] [--out truth.jsonl] [--settings WORD ...] [--list] [--markdown]
 
 What is simulated: benchmarks/simulated_sweeps.py; counted: benchmarks/truth_units.py. With all rows equally good: how
 often 95 % intervals cover the truth (of all rows; of the row that was chosen as the reference; of the differences
@@ -12,7 +12,7 @@ interactions, folds and splits, named references, hidden rows, several test sets
 interval of three standard errors of the simulation behind it, which its bar allows for.
 
 --out keeps what is done, a line a piece, and the same command goes on from there. 4,000 sweeps of everything take about
-2 hours of one core.
+3 hours of one core.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measure import ROOT
+from benchmarks.measure import ROOT, show, show_markdown
 from benchmarks.simulated_sweeps import Setting
 from benchmarks.truth_claims import CLAIMS
 from benchmarks.truth_tables import show_tables
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="*", default=[], metavar="WORD", help="only those whose names hold a WORD")
     parser.add_argument("--kinds", nargs="*", default=list(BY_KIND), choices=list(BY_KIND))
     parser.add_argument("--list", action="store_true", help="print the names of the settings")
+    parser.add_argument("--markdown", action="store_true", help="print the tables as docs/truth.md has them")
     args = parser.parse_args()
     chosen = {
         (kind, one.name): one
@@ -173,7 +174,7 @@ def main() -> None:
         (kind, name): added([found for piece, found in known.items() if piece[:2] == (kind, name)])
         for kind, name in chosen
     }
-    show_tables({key: found for key, found in totals.items() if found})
+    show_tables({key: found for key, found in totals.items() if found}, show_markdown if args.markdown else show)
 
 
 def pieces(chosen: Mapping[tuple[str, str], Setting], sweeps: int) -> list[Piece]:

@@ -1,7 +1,7 @@
 """The tables of benchmarks.truth, and whether each figure passes its bar."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ SELECTION_REACH = 0.15  # of the true one
 ERRORS = 3.0  # standard errors of the simulation that bars allow for
 LEAST_POWER = 0.05  # of the other method, below which a ratio says nothing
 Counts = Mapping[str, Any]
+Show = Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]  # title, headings, rows
 Column = tuple[str, str, str, tuple[float, float]]  # heading, part, whole, bar
 COVER, FALSE, ANY = (COVERED, 1.0), (0.0, MARKED), (0.0, 1.0)
 EFFECT: Column = ("effects %", "effects covered", "effects", COVER)
@@ -71,7 +72,7 @@ class Bars:
         return f"{100 * p:.1f} ({100 * low:.1f} to {100 * high:.1f}){failed}"
 
 
-def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
+def show_tables(totals: Mapping[tuple[str, str], Counts], show: Show = show) -> None:
     """All tables, and at last a line for each bar that was missed."""
     bars = Bars()
     names = list(dict.fromkeys(name for kind, name in totals if kind in ("equal", "worse", "printed")))
@@ -112,15 +113,15 @@ def show_tables(totals: Mapping[tuple[str, str], Counts]) -> None:
             for name, found in floor
         ]
         show("Noise floor", ["setting", "sweeps", "intervals cover %", "chi-squared's %"], rows)
-    show_said(others, bars)
+    show_said(others, bars, show)
     seconds = sum(found.get("seconds", 0) for found in totals.values())
     versions = sorted({one for found in totals.values() for one in found.get("method", [])})
-    print(f"{seconds / 3600:.2f} core hours; analysis/statistics {', '.join(versions)}")
+    print(f"\n{seconds / 3600:.2f} core hours; analysis/statistics {', '.join(versions)}")
     print("\n".join(f"FAIL {line}" for line in bars.failed) or "PASS")
     print(f"{bars.checked - len(bars.failed)} of {bars.checked} figures pass their bars")
 
 
-def show_said(others: Mapping[str, list[tuple[str, Counts]]], bars: Bars) -> None:
+def show_said(others: Mapping[str, list[tuple[str, Counts]]], bars: Bars, show: Show) -> None:
     """What sentences of the report say, against what comes true."""
     if advice := others.get("advice"):
         headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "marked then % (said)"]
