@@ -120,7 +120,7 @@ def show(
     if len(parts) > 1:
         return show_each(parts, by, args, heading, notes)
     model = build(runs, args.sort, args.reference, by[0])
-    if args.format == "table" or args.html:
+    if args.format == "table" or args.html or args.interaction:
         model = with_texts(model, args.interaction)
     if args.html:
         from analysis.show.page.build import build_page
@@ -165,7 +165,8 @@ def lines_beside(model: "ReportModel") -> list[str]:
     from analysis.model.row_results import image_cautions
 
     about_images = image_cautions(model.runs, model.comparisons)
-    return [*about_images, *model.left_out, *monitor_caution(model.runs, model.judging.metric), *failures(model.runs)]
+    about_runs = [*model.left_out, *monitor_caution(model.runs, model.judging.metric), *failures(model.runs)]
+    return [*about_images, *about_runs, *model.interaction]
 
 
 def judging(args: argparse.Namespace, hidden: int) -> "Judging":

@@ -56,6 +56,7 @@ class ReportModel:
     studies: Sequence[StudyResult] = ()
     sentences: Sequence[str] = ()
     effects: Sequence[str] = ()
+    interaction: Sequence[str] = ()  # of two factors, where asked for
     cautions: Sequence[str] = ()
     judging: Judging = field(default_factory=Judging)  # `results` and `comparisons` are by its metric, in points
     left_out: Sequence[str] = ()  # runs that can't be judged by it
@@ -119,11 +120,14 @@ def with_texts(model: ReportModel, interaction: Sequence[str] | None = None) -> 
     for study in found:
         said += [text for text in (progress(study), importance_line(study)) if text]
         warned += edges(study)
-    effects = effect_lines(model)
-    if interaction:
-        effects += interaction_lines(model, *interaction)
     return replace(
-        model, studies=found, sentences=said, effects=effects, cautions=warned, commands=best_run(done, collapsed)
+        model,
+        studies=found,
+        sentences=said,
+        effects=effect_lines(model),
+        interaction=interaction_lines(model, *interaction) if interaction else [],
+        cautions=warned,
+        commands=best_run(done, collapsed),
     )
 
 
@@ -134,7 +138,7 @@ def effect_lines(model: ReportModel) -> list[str]:
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: pair[0].effect.p)[:MOST_EFFECTS]
     lines = [f"{one}, p {p:.2g}" for one, p in zip(found, corrected, strict=True) if (one, p) in ranked]
     if len(found) > MOST_EFFECTS:
-        lines.append(f"({len(found) - MOST_EFFECTS} more with higher p)")
+        lines.append(f"({len(found) - MOST_EFFECTS} more with higher p, for which p is corrected too)")
     return lines
 
 

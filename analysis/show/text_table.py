@@ -19,10 +19,10 @@ MOST_ROWS = 100  # that anybody reads in a terminal
 def report_text(model: "ReportModel", heading: str, notes: Sequence[str], failures: Sequence[str]) -> str:
     """The table for the eye, and under it all that is to be said."""
     lines = [*notes, *model.sentences]
-    if model.effects:
+    if effects := [*model.effects, *model.interaction]:
         what = unit(model.judging.metric)
-        title = f"What matters ({what}; all other settings matched, p corrected over these lines):"
-        lines += [title, *(f"  {line}" for line in model.effects)]
+        title = f"What matters ({what}; all other settings matched, p corrected over all effects):"
+        lines += [title, *(f"  {line}" for line in effects)]
     lines += [f"caution: {line}" for line in model.cautions] + list(failures)
     if len(model.rows) > MOST_ROWS:
         lines.insert(0, f"({len(model.rows) - MOST_ROWS} more rows; --format csv has all, --where chooses)")

@@ -56,7 +56,7 @@ def build_page(model: ReportModel, heading: str, notes: list[str]) -> str:
         heading=heading,
         notes=[*notes, *model.sentences],
         commands=model.commands,
-        effects=model.effects,
+        effects=[*model.effects, *model.interaction],
         effects_unit=unit(model.judging.metric),
         cautions=model.cautions,
         table=table(model.rows),

@@ -14,8 +14,8 @@ HINTS = {
     "nothing was run twice: all that are not marked worse than the reference). Two intervals that overlap may "
     "still belong to rows that differ, since rows share their test images: go by the colours.",
     "what matters": "Rows that agree in all settings but one make a pair; an effect is their mean difference, from "
-    "three pairs on. p is corrected over these lines (Holm). A choice such as "
-    "augment=standard counts as one setting, whatever keys it sets.",
+    "three pairs on. p is corrected over all effects (Holm), also those with higher p that are not shown. A choice "
+    "such as augment=standard counts as one setting, whatever keys it sets.",
     "val and test": "One point a row. Far from a line: val accuracy does not say what test accuracy will be.",
     "curves": "One colour a configuration: val solid, train dotted; thin lines are its seeds, the thick one their "
     "mean. The learning rate is that of each epoch's first step.",

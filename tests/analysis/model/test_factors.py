@@ -30,7 +30,11 @@ def test_effects_and_an_interaction_by_construction(tmp_path: Path) -> None:
     text = " ".join(report(*command, cwd=tmp_path, width=200).stdout.split())
     assert "What matters" not in text.partition("scheduler x model")[0] or "(2 matched pairs)" not in text
     assert "model=resnet18: scheduler: exponential against none -6" in text or "none -5.9" in text
-    assert "does the effect of scheduler change with model? yes, the effect rises" in text
+    answer = "does the effect of scheduler change with model? yes, the effect rises"
+    assert answer in text
+    for other in ("csv", "json", "markdown", "latex"):
+        beside = report(*command, "--format", other, cwd=tmp_path)
+        assert answer in beside.stderr and answer not in beside.stdout, "asked for, so answered in every format"
 
 
 def test_a_group_is_one_factor_whatever_it_sets(tmp_path: Path) -> None:
