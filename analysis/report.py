@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.command_line import arguments, check_options
 from analysis.model.image_sets import by_test_set
 from analysis.model.table import distinct, filter_runs
+from analysis.read.query import unknown_values
 from analysis.read.records import ReportError, load_all, newest_sweep
 from analysis.read.twins import with_twins_of
 from analysis.show.csv import raw_csv_text
@@ -60,7 +61,7 @@ def report(args: argparse.Namespace) -> None:
     for run in everything[everything["status"] == "unreadable"].itertuples():
         say(f"warning: {run.folder}: {run.message}")
     if runs.empty:
-        say(f"none of the {len(everything)} runs matches --where {args.where!r}")
+        say_none(everything, "runs", args.where)
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
     notes = partly_hidden(everything, runs, args.over == "split")
     if args.format != "table":
@@ -77,7 +78,7 @@ def report_published(args: argparse.Namespace) -> None:
     everything = read_published(args.published, args.n_val, args.n_test)
     published = filter_runs(everything, args.where)
     if published.empty:
-        say(f"none of the {len(everything)} rows matches --where {args.where!r}")
+        say_none(everything, "rows", args.where)
         return show(published, everything, args, "", [])
     if args.folders:
         return show_side_by_side(published, args)
@@ -209,6 +210,13 @@ def failures(runs: pd.DataFrame) -> list[str]:
         why = f" ({kind})" if kind != status else ""
         lines.append(printable(f"{status}{why}: {alike['folder'].iloc[0]}{more}: {message}"))
     return lines
+
+
+def say_none(everything: pd.DataFrame, what: str, query: str | None) -> None:
+    """That --where leaves nothing, and why, as far as that can be told."""
+    say(f"none of the {len(everything)} {what} matches --where {query!r}")
+    for line in unknown_values(everything, query or "True == 1"):
+        say(line)
 
 
 def say(line: str) -> None:

@@ -27,6 +27,7 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 WORDS = {"true": True, "false": False}
 GRAMMAR = "expected columns, numbers and 'strings' with ==, !=, <, <=, >, >=, in, and, or, not"
+MOST_VALUES = 8  # that are named
 EXAMPLE = "such as \"model == 'resnet18' and lr < 1e-2\""
 
 
@@ -40,12 +41,49 @@ def matching(table: pd.DataFrame, query: str) -> "pd.Series[bool]":
     try:
         tree = ast.parse(re.sub(r"`([^`]*)`", r"\1", query).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise QueryError(f"can't be read; {GRAMMAR}, {EXAMPLE}") from None
+        raise QueryError(f"can't be read{_slip(query)}; {GRAMMAR}, {EXAMPLE}") from None
     try:
         answer = _truth(tree.body, table)
     except RecursionError:
         raise QueryError("is nested too deeply") from None
     return answer.fillna(False).astype(bool)
+
+
+def unknown_values(table: pd.DataFrame, query: str) -> list[str]:
+    """For each comparison with a value that no row of `table` has, which values there are: what is to be said of a
+    `query` (which matching() has taken) that is true for none."""
+    lines = []
+    for node in ast.walk(ast.parse(re.sub(r"`([^`]*)`", r"\1", query).strip(), mode="eval")):
+        match node:
+            case ast.Compare(left=ast.Name() | ast.Attribute() as left, ops=[ast.Eq() | ast.In()], comparators=[right]):
+                column, wanted = _operand(left, table), _operand(right, table)
+            case _:
+                continue
+        if not isinstance(column, pd.Series) or isinstance(wanted, pd.Series):
+            continue
+        values = list(column.dropna().unique())
+        missing = [one for one in (wanted if isinstance(wanted, list) else [wanted]) if one not in values]
+        if missing and len(missing) == (len(wanted) if isinstance(wanted, list) else 1):
+            said = ", ".join(map(repr, missing))
+            lines.append(f"no run has {_name(left)} {said}; there {_these(values)}")
+    return lines
+
+
+def _these(values: list[Any]) -> str:
+    """So that it can be copied into a query."""
+    if not values:
+        return "is none"
+    shown = [repr(value.item() if hasattr(value, "item") else value) for value in values[:MOST_VALUES]]
+    return f"{'is' if len(values) == 1 else 'are'} {', '.join(shown)}{', ...' * (len(values) > MOST_VALUES)}"
+
+
+def _slip(query: str) -> str:
+    """What is mostly meant by what Python can't read."""
+    if re.search(r"\b(AND|OR|NOT|IN)\b", query):
+        return " (and, or, not, in are in small letters)"
+    if re.search(r"[^=!<>]=(?!=)", query):
+        return " (equal is ==)"
+    return ""
 
 
 def _truth(node: ast.expr, table: pd.DataFrame) -> "pd.Series[bool]":
@@ -149,4 +187,9 @@ def _column(name: str, table: pd.DataFrame) -> "pd.Series[Any]":
     if name in table:
         return table[name]
     close = difflib.get_close_matches(name, [str(column) for column in table.columns], n=1)
-    raise QueryError(f"{name} is not a column" + (f" (did you mean {close[0]}?)" if close else ""))
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    for column in table.select_dtypes(["object", "str", "category"]):
+        if name in set(table[column].dropna().astype("str")):
+            hint = f", but a value of {column}, which wants quotes: {column} == {name!r}"
+            break
+    raise QueryError(f"{name} is not a column{hint}")

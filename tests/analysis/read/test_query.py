@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.read.query import QueryError, matching
+from analysis.read.query import QueryError, matching, unknown_values
 
 RUNS = pd.DataFrame(
     {
@@ -50,7 +50,12 @@ def test_queries(query: str, wanted: list[bool]) -> None:
         ("model < 3", "text and number"),
         ("1 == 1", "no column"),
         ("", "can't be read"),
-        ("model = 'resnet18'", "can't be read"),
+        ("model = 'resnet18'", "can't be read (equal is ==)"),
+        ("model == 'resnet18' AND lr > 1", "can't be read (and, or, not, in are in small letters)"),
+        (
+            "model == resnet18",
+            "resnet18 is not a column, but a value of model, which wants quotes: model == 'resnet18'",
+        ),
         ("(" * 5000 + "lr" + ")" * 5000, "can't be read"),
         ("@pd.io.common.os.system('touch F')", "can't be read"),
         ("lr.to_pickle('F')", "not"),
@@ -68,3 +73,18 @@ def test_refusals(query: str, reason: str) -> None:
     with pytest.raises(QueryError) as error:
         matching(RUNS, query)
     assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "lines"),
+    [
+        ("model == 'resnet99'", ["no run has model 'resnet99'; there are 'resnet18', 'resnet50'"]),
+        ("seed == '0'", ["no run has seed '0'; there are 0, 1"]),
+        ("lr > 1 and model in ('vit', 'swin')", ["no run has model 'vit', 'swin'; there are 'resnet18', 'resnet50'"]),
+        ("augment.flip == 0.5 and lr == 1e-2", []),
+        ("model in ('resnet18', 'swin') and 'vit' in model and 1 < lr < 2", []),
+    ],
+)
+def test_values_that_no_run_has_are_named(query: str, lines: list[str]) -> None:
+    assert not matching(RUNS, query).any()
+    assert unknown_values(RUNS, query) == lines
