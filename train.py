@@ -45,6 +45,7 @@ def train(composed: DictConfig) -> float:
     from sweeps.launchers.single_run import beside_others
     from sweeps.plan.applicable import ignored_keys
     from sweeps.plan.data_notices import left_behind
+    from sweeps.plan.finished_before import FinishedBefore
     from sweeps.plan.longer import longer_than_finished
     from training.engine.prepare import prepare
     from training.engine.run import run
@@ -62,7 +63,9 @@ def train(composed: DictConfig) -> float:
             check_planned(prepared)
         else:
             notices = [f"{key} doesn't apply to this run, and is left out" for key in ignored_keys(config)]
-            for line in filter(None, (*left_behind([prepared]), longer_than_finished(prepared), *notices)):
+            for line in filter(
+                None, (*left_behind([prepared]), longer_than_finished(prepared, FinishedBefore()), *notices)
+            ):
                 log.info(line)
         resumed = (prepared.folder / RESUME).exists()
         cores = beside_others(config.trainer, prepared.subfolder, resumed) if alone else contextlib.nullcontext()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sweeps.plan.finished_before import FinishedBefore, on_other_images
 from sweeps.plan.jobs import Job
 from training.config import RunConfig
 from training.device import former_precision
@@ -18,6 +19,7 @@ from training.record import DONE, read_record
 from training.run_folder import CONFIG
 from training.schema.data_card import lines
 
+STAY = "they stay as they are and are"
 Former = tuple[str, dict[str, Any]]  # what was otherwise, in words, and in which resolved settings
 FINETUNE = "experiment=finetune as it was before December 2026 (experiment=finetune_v1 finds them)"
 TOO_LARGE = "a head as its library draws it, which is too large for few classes (docs/models.md)"
@@ -32,9 +34,31 @@ def data_notices(jobs: Sequence[Job]) -> list[str]:
     return [*(f"data: {line}" for line in found), *left_behind(prepared)]
 
 
-def left_behind(prepared: Iterable[Prepared]) -> list[str]:
+def changed_images(prepared: Sequence[Prepared]) -> list[str]:
+    """Finished runs of the same configurations whose images have changed since: an image more makes another data set,
+    and all runs new."""
+    counts: Counter[tuple[Path, str]] = Counter()
+    finished = FinishedBefore()
+    for run in prepared:
+        for folder, record in on_other_images(run, finished):
+            then, now = record.data.n, [len(run.dataset.split[name]) for name in ("train", "val", "test")]
+            before = [then.train, then.val, then.test]
+            sizes = "as many, but not the same" if before == now else f"{_sizes(before)} then, {_sizes(now)} now"
+            counts[folder.parents[1], sizes] += 1
+    return [
+        f"{count} finished run{'s' * (count != 1)} in {folder} {'was' if count == 1 else 'were'} made with the same "
+        f"settings before the images changed ({sizes}): {'it stays as it is and is' if count == 1 else STAY} run anew"
+        for (folder, sizes), count in counts.items()
+    ]
+
+
+def _sizes(counts: Sequence[int | None]) -> str:
+    return "+".join("?" if count is None else str(count) for count in counts)
+
+
+def left_behind(prepared: Sequence[Prepared]) -> list[str]:
     """Finished runs of the same configurations that an earlier version made of the same images, read in another way or
-    in another precision.
+    in another precision; or whose images have changed.
 
     Their folders have other names, so they would be run anew without a word. Nothing is said where the new run was
     begun already: it was said then.
@@ -47,12 +71,13 @@ def left_behind(prepared: Iterable[Prepared]) -> list[str]:
             record = read_record(folder)
             if record is not None and record.status in DONE:
                 counts[folder.parents[1], former] += 1
-    return [
+    behind = [
         f"{count} finished run{'s' * (count != 1)} in {folder} {'was' if count == 1 else 'were'} made with {why}: "
-        f"{'it stays as it is and is' if count == 1 else 'they stay as they are and are'} run anew under "
+        f"{'it stays as it is and is' if count == 1 else STAY} run anew under "
         f"{'another name' if count == 1 else 'other names'}"
         for (folder, why), count in counts.items()
     ]
+    return [*behind, *changed_images(prepared)]
 
 
 def former_folders(run: Prepared) -> list[tuple[str, Path]]:

@@ -4,21 +4,18 @@ The schedule runs over all epochs, so what has been trained with one of 10 is no
 """
 
 import dataclasses
-import glob
 from pathlib import Path
 
+from sweeps.plan.finished_before import FinishedBefore
 from training.engine.identity import identity
 from training.engine.prepare import Prepared
-from training.record import read_record
-from training.run_folder import BEST, CONFIG
+from training.run_folder import BEST
 
 
-def longer_than_finished(prepared: Prepared) -> str:
+def longer_than_finished(prepared: Prepared, finished: FinishedBefore) -> str:
     """A line for a new run that differs from a finished one of the same sweep in a larger trainer.epochs alone; empty
     for any other."""
-    if (prepared.folder / CONFIG).exists():
-        return ""
-    found = finished_with_fewer(prepared)
+    found = finished_with_fewer(prepared, finished)
     return advice(prepared, *found) if found else ""
 
 
@@ -31,15 +28,10 @@ def advice(prepared: Prepared, folder: Path, epochs: int) -> str:
     )
 
 
-def finished_with_fewer(prepared: Prepared) -> tuple[Path, int] | None:
+def finished_with_fewer(prepared: Prepared, finished: FinishedBefore) -> tuple[Path, int] | None:
     """The finished run with the most epochs that differs from this one only in having fewer; and their number."""
     config, found = prepared.config, None
-    prefix = prepared.slug.removesuffix(prepared.identity)
-    sweep = Path(config.sweep.root) / config.sweep.name
-    for folder in sweep.glob(f"{glob.escape(prefix)}*/{glob.escape(prepared.replicate)}"):
-        record = read_record(folder)
-        if record is None or record.status != "done":
-            continue
+    for folder, record in finished.like(prepared):
         epochs = ((record.config or {}).get("trainer") or {}).get("epochs")
         if not isinstance(epochs, int) or not 1 <= epochs < config.trainer.epochs:
             continue

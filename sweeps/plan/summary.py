@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweeps.plan.applicable import left_out
+from sweeps.plan.finished_before import FinishedBefore
 from sweeps.plan.jobs import TO_RUN, Job
 from sweeps.plan.longer import longer_than_finished
 from training.record import read_record
@@ -69,9 +70,9 @@ def format_minutes(minutes: float) -> str:
 
 def notices(jobs: Sequence[Job]) -> list[str]:
     """What isn't as it seems: keys that don't apply to some runs, and runs that are finished ones with more epochs."""
-    longer = []
+    longer, finished = [], FinishedBefore()
     for job in jobs:
-        if job.state == "new" and job.prepared is not None and (line := longer_than_finished(job.prepared)):
+        if job.state == "new" and job.prepared is not None and (line := longer_than_finished(job.prepared, finished)):
             longer.append(f"#{job.number} {line}")
     return [*left_out(jobs), *longer, *licences(jobs)]
 

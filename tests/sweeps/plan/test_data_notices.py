@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, Door, run_folders
 from in_process import register
 from outcome import TINY, record_of
+from pictures import forget, tree, write
 from sweeping import without
 
 from training.engine.identity import identity
@@ -185,3 +186,28 @@ def test_runs_whose_head_was_drawn_too_large(train: Door, tmp_path: Path) -> Non
     (line,) = notices(told.out)
     assert line.startswith("1 finished run in ") and "too large for few classes" in line and "1 new" in told.out
     assert train(*command).code == 0 and len(run_folders(tmp_path / "outputs")) == 2
+
+
+def test_images_that_changed_since_are_told_of(train: Door, tmp_path: Path) -> None:
+    """An image more makes another data set, so that all runs are new; so does one less, or another one."""
+    images = tmp_path / "images"
+    tree(images, {"a": 12, "b": 12})
+    command = ["-m", *QUICK, f"data.root={images}", "sweep.name=grown", "seed=0,1"]
+    assert train(*command).code == 0
+    write(images / "a" / "more.png")
+    forget()
+    planned = train(*command, "sweep.plan=true")
+    (line,) = notices(planned.out)
+    assert (
+        "2 new" in planned.out
+        and line.startswith("2 finished runs in ")
+        and " then, " in line
+        and "/grown were" in line
+    )
+    assert "before the images changed" in line and "they stay as they are and are run anew" in line
+    alone = train(*QUICK, f"data.root={images}", "sweep.name=grown", "seed=1")
+    assert "1 finished run in" in alone.out + alone.err, "a single run says it too"
+    assert len(notices(train(*command, "sweep.plan=true").out)) == 1 and "1 finished run" in train(*command).out
+    assert not notices(train(*command, "sweep.plan=true").out), "it was said when the new runs began"
+    for other in ("data.val_fraction=0.4", "data.split_seed=3"):
+        assert not notices(train(*command, other, "sweep.plan=true").out), "other settings are no surprise"
