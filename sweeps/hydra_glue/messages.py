@@ -104,6 +104,8 @@ def _unreadable(override: str, text: str) -> str:
     if "while evaluating" in reason:
         return f"{override}: {reason}"
     key, _, value = override.partition("=")
+    if re.search(r"(^|,)\s*(,|$)", value) and re.fullmatch(r"[\w.,/+ -]+", value):
+        return f"{override}: can't be read as KEY=VALUE (no value on one side of a comma)"
     hint = f"text with special characters takes quotes in quotes: '{key}=\"{value}\"'"
     told = reason.replace(override, "").strip(" ^")
     return f"{override}: can't be read as KEY=VALUE{f' ({told})' if told else ''}; {hint}"

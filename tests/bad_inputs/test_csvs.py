@@ -97,7 +97,7 @@ CASES = [
     rows("binary file", "binary", ["binary.csv line 2: not UTF-8 text"]),
     rows("HTML page", "html", ["html.csv", "path,label[,split]"]),
     rows("Git LFS pointer", "lfs", ["lfs.csv", "path,label[,split]"]),
-    rows("zip archive", "zip", ["zip.csv line 1: a zero byte", "is it a CSV?"]),
+    rows("zip archive", "zip", ["zip.csv is not a CSV but a zip archive, such as a spreadsheet (.xlsx", "as CSV"]),
     rows("quote that stays open", "quote", ["quote.csv"]),
     rows("cell without end", "long_cell", ["long_cell.csv"]),
     rows("path longer than any", "long_path", ["long_path.csv"]),

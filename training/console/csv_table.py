@@ -9,6 +9,13 @@ from typing import NamedTuple
 from training.errors import ConfigError
 
 DELIMITERS = ",;\t"
+OTHERS = {  # how files begin that are taken for CSVs
+    b"PK\x03\x04": "a zip archive, such as a spreadsheet (.xlsx, .ods): save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook (.xls): save the table as CSV",
+    b"PAR1": "a Parquet file: save the table as CSV",
+    b"%PDF": "a PDF: copy the table into a CSV",
+    b"\x1f\x8b": "compressed with gzip: unpack it",
+}
 
 
 class CsvRow(NamedTuple):
@@ -52,6 +59,8 @@ def _text(file: Path, named: str) -> str:
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{named}: {(error.strerror or 'not readable').lower()}") from error
+    if what := next((what for start, what in OTHERS.items() if data.startswith(start)), ""):
+        raise ConfigError(f"{named} is not a CSV but {what}")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ConfigError(f"{named} is not UTF-8 text but UTF-16: save it as UTF-8")
     try:

@@ -67,6 +67,10 @@ LONG = "a" * 300
         (["-m", "seed=range(1,2,3,4)"], ["seed=range(1,2,3,4)", "too many positional arguments"]),
         (["seed=foo(1)"], ["seed=foo(1)", "Unknown function 'foo'", "range"]),
         (["seed=int(abc)"], ["seed=int(abc)", "invalid literal for int()"]),
+        (
+            ["-m", "model=resnet18,,resnet50"],
+            ["model=resnet18,,resnet50: can't be read", "no value on one side of a comma"],
+        ),
         (["model.name=a(b"], ["model.name=a(b: can't be read as KEY=VALUE", "no viable alternative"]),
         (["-m", "trainer.epochs=interval(1,4)"], ["trainer.epochs=int(interval(1,4))", "trainer.epochs=1,2,3"]),
         (["-m", "optimizer.lr=interval(1e-2,1e-4)"], ["optimizer.lr=interval(1e-2,1e-4): is for a search"]),
