@@ -1,8 +1,10 @@
 """Between Hydra and training: the schema, the names that conf/ uses, and a composed config as a RunConfig."""
 
+import dataclasses
 import os
 import pickle
 import warnings
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,22 +24,53 @@ from training.device import check_threads
 from training.errors import ConfigError
 from training.run_folder import LOG
 
+PARTS = {field.name for field in dataclasses.fields(RunConfig)}
+MOST_KNOWN = 5000  # of a search, whose trials all differ
+_known: dict[str, bytes] = {}  # a part of a config as text: as it came out, pickled
+
 
 def run_config(composed: DictConfig) -> RunConfig:
     """The typed config of one run. Raises ConfigError for a value out of range, OmegaConf's errors for a wrong type."""
     keys = [str(key) for key in composed if key not in ("hydra", "sweeps")]
-    part = OmegaConf.masked_copy(composed, keys)
-    for key in sorted(OmegaConf.missing_keys(part)):
+    nodes = {key: composed._get_node(key) for key in keys}
+    for key in sorted(_missing(nodes)):
         raise ConfigError(f"{key}=???: a value is missing")
-    values = OmegaConf.to_container(part, resolve=True)  # forgets what `+` let in
+    values: dict[str, Any] = {key: _plain(composed, key) for key in keys}  # forgets what `+` let in
     _refuse_other_bytes(values, "")
-    weights = values.get("weights") if isinstance(values, dict) else None
+    weights = values.get("weights")
     if isinstance(weights, dict) and isinstance(path := weights.get("path"), str):
         weights["path"] = path_of_weights(path)
+    return _typed(values)
+
+
+def _missing(nodes: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of what is `???`."""
+    for key, node in nodes.items():
+        if OmegaConf.is_config(node):
+            yield from (f"{key}{name if name.startswith('[') else f'.{name}'}" for name in OmegaConf.missing_keys(node))
+        elif node is not None and node._is_missing():
+            yield key
+
+
+def _plain(composed: DictConfig, key: str) -> Any:
+    """A part of a config as Python's own types, all interpolations resolved."""
+    value = composed[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _typed(values: Mapping[str, Any]) -> RunConfig:
+    """`values` as the schema has them. Most jobs of a sweep differ in few parts, and checking takes long: what came of
+    a part (model, optimizer, ...) is kept. Raises OmegaConf's errors, and those of the config."""
+    texts = {key: f"{key}: {value!r}" for key, value in values.items()}
+    if values.keys() == PARTS and all(text in _known for text in texts.values()):
+        return RunConfig(**{key: pickle.loads(_known[text]) for key, text in texts.items()})
     schema = pickle.loads(_schema())
-    schema.merge_with(values)
+    schema.merge_with(dict(values))
     config = OmegaConf.to_object(schema)
     assert isinstance(config, RunConfig)
+    if len(_known) > MOST_KNOWN:
+        _known.clear()
+    _known.update((text, pickle.dumps(getattr(config, key))) for key, text in texts.items())
     return config
 
 
