@@ -19,6 +19,7 @@ from analysis.statistics.inference import LEVEL, Interval
 
 HETEROGENEITY = 0.7  # sd of the logarithm of the rows' variances that is plausible beforehand
 OUTLYING_POINTS = 1.0  # from the other seeds, below which no seed is named
+LEAST_POINTS2 = 1e-12  # a variance, where no image sets a floor to it
 ENOUGH_ROWS = 3  # with replicates, from which on it can be said how far their variances agree
 
 
@@ -163,7 +164,8 @@ class _Posterior:
 
 
 def _posterior(variances: np.ndarray, df: np.ndarray) -> _Posterior:
-    """From variances that were seen (points squared, all above 0) and their degrees of freedom [rows]."""
+    """From variances that were seen (points squared) and their degrees of freedom [rows]."""
+    variances = np.maximum(variances, LEAST_POINTS2)
     scales = float((variances * df).sum() / df.sum()) * np.exp(np.linspace(-4.0, 8.0, 97))
     sds = np.linspace(0.0, 3.0, 31)
     prior_df = _prior_dfs(tuple(sds.tolist()))
