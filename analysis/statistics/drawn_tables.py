@@ -111,8 +111,8 @@ def _going_with_variance(rows: Sequence[RowResults], variances: np.ndarray, runs
     skewness = 3 * z * np.sqrt(2 * math.pi * variances) * np.exp(z * z / 2)
     skewness = np.clip(skewness, -MOST_SKEWNESS, MOST_SKEWNESS)
     n = np.maximum(runs, 2)
-    found: np.ndarray = skewness / np.sqrt(4 / 3 * skewness**2 + 2 * n / (n - 1))
-    return found
+    found = skewness / np.sqrt(4 / 3 * skewness**2 + 2 * n / (n - 1))
+    return np.where(runs > 1, found, 0.0)  # a single seed shows no variance
 
 
 def _ranked_normal(values: np.ndarray) -> np.ndarray:
