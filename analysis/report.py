@@ -47,8 +47,6 @@ def report_as_asked(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Of run folders. Raises ReportError."""
-    from analysis.model.hidden import partly_hidden
-
     folders = [str(folder) for folder in args.folders or [newest_sweep()]]
     everything = load_all(*folders)
     if args.twins:
@@ -63,11 +61,7 @@ def report(args: argparse.Namespace) -> None:
     if runs.empty:
         say_none(everything, "runs", args.where)
     what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
-    notes = partly_hidden(everything, runs, args.over == "split")
-    if args.format != "table":
-        for line in notes:
-            say(line)
-    show(runs, everything, args, f"{', '.join(folders)}: {what}", notes)
+    show(runs, everything, args, f"{', '.join(folders)}: {what}", [])
 
 
 def report_published(args: argparse.Namespace) -> None:
@@ -109,13 +103,17 @@ def show(
 ) -> None:
     """The table of `runs` in the format that was asked for, and what is to be said below it. `everything`: with the
     runs that --where hides."""
-    from analysis.model.hidden import hidden_rows
+    from analysis.model.hidden import hidden_rows, partly_hidden
     from analysis.model.model import build, with_texts
 
     if runs.empty:
         if args.html:
             say(f"--html {args.html}: nothing to show, so no page was written")
         return write("" if args.format == "table" else formatted(args, empty_rows()))
+    hidden = partly_hidden(everything, runs, args.over == "split")
+    for line in hidden if args.format != "table" else ():
+        say(line)
+    notes = [*notes, *hidden]
     parts = by_test_set(runs)
     by = [judging(args, count) for count in hidden_rows(everything, parts, args.over == "split")]
     if len(parts) > 1:

@@ -124,8 +124,8 @@ def show_tables(totals: Mapping[tuple[str, str], Counts], show: Show = show) -> 
 def show_said(others: Mapping[str, list[tuple[str, Counts]]], bars: Bars, show: Show) -> None:
     """What sentences of the report say, against what comes true."""
     if advice := others.get("advice"):
-        headings = ["3 points apart", "sweeps", "more seeds asked for, mean", "marked then % (said)"]
-        headings += ["where the first look marked nothing"]
+        headings = ["3 points apart", "sweeps", "more seeds asked for, mean"]
+        headings += ["where the first look marked nothing: marked then % (said)", "wherever, %"]
         show("'N more seeds'", headings, [advice_line(name, found, bars) for name, found in advice])
     if selected := others.get("selection"):
         headings = ["the best row by val", "sweeps", "its val accuracy is too high by", "said"]
@@ -182,13 +182,15 @@ def advice_line(name: str, found: Counts, bars: Bars) -> list[str]:
     """Of a setting in which the report's advice was followed."""
     total, told = found.get("all", 0), found.get("told", 0)
     if not total:
-        return [name, f"0 of {found['sweeps']}", "-", "-", "-"]
-    said = found["said"] / total
-    bar = (said - PRINTED_REACH, said + PRINTED_REACH)
-    marked = bars.share(found, "marked", "all", bar, f"advice, {name}")
-    others = f"{100 * found['told, marked'] / told:.0f} ({100 * found['told, said'] / told:.0f})" if told else "-"
-    asked = f"{found['more seeds'] / total:.1f}"
-    return [name, f"{total} of {found['sweeps']}", asked, f"{marked} ({100 * said:.1f})", others]
+        return [name, f"0 of {found['sweeps']}", *"---"]
+    asked, others = f"{found['more seeds'] / total:.1f}", "-"
+    if told:  # the report says it only then
+        said = found["told, said"] / told
+        bar = (said - PRINTED_REACH, said + PRINTED_REACH)
+        marked = bars.share({**found, "sweeps": told}, "told, marked", "told", bar, f"advice, {name}")
+        others = f"{marked} ({100 * said:.1f})"
+    everywhere = f"{100 * found['marked'] / total:.0f}"
+    return [name, f"{total} of {found['sweeps']}", asked, others, everywhere]
 
 
 def selection_line(name: str, found: Counts, bars: Bars) -> list[str]:

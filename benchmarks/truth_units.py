@@ -17,8 +17,9 @@ from analysis.statistics import inference
 from analysis.statistics.best import chances, still_best
 from analysis.statistics.comparisons import Comparisons, Criteria, compare_rows
 from analysis.statistics.differences import difference
+from analysis.statistics.next_look import seeds_needed
 from analysis.statistics.noise import estimate_noise
-from analysis.statistics.planning import detectable_by_simulation, seeds_needed
+from analysis.statistics.planning import detectable_by_simulation
 from analysis.statistics.results import RowResults
 from analysis.statistics.selection import selection_bias_points
 from analysis.statistics.spread import pool, rms_interval_points

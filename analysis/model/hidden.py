@@ -39,12 +39,12 @@ def partly_hidden(everything: pd.DataFrame, shown: pd.DataFrame, over_split: boo
         return []
     rows = distinct(over_splits(everything) if over_split else everything)
     ended = rows[rows["status"].isin(ENDED)]
-    keys = row_keys(ended)
+    keys = row_keys(ended) + test_sets(ended).astype("str")  # on another test set a row is another table's
     out = keys[~ended.index.isin(shown.index) & keys.isin({*keys[ended.index.isin(shown.index)]})]
     if out.empty:
         return []
-    runs = f"{len(out)} run{'s' * (len(out) > 1)}"
-    rows_shown = f"{out.nunique()} rows that are shown" if out.nunique() > 1 else "a row that is shown"
+    runs, count = f"{len(out)} run{'s' * (len(out) > 1)}", row_keys(ended.loc[out.index]).nunique()
+    rows_shown = f"{count} rows that are shown" if count > 1 else "a row that is shown"
     why = (
         "if by how they came out (an accuracy, a status), means, intervals and marks are biased, and nothing allows for"
     )

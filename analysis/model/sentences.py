@@ -16,14 +16,15 @@ from analysis.model.wording import level_texts, plural
 from analysis.read.distinguish import short_identities
 from analysis.statistics import inference
 from analysis.statistics.comparisons import LEAST_IMAGES, Comparisons
+from analysis.statistics.next_look import seeds_needed
 from analysis.statistics.noise import sampling_sd_points
 from analysis.statistics.planning import (
     MOST_SEEDS,
+    critical_of_many_seeds,
     detectable_by_simulation,
     detectable_points,
     images_needed,
     reference_image_variance,
-    seeds_needed,
 )
 from analysis.statistics.results import RowResults
 from analysis.statistics.selection import selection_bias_points
@@ -175,7 +176,8 @@ def detectable_difference(rows: ComparedRows) -> str:
     if comparisons.reference is None or all(math.isnan(one.diff) for one in comparisons.by_row.values()):
         return ""
     image_variance = reference_image_variance(rows.results, comparisons.reference, comparisons.noise)
-    limit = detectable_points(image_variance, comparisons.critical)
+    critical = critical_of_many_seeds(rows.results, comparisons, comparisons.level)
+    limit = detectable_points(image_variance, critical)
     spread = comparisons.noise.test
     if spread is None:
         return (
@@ -245,7 +247,7 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
         return f"{start}; more folds or splits of the same images add less than they cost, more images tell more."
     wanted = seeds_needed(rows.results, comparisons, other)
     if wanted == "seeds":
-        return f"{start}: more than {MOST_SEEDS} seeds would be needed to tell so small a difference."
+        return f"{start}: more than {MOST_SEEDS} seeds of each would be needed to tell so small a difference."
     if wanted != "images":
         counts = (wanted.of_reference, rows.labels[comparisons.reference]), (wanted.of_other, rows.labels[other])
         more = " and ".join(f"{count} more seed{plural(count)} of {name}" for count, name in counts if count)
@@ -257,7 +259,8 @@ def how_to_resolve_a_tie(rows: ComparedRows) -> str:
             f"{start}; {more} would tell in about {chance} % of cases if that is the true difference "
             f"(then say {again})."
         )
-    images = images_needed(first, second, noise, comparisons.critical_next)
+    critical = critical_of_many_seeds(rows.results, comparisons, comparisons.level_next)
+    images = images_needed(first, second, noise, critical)
     if not images:
         return f"{start}: no number of seeds or images would tell so small a difference."
     return f"{start}: seeds alone can't tell that; about {images} test images would be needed, with many seeds."

@@ -116,8 +116,8 @@ def compare_rows(
         alike = {key: rows[key] for key in (reference, *differences)}
         together = simulate(alike, noise, reference if named else None)
         critical, critical_next = together.critical(level), together.critical(level_next)
-        p_values = _p_values(differences, together, reference, level)
-        differences, intervals = _as_wide(alike, noise, together, reference, differences)
+        p_values, rest = _p_values(differences, together, reference, level)
+        differences, intervals = _as_wide(alike, noise, together, reference, differences, rest)
         by_row |= {key: replace(by_row[key], test_low=low, test_high=high) for key, (low, high) in intervals.items()}
     for key, found in differences.items():
         by_row[key] = _marked(by_row[key], found, p_values[key], criteria.matters)
@@ -147,13 +147,13 @@ def _own(row: RowResults, noise: Noise) -> Comparison:
 
 def _p_values(
     differences: Mapping[str, Difference], drawn: Simulated, reference: str, level: float
-) -> dict[str, float]:
+) -> tuple[dict[str, float], list[int]]:
     """Of the differences from the reference, corrected over the rows and for the level at which they are judged, and
     none less than one comparison's: where few replicates tell the spreads, its t strays further than the largest of the
-    drawn tables."""
-    together = drawn.p_values({key: found.t for key, found in differences.items()}, reference, level)
+    drawn tables. And the rows that are not set apart by these: indices."""
+    together, rest = drawn.step_down({key: found.t for key, found in differences.items()}, reference, level)
     looks = (1 - inference.LEVEL) / level
-    return {key: min(1.0, max(together[key], found.p) * looks) for key, found in differences.items()}
+    return {key: min(1.0, max(together[key], found.p) * looks) for key, found in differences.items()}, rest
 
 
 def _as_wide(
@@ -162,14 +162,18 @@ def _as_wide(
     drawn: Simulated,
     reference: str,
     differences: Mapping[str, Difference],
+    rest: Sequence[int],
 ) -> tuple[dict[str, Difference], dict[str, Interval]]:
     """The differences from the reference, and the intervals of the rows' own accuracies, as wide as drawn tables have
-    them stray."""
-    picked = drawn.named is None
-    reach = drawn.reach((1 - inference.LEVEL) / 2)
+    them stray. `rest`: rows that are not set apart (indices); among more the reference would be picked from more."""
+    picked, tail = drawn.named is None, (1 - inference.LEVEL) / 2
+    reach = drawn.reach(tail)
     widened = dict(differences)
     if picked or not noise.pairing:  # of rows on the same folds the plain t knows how badly that is known
-        widened = {key: _widened(found, reach.differences[key]) for key, found in differences.items()}
+        away = dict(reach.differences)
+        if picked and len(rest) < len(drawn.keys):
+            away |= drawn.strays(rest, tail)
+        widened = {key: _widened(found, away[key]) for key, found in differences.items()}
     intervals = {key: test_interval(rows[key], noise, straying) for key, straying in reach.of_rows.items()}
     if picked:
         low, _ = test_interval(rows[reference], noise, max(reach.own, reach.of_rows[reference]))

@@ -69,20 +69,25 @@ def simulate(
         df = np.array([max(spread.df, 1.0) for spread in spreads])
         median = np.array([spread.variance_points2 for spread in spreads]) * df / chdtri(df, 0.5)  # of what it may be
         typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
-        variances = np.where(seen > 1, variances, typical)
+        added = np.maximum(runs - seen, 0)  # seeds that will show what is likely now
+        likely = np.array([spread.variance_points2 for spread in spreads])
+        own = (np.nan_to_num(variances) * (seen - 1) + likely * added) / np.maximum(seen - 1 + added, 1)
+        variances = np.where(seen > 1, own, typical)
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
     lean = _going_with_variance(found, besides * seeds, runs)
+    if noise.pairing:  # that rows on the same folds share their luck counts for more
+        lean = lean * np.array([not row.parts for row in found])
     if lean.any():
         luck = lean * _ranked_normal(true) + np.sqrt(1 - lean**2) * luck
-    test = correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + np.sqrt(besides) * luck
+    test = correlated(images.raw, _normal(TEST_IMAGES, draws, count)) + _centred(np.sqrt(besides) * luck)
     val = np.zeros((draws, count))
     if named is None:
         share = np.minimum(1.0, shared_luck(found, careful) * np.sqrt(true / np.maximum(besides, 1e-12)))
         own = share * luck + np.sqrt(1 - share**2) * _normal(VAL_LUCK, draws, count)
         val_seeds = np.array([val_spread(row, noise) for row in found]) / seeds * true / from_seeds
-        val = np.sqrt(val_seeds) * own
+        val = _centred(np.sqrt(val_seeds) * own)
         val += correlated(val_images(found, noise, images), _normal(VAL_IMAGES, draws, count))
     return Simulated(
         tuple(rows),
@@ -113,6 +118,11 @@ def _going_with_variance(rows: Sequence[RowResults], variances: np.ndarray, runs
     n = np.maximum(runs, 2)
     found = skewness / np.sqrt(4 / 3 * skewness**2 + 2 * n / (n - 1))
     return np.where(runs > 1, found, 0.0)  # a single seed shows no variance
+
+
+def _centred(luck: np.ndarray) -> np.ndarray:
+    """Less the mean of each column: luck that goes with variance has one, and rows are to be equally good."""
+    return np.asarray(luck - luck.mean(0))
 
 
 def _ranked_normal(values: np.ndarray) -> np.ndarray:

@@ -72,12 +72,19 @@ class Simulated:
         return found
 
     def p_values(self, observed: Mapping[str, float], reference: str, level: float = 1 - LEVEL) -> dict[str, float]:
+        """step_down() without the rest."""
+        return self.step_down(observed, reference, level)[0]
+
+    def step_down(
+        self, observed: Mapping[str, float], reference: str, level: float = 1 - LEVEL
+    ) -> tuple[dict[str, float], list[int]]:
         """For each row's `observed` t: the probability that a table of equal rows holds one so large. Rows that are set
         apart (p at most `level`) leave the table, and the rest is looked at again without them, as in Holm's
-        procedure."""
+        procedure. And the rest at last, with the reference: indices."""
         left = dict(observed)
         found: dict[str, float] = {}
         least = 0.0
+        among = list(range(len(self.keys)))
         while left:
             among = [index for index, key in enumerate(self.keys) if key in left or key == reference]
             all_rows = len(among) == len(self.keys)
@@ -86,11 +93,17 @@ class Simulated:
             now = {key: max(self._p(count, abs(left[key]), largest), least) for key, count in above.items()}
             apart = {key: p for key, p in now.items() if p <= level}
             if not apart:
-                return found | now
+                return found | now, among
             found |= apart
             least = max(apart.values())
             left = {key: t for key, t in left.items() if key not in apart}
-        return found
+        return found, among
+
+    def strays(self, among: Sequence[int], tail: float) -> dict[str, float]:
+        """How far the differences of these rows stray either way in a table of these alone, in standard errors."""
+        t, picked = self.t(among)
+        found = _strays_if_not_picked(t, np.searchsorted(np.asarray(among), picked), tail)
+        return {self.keys[index]: away for index, away in zip(among, found.tolist(), strict=True)}
 
     @staticmethod
     def _p(count: int, t: float, largest: np.ndarray) -> float:

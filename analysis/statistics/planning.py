@@ -1,14 +1,11 @@
 """What it would take to tell two rows apart: the difference that can be seen, seeds and test images that are needed."""
 
 import math
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from analysis.statistics.comparisons import Comparisons
 from analysis.statistics.drawn_tables import SEED, simulate
@@ -50,7 +47,7 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     likely = simulate(alike, noise, named, seeds, careful=False)
     own = (seeds - 1) / (seeds - 1 + noise.test.prior_df) if seeds > 1 else 0.0
     now = min(row_spread(row, noise.test).df for row in alike.values())
-    df = max(now, _seeds_df(noise.test, seeds, len(alike) * (seeds - 1)))
+    df = max(now, seeds_df(noise.test, seeds, len(alike) * (seeds - 1)))
     marks = Marked(critical, comparisons.level, df, likely.n_test)
     return 100 * gap_seen(likely, marks, own, seeds - 1)
 
@@ -74,11 +71,24 @@ class Marked:
         return np.maximum(self.critical, -stdtrit(df, self.level / 2))
 
 
-def _seeds_df(pooled: PooledSpread, seeds: int, pooled_df: float) -> float:
+def seeds_df(pooled: PooledSpread, seeds: int, pooled_df: float) -> float:
     """Degrees of freedom of a row's variance with so many seeds, as in spread.py; `pooled_df`: of all rows by then."""
-    if math.isinf(pooled.prior_df) or seeds == 1:
+    if math.isinf(pooled.prior_df) or (seeds == 1 and pooled.prior_df == 0):
         return max(pooled_df, 1.0)
     return max(min(seeds - 1 + pooled.prior_df, pooled_df), 1.0)
+
+
+def critical_of_many_seeds(rows: Mapping[str, RowResults], comparisons: Comparisons, level: float) -> float:
+    """The |t| from which on a row would be marked if each had MOST_SEEDS seeds: what is left then is the images' part.
+    Of claims about trained models it is the one of now."""
+    reference, noise = comparisons.reference, comparisons.noise
+    if noise.test is None or reference is None:
+        return comparisons.critical if level == comparisons.level else comparisons.critical_next
+    base = rows[reference]
+    others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
+    alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
+    seeds = [max(row.seeds, MOST_SEEDS) for row in alike.values()]
+    return simulate(alike, noise, reference if comparisons.named else None, seeds).critical(level)
 
 
 def gap_seen(tables: Simulated, marks: Marked, own_part: float, own_df: int) -> float:
@@ -148,116 +158,9 @@ def reference_image_variance(rows: Mapping[str, RowResults], reference: str, noi
     return float(np.mean([paired_image_variance([(row, base)], per_image) for row in others[:MOST_ROWS]]))
 
 
-@dataclass(frozen=True)
-class MoreSeeds:
-    """As few more seeds of the reference and of another row as can be, and the probability that the other is marked at
-    the next look if the true difference is as large as was asked for."""
-
-    of_reference: int
-    of_other: int
-    power: float
-
-
-def seeds_needed(
-    rows: Mapping[str, RowResults], comparisons: Comparisons, other: str, points: float | None = None
-) -> MoreSeeds | Literal["images", "seeds"]:
-    """How many more seeds of the reference and of `other`, at least one and as few as can be, have a true difference of
-    so many `points` (None: the one that was seen) marked at the next look with a probability of POWER or more; `seeds`
-    where that takes more than MOST_SEEDS, `images` where these rather than seeds are what is missing.
-
-    Of the next look, with this reference (`--reference`): NextLook."""
-    reference, noise = comparisons.reference, comparisons.noise
-    assert reference is not None and noise.test is not None
-    row, second = rows[reference], rows[other]
-    assert not row.overlap and not second.overlap, "folds and splits have other rules"
-    difference = abs(row.test_proportion - second.test_proportion) if points is None else points / 100
-    variances = [row_spread(one, noise.test).variance_points2 for one in (row, second)]
-    path = _more_seeds([row.seeds, second.seeds], variances)
-    power = cache(partial(NextLook(rows, comparisons, other).power, difference))
-    last = len(path) - 1
-    if not last:
-        return "seeds"  # one of them has MOST_SEEDS already
-    found = path[1 + bisect_left(range(1, last), POWER, key=lambda step: power(path[step]))]
-    if power(found) < POWER:
-        images = paired_image_variance([(row, second)], noise.seed_variance_per_image)
-        reached = difference / math.sqrt(max(images, 1e-18)) - comparisons.critical_next
-        return "images" if float(ndtr(reached)) < POWER else "seeds"
-    return MoreSeeds(found[0] - row.seeds, found[1] - second.seeds, power(found))
-
-
-class NextLook:
-    """Whether the next look, with more seeds of the reference and of `other`, will mark `other`, if it is worse by so
-    much than the reference, and than all that are not told from the reference.
-
-    The spreads between seeds are drawn as they may be (spread.py), and so is what the next look will take them for,
-    from the seeds that there are and the new ones. A reference that val has picked is lucky: the part of its luck
-    that is in the old seeds and in the images stays."""
-
-    def __init__(self, rows: Mapping[str, RowResults], comparisons: Comparisons, other: str) -> None:
-        reference, self.noise = comparisons.reference, comparisons.noise
-        assert reference is not None and self.noise.test is not None
-        test_set = rows[reference].test_set_id
-        near = [key for key, one in rows.items() if key not in (reference, other) and one.test_set_id == test_set]
-        self.rows = {key: rows[key] for key in (reference, other, *near[: MOST_ROWS - 2])}
-        self.level = comparisons.level_next
-        now = simulate(self.rows, self.noise, reference if comparisons.named else None, careful=False)
-        good = [at for at, key in enumerate(now.keys) if at != 1 and comparisons.by_row[key].mark != "worse"]
-        picked, draws = now.picked(good), np.arange(len(now.test))
-        strayed = now.test[draws, picked] - now.test[:, 1]
-        variance = now.true_seeds[draws, picked] + now.true_seeds[:, 1] + now.images[picked, 1]
-        self.luck = strayed / np.sqrt(np.maximum(variance, 1e-18))
-        self.seen = np.array([row.seeds for row in self.rows.values()])
-        self.true = now.true_seeds * self.seen  # of single runs
-        self.images = float(now.images[0, 1])
-
-    def power(self, difference: float, seeds: tuple[int, int]) -> float:
-        """The probability, with so many `seeds` of the reference and of the other; `difference`: a proportion."""
-        runs = np.array([*seeds, *self.seen[2:]])
-        critical = simulate(self.rows, self.noise, None, runs.tolist()).critical(self.level)
-        now, then = ((self.true[:, :2] / count).sum(1) + self.images for count in (self.seen[:2], runs[:2]))
-        kept = then / np.maximum(now, 1e-18)
-        fresh = np.random.default_rng(SEED + 1).standard_normal(len(kept))
-        strayed = np.sqrt(now) * kept * self.luck + np.sqrt(then * np.maximum(1 - kept, 0.0)) * fresh
-        from_seeds = self._estimates(runs).sum(1)
-        pooled, (row, other) = self.noise.test, list(self.rows.values())[:2]
-        assert pooled is not None
-        df = min(_seeds_df(pooled, count, pooled.df + int((runs - self.seen).sum())) for count in seeds)
-        least = Marked(critical, self.level, df, min(row.n_test, other.n_test)).least_t(from_seeds, self.images)
-        errors = np.sqrt(from_seeds + self.images)
-        return float(((difference + strayed) / np.maximum(errors, 1e-9) > least).mean())
-
-    def _estimates(self, runs: np.ndarray) -> np.ndarray:
-        """What the variances that seeds leave in the two rows will be taken for with so many `runs` [draws, 2];
-        shrunken as in spread.py, towards what the rows have in common now."""
-        pooled = self.noise.test
-        assert pooled is not None
-        seen, added = self.seen[:2], (runs - self.seen)[:2]
-        new = np.random.default_rng(SEED).chisquare(np.maximum(added, 1), (len(self.true), 2)) * (added > 0)
-        new = new * self.true[:, :2]
-        if math.isinf(pooled.prior_df):
-            common = (pooled.variance_points2 / POINTS2 * pooled.df + new.sum(1)) / (pooled.df + added.sum())
-            return np.asarray(common[:, None] / runs[:2])
-        points2 = [row.seed_variance_points2 if row.seeds > 1 else 0.0 for row in list(self.rows.values())[:2]]
-        prior = pooled.prior_df if pooled.prior_df > 0 else 1e-6  # a single seed has nothing else
-        total = prior + seen - 1 + added
-        own = (seen - 1) * np.array(points2) / POINTS2 + new
-        return np.asarray((own + prior * pooled.prior_variance_points2 / POINTS2) / total / runs[:2])
-
-
-def _more_seeds(seeds: Sequence[int], variances: Sequence[float]) -> list[tuple[int, int]]:
-    """Numbers of seeds of two rows, one more at each step, of the row of which it helps most; to MOST_SEEDS of one."""
-    now = list(seeds)
-    path = [(now[0], now[1])]
-    while max(now) < max(MOST_SEEDS, *seeds):
-        gains = [variance / count / (count + 1) for variance, count in zip(variances, now, strict=True)]
-        now[gains.index(max(gains))] += 1
-        path.append((now[0], now[1]))
-    return path
-
-
 def images_needed(row: RowResults, other: RowResults, noise: Noise, critical: float) -> int | None:
     """With how many test images, and very many seeds, the difference as it stands would be marked with a probability of
-    POWER; None where that is next to nothing."""
+    POWER; None where that is next to nothing. `critical`: of so many seeds."""
     difference = abs(row.test_proportion - other.test_proportion)
     if difference < LEAST_DIFFERENCE:
         return None

@@ -24,7 +24,7 @@ class RowResults:
     diverged: int = 0  # runs beside these that came to nothing
     parts: tuple[int, ...] = ()  # of replicates that are folds or splits of the data: which each one is
     own_images: bool = False  # each of them was tested on images of its own
-    overlap: float = 0.0  # of such: test by train images, see effective_seeds
+    overlap: float = 0.0  # of such: left-out by train images, see effective_seeds
 
     @cached_property
     def test_proportion(self) -> float:
@@ -44,7 +44,7 @@ class RowResults:
     @property
     def effective_seeds(self) -> float:
         """How many independent runs would leave as much variance in the mean. Folds and splits share training images:
-        their mean has S^2 (1 / k + n_test / n_train) (Nadeau and Bengio 2003, Machine Learning 52)."""
+        their mean has S^2 (1 / k + n_out / n_train) (Nadeau and Bengio 2003, Machine Learning 52)."""
         return 1 / (1 / self.seeds + self.overlap)
 
     @cached_property

@@ -10,8 +10,9 @@ from scipy.special import ndtr, ndtri
 
 from analysis.statistics.comparisons import compare_rows
 from analysis.statistics.latent import difference_below
+from analysis.statistics.next_look import MoreSeeds, seeds_needed
 from analysis.statistics.noise import Noise, difference_variance
-from analysis.statistics.planning import MoreSeeds, detectable_by_simulation, images_needed, seeds_needed
+from analysis.statistics.planning import detectable_by_simulation, images_needed
 from analysis.statistics.results import RowResults
 from analysis.statistics.spread import pool
 from benchmarks import truth_units
@@ -28,10 +29,11 @@ def test_how_many_seeds_and_images_it_would_take() -> None:
     noise = Noise(replace(pooled, prior_df=math.inf, df=10**6), None, 0.0)
     variance, _ = difference_variance(first, second, noise)
     assert 1e4 * variance == near(2 * 4 / 30, 1e-4)
-    # 1 = (2.37 + 0.84) * sqrt(2 * 4 / n) at n = 82.6: the second look at two rows is judged at 1.8 %
+    # 1 = (2.37 + 0.84 * sqrt(1 - 30 / n)) * sqrt(2 * 4 / n) at n = 73: the second look at two rows is judged at 1.8 %,
+    # and if 1 point is the true difference the 30 old seeds have no luck
     needed = more_seeds(first, second)
     assert isinstance(needed, MoreSeeds) and abs(needed.of_reference - needed.of_other) <= 1
-    assert 82 <= 30 + needed.of_reference <= 95, "somewhat more, since the spread is not known exactly"
+    assert 73 <= 30 + needed.of_reference <= 86, "somewhat more, since the spread is not known exactly"
     assert 0.8 <= needed.power < 0.83, "as few as that"
     more = more_seeds(replicated(90.0, 150), second)
     assert isinstance(more, MoreSeeds) and more.of_reference == 0 < more.of_other, "of the row with fewer seeds"
