@@ -21,6 +21,7 @@ from analysis.statistics.results import RowResults
 Claim = Literal["configuration", "model"]
 Mark = Literal["reference", "not separated", "equivalent", "worse", "better", ""]
 LOOKS_POWER = 1.5  # the k-th look at growing runs is judged at a level of 5 % / k ** LOOKS_POWER
+UNMARKED = 0.0501  # least p of a row whose interval holds 0, which drawn tables may put a draw or two below 5 %
 LEAST_IMAGES = 30  # test images, below which nothing is judged
 
 
@@ -205,8 +206,9 @@ def _comparable(row: RowResults, reference: RowResults) -> bool:
 def _marked(row: Comparison, found: Difference, p: float, matters: float | None) -> Comparison:
     """A row with its difference from the reference; `p`: corrected over all rows. Equivalent: the interval lies within
     the points that matter (two one-sided tests; Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics 15)."""
-    apart = p <= 1 - inference.LEVEL and not found.low <= 0 <= found.high
-    mark: Mark = "not separated" if not apart else "worse" if found.points < 0 else "better"
+    if found.low <= 0 <= found.high:
+        p = max(p, UNMARKED)
+    mark: Mark = "not separated" if p > 1 - inference.LEVEL else "worse" if found.points < 0 else "better"
     if matters is not None and -matters < found.low and found.high < matters:
         mark = "equivalent"
     return replace(row, diff=found.points, diff_low=found.low, diff_high=found.high, p=p, mark=mark)
