@@ -96,3 +96,24 @@ def test_runs_that_are_hidden_from_a_row_that_is_shown_are_told_of(tmp_path: Pat
         text = " ".join(report_here(tmp_path / "sweep", "--where", query).stdout.split())
         assert f"--where hides {what}" in text and said in text, query
     assert said in report_here(tmp_path / "sweep", "--where", "test_acc > 94.5", "--format", "csv").stderr
+
+
+def test_runs_on_another_test_set_are_another_tables(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for seed, images in enumerate((200, 200, 240, 240)):
+        for number in range(3):
+            right = generator.random(images) < 0.9
+            run_with(tmp_path / "sweep", f"{number}aaaaaaaaa", seed, 90.0 - number, right, lr=10.0**-number)
+    assert "--where hides" not in report_here(tmp_path / "sweep", "--where", "n_test == 200").stdout
+    one = " ".join(report_here(tmp_path / "sweep", "--where", "n_test == 200 and seed == 0").stdout.split())
+    assert "--where hides 3 runs of 3 rows that are shown" in one
+
+
+def test_published_runs_that_are_hidden_from_a_row_are_told_of(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    lines = ["model,weights,val_acc,test_acc", "resnet18,default,90,91", "resnet18,imagenet1k_v1,89,90"]
+    table.write_text("\n".join([*lines, "resnet50,default,92,93", "resnet50,imagenet1k_v2,91,92", ""]))
+    arguments = ["--published", table, "--n-val", "100", "--n-test", "100", "--where"]
+    shown = report_here(*arguments, "weights == 'default'").stdout
+    assert "--where hides 2 runs of 2 rows that are shown" in " ".join(shown.split())
+    assert "--where hides" not in report_here(*arguments, "model == 'resnet18'").stdout

@@ -1,6 +1,7 @@
 """Drawn tables: what luck does to a mean and to the variance that its seeds show, against draws of accuracies."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import spearmanr
 from analysis.statistics.comparisons import compare_rows
 from analysis.statistics.drawn_tables import simulate
 from analysis.statistics.noise import estimate_noise
+from analysis.statistics.planning import critical_of_many_seeds
 from analysis.statistics.results import MeasuredResults, RowResults
 from benchmarks.simulated_sweeps import Setting
 from benchmarks.truth_units import GAPS
@@ -56,6 +58,7 @@ def test_luck_is_symmetric_at_50_percent_and_by_other_metrics() -> None:
         Setting("two rows", (3,) * 2, 2000, 2000, gaps=GAPS[1:2]),
         Setting("two seeds and one", (2, 1, 1), 350, 350, gaps=GAPS[1:]),
         Setting("unequal spreads", (2,) * 8, 2000, 2000, spreads="lognormal", gaps=GAPS),
+        Setting("most rows plainly worse", (3,) * 8, 2000, 2000, gaps=(4.0, *[15.0] * 6)),
     ],
 )
 def test_no_row_is_marked_whose_interval_holds_0(setting: Setting) -> None:
@@ -64,7 +67,40 @@ def test_no_row_is_marked_whose_interval_holds_0(setting: Setting) -> None:
         _, rows, found = simulated_sweep(setting, generator)
         named = compare_rows(rows, next(iter(rows)), named=True)
         for row in (*found.by_row.values(), *named.by_row.values()):
+            assert row.mark == "reference" or (row.p <= 0.05) == (row.mark in ("worse", "better"))
             if row.mark in ("worse", "better"):
                 marked += 1
-                assert row.p <= 0.05 and not row.diff_low <= 0 <= row.diff_high
+                assert not row.diff_low <= 0 <= row.diff_high
     assert marked > 5
+
+
+def test_equal_rows_stay_equal_and_folds_share_their_luck() -> None:
+    """Luck that goes with variance has a mean, which is taken off; on the same folds rows' luck counts for more."""
+    rows = table(95.0, 1.0)
+    drawn = simulate(rows, estimate_noise(rows), None)
+    assert np.abs(drawn.test.mean(0)).max() < 1e-6
+    shared = np.random.default_rng(4).normal(0, 1.0, 10)
+    folds = {
+        key: replace(
+            row,
+            test_percent=95.0 + shared + np.random.default_rng(number).normal(0, 0.2, 10),
+            val_percent=95.0 + shared,
+            parts=tuple(range(10)),
+            overlap=1 / 9,
+        )
+        for number, (key, row) in enumerate(rows.items())
+    }
+    noise = estimate_noise(folds)
+    drawn = simulate(folds, noise, None)
+    assert noise.pairing > 0.9 and abs(lean(folds)) < 0.05
+    between = np.corrcoef(drawn.test.T)[np.triu_indices(6, 1)]
+    assert between.min() > 0.8 * noise.pairing, "their differences stray no further than their errors say"
+
+
+def test_more_seeds_make_a_table_no_harder_to_tell_apart() -> None:
+    """Spreads that three seeds tell differently are not known to differ by thirty."""
+    generator, setting = np.random.default_rng(5), Setting("19 rows", (3,) * 19, 2000, 2000)
+    _, rows, found = simulated_sweep(setting, generator)
+    criticals = [simulate(rows, found.noise, None, seeds).critical() for seeds in (3, 8, 30, 200)]
+    assert criticals == sorted(criticals, reverse=True) and criticals[-1] < found.critical
+    assert critical_of_many_seeds(rows, found, found.level) == pytest.approx(criticals[-1])
