@@ -8,7 +8,7 @@ draws. Accuracies in per cent, differences in points.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from analysis.statistics import inference
 from analysis.statistics.differences import Difference, difference, test_interval
@@ -106,22 +106,15 @@ def compare_rows(
     level, level_next = (
         look_level(look) * shown / (shown + criteria.hidden) for look in (criteria.looks, criteria.looks + 1)
     )
-    together = None
-    critical, critical_next = (
-        inference.t_quantile(math.inf, shown * (1 - inference.LEVEL) / one) for one in (level, level_next)
-    )
     if noise.test is None or reference is None or not differences:
-        holm = inference.holm([one.p for one in differences.values()])
-        p_values = {key: min(1.0, p * (1 - inference.LEVEL) / level) for key, p in zip(differences, holm, strict=True)}
+        judged = _as_models(differences, (level, level_next))
     else:
         alike = {key: rows[key] for key in (reference, *differences)}
-        together = simulate(alike, noise, reference if named else None)
-        critical, critical_next = together.critical(level), together.critical(level_next)
-        p_values, rest = _p_values(differences, together, reference, level)
-        differences, intervals = _as_wide(alike, noise, together, reference, differences, rest)
-        by_row |= {key: replace(by_row[key], test_low=low, test_high=high) for key, (low, high) in intervals.items()}
-    for key, found in differences.items():
-        by_row[key] = _marked(by_row[key], found, p_values[key], criteria.matters)
+        judged = _as_configurations(alike, noise, reference, named, differences, (level, level_next))
+    for key, (low, high) in judged.intervals.items():
+        by_row[key] = replace(by_row[key], test_low=low, test_high=high)
+    for key, found in judged.differences.items():
+        by_row[key] = _marked(by_row[key], found, judged.p_values[key], criteria.matters)
     if reference is not None:
         by_row[reference] = replace(by_row[reference], mark="reference")
     return Comparisons(
@@ -129,13 +122,12 @@ def compare_rows(
         by_row,
         noise,
         named,
-        critical,
-        critical_next,
+        *judged.criticals,
         criteria,
         passed,
         level,
         level_next,
-        together,
+        judged.drawn,
         given,
     )
 
@@ -146,15 +138,44 @@ def _own(row: RowResults, noise: Noise) -> Comparison:
     return Comparison(low, high, row_spread(row, noise.test).source if noise.test else "")
 
 
-def _p_values(
-    differences: Mapping[str, Difference], drawn: Simulated, reference: str, level: float
-) -> tuple[dict[str, float], list[int]]:
-    """Of the differences from the reference, corrected over the rows and for the level at which they are judged, and
-    none less than one comparison's: where few replicates tell the spreads, its t strays further than the largest of the
-    drawn tables. And the rows that are not set apart by these: indices."""
-    together, rest = drawn.step_down({key: found.t for key, found in differences.items()}, reference, level)
-    looks = (1 - inference.LEVEL) / level
-    return {key: min(1.0, max(together[key], found.p) * looks) for key, found in differences.items()}, rest
+class _Judged(NamedTuple):
+    """The differences of rows from the reference with their p values, corrected over the rows and for the level at
+    which they are judged; the intervals of the rows' own accuracies, where these change; the |t| from which on a row is
+    marked now and at the next look; and the tables that tell it."""
+
+    differences: Mapping[str, Difference]
+    p_values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    criticals: tuple[float, float]
+    drawn: Simulated | None
+
+
+def _as_models(differences: Mapping[str, Difference], levels: tuple[float, float]) -> _Judged:
+    """Claims about trained models."""
+    shown, usual = max(len(differences), 1), 1 - inference.LEVEL
+    holm = inference.holm([one.p for one in differences.values()])
+    p_values = {key: min(1.0, p * usual / levels[0]) for key, p in zip(differences, holm, strict=True)}
+    now, then = (inference.t_quantile(math.inf, shown * usual / level) for level in levels)
+    return _Judged(differences, p_values, {}, (now, then), None)
+
+
+def _as_configurations(
+    rows: Mapping[str, RowResults],
+    noise: Noise,
+    reference: str,
+    named: bool,
+    differences: Mapping[str, Difference],
+    levels: tuple[float, float],
+) -> _Judged:
+    """Claims about configurations. `rows`: the reference, and those that differ from it by `differences`. No p is less
+    than one comparison's: where few replicates tell the spreads, its t strays further than the largest of the drawn
+    tables."""
+    drawn = simulate(rows, noise, reference if named else None)
+    together, rest = drawn.step_down({key: found.t for key, found in differences.items()}, reference, levels[0])
+    looks = (1 - inference.LEVEL) / levels[0]
+    p_values = {key: min(1.0, max(together[key], found.p) * looks) for key, found in differences.items()}
+    widened, intervals = _as_wide(rows, noise, drawn, reference, differences, rest)
+    return _Judged(widened, p_values, intervals, (drawn.critical(levels[0]), drawn.critical(levels[1])), drawn)
 
 
 def _as_wide(
