@@ -25,7 +25,7 @@ from analysis.statistics.noise import (
     val_spread,
 )
 from analysis.statistics.results import MeasuredResults, RowResults
-from analysis.statistics.spread import draw_variances
+from analysis.statistics.spread import Spread, draw_variances
 
 DRAWS, DRAWS_OF_MANY, MANY_ROWS = 4000, 1000, 300
 MOST_SKEWNESS = 0.7  # of a run's luck: more is not what a second-order formula can tell
@@ -62,17 +62,9 @@ def simulate(
         share_of = np.array([noise.pairing * bool(row.parts) for row in found])
         shared = np.hstack([groups[row.parts] for row in found])
         luck = np.sqrt(share_of) * shared + np.sqrt(1 - share_of) * luck
-    variances = np.array([row.seed_variance_points2 for row in found])
-    known = seen - 1
-    if with_seeds is not None:  # what the spreads will be known by then
-        known = np.maximum(known, runs - 1)
-        df = np.array([max(spread.df, 1.0) for spread in spreads])
-        median = np.array([spread.variance_points2 for spread in spreads]) * df / chdtri(df, 0.5)  # of what it may be
-        typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
-        added = np.maximum(runs - seen, 0)  # seeds that will show what is likely now
-        likely = np.array([spread.variance_points2 for spread in spreads])
-        own = (np.nan_to_num(variances) * (seen - 1) + likely * added) / np.maximum(seen - 1 + added, 1)
-        variances = np.where(seen > 1, own, typical)
+    variances, known = np.array([row.seed_variance_points2 for row in found]), seen - 1
+    if with_seeds is not None:
+        variances, known = _known_by_then(variances, seen, runs, spreads)
     points = 100 / min(row.n_test for row in found)
     true = draw_variances(variances, known, points, draws, generator) / POINTS2 / seeds
     besides = np.maximum(true - images.chance, 0.0)  # the images' covariance has that part already
@@ -102,6 +94,21 @@ def simulate(
         true,
         _pairings(found, noise),
     )
+
+
+def _known_by_then(
+    variances: np.ndarray, seen: np.ndarray, runs: np.ndarray, spreads: Sequence[Spread]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The variances (points squared) that rows are likely to show with so many `runs`, of which these were `seen`, and
+    the degrees of freedom by which they will be known [rows]."""
+    known = np.maximum(seen - 1, runs - 1)
+    df = np.array([max(spread.df, 1.0) for spread in spreads])
+    likely = np.array([spread.variance_points2 for spread in spreads])
+    median = likely * df / chdtri(df, 0.5)  # of what it may be
+    typical = _typical_variances(np.maximum(known, 1), seen == 1) * median
+    added = np.maximum(runs - seen, 0)  # seeds that will show what is likely now
+    own = (np.nan_to_num(variances) * (seen - 1) + likely * added) / np.maximum(seen - 1 + added, 1)
+    return np.where(seen > 1, own, typical), known
 
 
 def _going_with_variance(rows: Sequence[RowResults], variances: np.ndarray, runs: np.ndarray) -> np.ndarray:

@@ -39,9 +39,7 @@ def detectable_by_simulation(rows: Mapping[str, RowResults], comparisons: Compar
     what the test counts: a reference that is picked, and spreads that differ and are known badly."""
     reference, noise = comparisons.reference, comparisons.noise
     assert reference is not None and noise.test is not None
-    base = rows[reference]
-    others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
-    alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
+    alike = _beside(rows, reference)
     named = reference if comparisons.named else None
     critical = simulate(alike, noise, named, seeds).critical(comparisons.level)
     likely = simulate(alike, noise, named, seeds, careful=False)
@@ -78,15 +76,20 @@ def seeds_df(pooled: PooledSpread, seeds: int, pooled_df: float) -> float:
     return max(min(seeds - 1 + pooled.prior_df, pooled_df), 1.0)
 
 
+def _beside(rows: Mapping[str, RowResults], reference: str) -> dict[str, RowResults]:
+    """The reference and the rows on the same test images, as many as are enough."""
+    same = rows[reference].test_set_id
+    others = [key for key, row in rows.items() if key != reference and row.test_set_id == same]
+    return {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
+
+
 def critical_of_many_seeds(rows: Mapping[str, RowResults], comparisons: Comparisons, level: float) -> float:
     """The |t| from which on a row would be marked if each had MOST_SEEDS seeds: what is left then is the images' part.
     Of claims about trained models it is the one of now."""
     reference, noise = comparisons.reference, comparisons.noise
     if noise.test is None or reference is None:
         return comparisons.critical if level == comparisons.level else comparisons.critical_next
-    base = rows[reference]
-    others = [key for key, row in rows.items() if key != reference and row.test_set_id == base.test_set_id]
-    alike = {key: rows[key] for key in (reference, *others[: MOST_ROWS - 1])}
+    alike = _beside(rows, reference)
     seeds = [max(row.seeds, MOST_SEEDS) for row in alike.values()]
     return simulate(alike, noise, reference if comparisons.named else None, seeds).critical(level)
 
