@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+import pytest
 from sweeping import Running, small
 
 from sweeps.launchers.temp_folder import clear_dead
@@ -33,6 +34,7 @@ def test_only_folders_of_dead_controllers_go(tmp_path: Path) -> None:
     clear_dead(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_with_a_temporary_folder_whose_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 120)
     long.mkdir()

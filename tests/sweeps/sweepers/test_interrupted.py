@@ -99,7 +99,7 @@ def test_what_the_study_lacks_of_a_run_that_another_command_ended(start: Starter
     assert 0 < len(values) < len(trial[-1]) == 4 and trial[1] is TrialState.COMPLETE
 
 
-@pytest.mark.parametrize("drawn", [0, 1, 2])
+@pytest.mark.parametrize("drawn", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sampler", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
 def test_a_trial_is_drawn_as_if_its_controller_had_lived(train: Door, tmp_path: Path, sampler: str, drawn: int) -> None:
     """The controller died after it had asked for the third trial and drawn so many of its parameters."""

@@ -148,6 +148,7 @@ def test_workers_that_are_too_weak_take_no_runs(train: Door, tmp_path: Path) -> 
     assert not list((tmp_path / "outputs" / "weak").glob("*/*/record.json"))
 
 
+@pytest.mark.slow
 def test_threads_on_cpus_are_the_first_workers(train: Door, tmp_path: Path) -> None:
     sweep, grid = tmp_path / "outputs" / "threads", [*GRID, *WORKERS, "sweep.name=threads", "trainer.threads=auto"]
 
