@@ -131,6 +131,8 @@ def export(folder: Path, kind: str, out: Path) -> dict[str, Any]:
     check_packages(kind)
     trained = TrainedModel.load(folder, "cpu")
     need(not out.is_dir(), f"--out {out}: a folder; expected the name of a file")
+    suffix = Path(EXPORTS[kind]).suffix
+    need(not out.exists() or out.suffix == suffix, f"--out {out} is there and is no {suffix} file; choose another")
     with lock(folder, wait_s=2):
         record = read_record(folder) or Record()
         need(record.status == "done", f"{folder}: {unreadable(folder) or 'not a finished run'}")

@@ -138,7 +138,7 @@ def _trained(name: Path, device: str) -> "Classifier":
 def _write(options: argparse.Namespace, trained: "Classifier", inputs: "Inputs") -> list[str]:
     from training.data.files.decoding import BadImage
     from training.finished.image_inputs import ids_of, writable
-    from training.finished.prediction_csv import growing_csv, part_of, write_classes
+    from training.finished.prediction_csv import COLUMNS, growing_csv, part_of, write_classes
 
     classes = [writable(name) for name in trained.classes]
     labels = list(map(str, range(len(classes)))) if options.indices else classes
@@ -147,7 +147,7 @@ def _write(options: argparse.Namespace, trained: "Classifier", inputs: "Inputs")
     problems: list[str] = []
     done = 0
     try:
-        with growing_csv(options.out, ["ID", "label", *scores]) as append:
+        with growing_csv(options.out, [*COLUMNS, *scores]) as append:
             for batch in predict(trained, [image.path for image in inputs.images], options.batch_size):
                 found = [one.problem for one in batch if one.logits is None]
                 if found and options.on_bad == "raise":

@@ -186,6 +186,16 @@ def test_nothing_else_is_overwritten(
     assert "the file that the images are taken from" in capfd.readouterr().err
     assert main([str(run_folder), str(listing), "--out", str(photos)]) == 2
     assert "expected a file" in capfd.readouterr().err
+    mine = tmp_path / "record.json"
+    mine.write_text('{"schema": 1}')
+    assert main([str(run_folder), str(listing), "--out", str(mine)]) == 2
+    assert "record.json is there and is not of predictions" in capfd.readouterr().err
+    assert mine.read_text() == '{"schema": 1}'
+    (tmp_path / "out.csv").touch()  # as mktemp does
+    assert main([str(run_folder), str(listing), "--out", str(tmp_path / "out.csv")]) == 0
+    assert main([str(run_folder), str(listing), "--out", str(tmp_path / "out.csv")]) == 0, "predictions are replaced"
+    (tmp_path / "out.csv").unlink()
+    capfd.readouterr()
     other.write_text('["my", "own"]')
     assert main([str(run_folder), str(listing), "--out", str(tmp_path / "out.csv")]) == 2
     assert "classes.json is there and is not of predictions" in capfd.readouterr().err
@@ -319,7 +329,7 @@ def test_what_was_predicted_before_a_kill_is_there(
 ) -> None:
     """Rows are written as they come, to a file that says by its name that it is partial; an older one stays whole."""
     out, part = tmp_path / "out.csv", tmp_path / "out.csv.part"
-    out.write_text("an older one\n")
+    out.write_text("ID,label\nolder,red\n")
     many = tmp_path / "many"
     many.mkdir()
     for number in range(5000):  # so many that none of the sizes of machines gets to the end before the signal
@@ -332,7 +342,7 @@ def test_what_was_predicted_before_a_kill_is_there(
         process.send_signal(end)
         err = process.communicate()[1]
     assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
-    assert out.read_text() == "an older one\n"
+    assert out.read_text() == "ID,label\nolder,red\n"
     complete = part.read_text().rpartition("\n")[0].splitlines()
     assert complete[0] == "ID,label" and complete[1:4] == ["00000,red", "00001,red", "00002,red"]
     if end == signal.SIGINT:

@@ -18,6 +18,8 @@ from training.run_folder import read_json, write_json
 from training.schema.checks import need
 
 CLASSES = "classes.json"
+COLUMNS = ("ID", "label")
+START = ",".join(COLUMNS).encode()
 Append = Callable[[Sequence[Sequence[str]]], None]
 
 
@@ -63,17 +65,26 @@ def _hold(descriptor: int, part: Path) -> None:
 
 
 def check_out(file: Path, lists: Sequence[str]) -> None:
-    """Raise ConfigError where predictions can't be written to `file`, or would replace something else: a list of images
-    or a classes.json that is not of predictions."""
+    """Raise ConfigError where predictions can't be written to `file`, or would replace something else: a file that is
+    not of predictions, a list of images or a classes.json that is not of predictions."""
     need(file.is_file() or not file.exists(), f"--out {file} is a folder or a device, expected a file")
     for one in lists:
         same = file.exists() and Path(one).exists() and file.samefile(one)
         need(not same, f"--out {file} is the file that the images are taken from; choose another")
+    need(
+        not file.exists() or not file.stat().st_size or _first_line(file).startswith(START),
+        f"--out {file} is there and is not of predictions; choose another",
+    )
     beside = file.parent / CLASSES
     need(
         not beside.exists() or bool(_mapping(beside)),
         f"{beside} is there and is not of predictions; choose another --out",
     )
+
+
+def _first_line(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.readline(1000)
 
 
 def write_classes(folder: Path, classes: Sequence[str]) -> str:
