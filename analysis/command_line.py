@@ -20,6 +20,7 @@ BESIDE_NOTHING = {
     "interaction": None,
     "html": None,
 }
+MOST = 10**9
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -129,7 +130,7 @@ def points(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """A count."""
-    if (number := int(text)) < 1:
+    """A count, of which products can be had."""
+    if not 1 <= (number := int(text)) <= MOST:
         raise ValueError(text)
     return number

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from analysis.model.next_runs import Advice, Candidate
 
 MOST_RUNS = 200  # that are proposed at once
+LOST = "its run folder doesn't tell how it was made; give the sweep's command with new seeds"
 SHOWN = 0.01  # probability of being the best, from which on a row is shown
 FACTORS = (2, 4, 8, 16, 32, 64)  # times as many test images
+ALIKE = 0.9  # certainty that seeds alone bring, below which the best rows are called so
 UNITS = {"s": 1 / 60, "min": 1.0, "m": 1.0, "h": 60.0, "d": 1440.0}
 
 
@@ -108,7 +110,7 @@ def summary(advice: "Advice", args: argparse.Namespace) -> list[str]:
     lines = [f"Now: {advice.candidates[0].label} is the best with a probability of {100 * found.now:.0f} %."]
     wanted = args.certainty / 100
     if found.now >= wanted and not found.more.any():
-        return [*lines, f"That is {args.certainty:.0f} % or more: no further runs are needed."]
+        return [*lines, f"That is {args.certainty:.4g} % or more: no further runs are needed."]
     if found.limit < wanted:
         lines.append(images_line(advice, wanted))
     if found.more.any():
@@ -130,8 +132,9 @@ def images_line(advice: "Advice", wanted: float) -> str:
     start += f" any number of seeds, these {n} test images leave it at {100 * limit:.0f} % on average"
     for factor in FACTORS:
         if foreseen_with_images(advice.runs, advice.beliefs, factor) >= wanted:
-            return f"{start}; {factor} times as many, with many seeds, would bring {100 * wanted:.0f} %."
-    return f"{start}; even {FACTORS[-1]} times as many would not bring {100 * wanted:.0f} %: the best are alike."
+            return f"{start}; {factor} times as many, with many seeds, would bring {100 * wanted:.4g} %."
+    alike = ": the best are alike" if limit < ALIKE else ""
+    return f"{start}; even {FACTORS[-1]} times as many would not bring {100 * wanted:.4g} %{alike}."
 
 
 def spent(advice: "Advice") -> str:
@@ -148,11 +151,12 @@ def spent(advice: "Advice") -> str:
 def print_commands(advice: "Advice") -> None:
     """A line for each row that gets more runs, as it is: lines to copy must not be broken."""
     asked = [one for one in advice.candidates if one.more]
-    for folder in dict.fromkeys(one.made_in for one in asked if one.command and one.made_in):
-        sys.stdout.write(visible(f"(from the folder {folder}, where these runs were started)\n"))
-    for one in asked:
-        lost = f"{one.label}: its run folder doesn't tell how it was made; give the sweep's command with new seeds\n"
-        sys.stdout.write(f"{one.command}\n" if one.command else visible(lost))
+    for folder in dict.fromkeys(one.made_in if one.command else None for one in asked):
+        if folder:
+            sys.stdout.write(visible(f"(from the folder {folder}, where these runs were started)\n"))
+        for one in asked:
+            if (one.made_in if one.command else None) == folder:
+                sys.stdout.write(f"{one.command}\n" if one.command else visible(f"{one.label}: {LOST}\n"))
 
 
 def duration_minutes(text: str) -> float:

@@ -76,14 +76,15 @@ def report_published(args: argparse.Namespace) -> None:
         return show(published, everything, args, "", [])
     if args.folders:
         return show_side_by_side(published, args)
-    what = f"{len(published)} published runs of {args.n_val} val and {args.n_test} test images"
+    runs = f"{len(published)} published run{'s' * (len(published) != 1)}"
+    what = f"{runs} of {args.n_val} val and {args.n_test} test images"
     return show(published, everything, args, f"{args.published}: {what}", remarks(published))
 
 
 def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) -> None:
     """Published rows beside our own."""
     from analysis.model.model import build
-    from analysis.model.published import side_by_side
+    from analysis.model.published import several_alike, side_by_side
 
     published, own = build(published_runs), build(filter_runs(load_all(*map(str, args.folders)), args.where))
     rows = side_by_side(
@@ -95,6 +96,8 @@ def show_side_by_side(published_runs: pd.DataFrame, args: argparse.Namespace) ->
         own.comparisons.noise,
     )
     heading = f"{args.published} beside {', '.join(map(str, args.folders))}"
+    for line in several_alike(published.rows, own.rows, own.results):
+        say(line)
     write(side_by_side_text(rows, heading) if args.format == "table" else formatted(args, rows))
 
 
@@ -186,9 +189,11 @@ def formatted(args: argparse.Namespace, rows: pd.DataFrame) -> str:
 
 
 def save(file: Path, text: str) -> None:
-    """Write the page. Raises ReportError."""
+    """Write the page. Raises ReportError where it can't be, or would replace what is no page."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_file() and (start := file.read_bytes()[:400]) and not start.lstrip().lower().startswith(b"<!doc"):
+            raise ReportError(f"--html {file} is there and is no page; choose another")
         if file.exists() and not file.is_file():  # /dev/stdout, a pipe
             file.write_text(text, encoding="utf-8")
         else:

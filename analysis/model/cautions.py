@@ -18,6 +18,7 @@ MIXED = {
     "data_fingerprint": "data sets (fingerprints)",
     "torch": "versions of torch",
 }
+NO_RESULT = ("failed", "diverged", "pruned", "unfinished", "unreadable")
 EDGE_LEVELS = 3  # of a numeric setting, from which on its range has an inside
 CARRIED_POINTS = 5.0  # that the average falls without its best class
 
@@ -54,8 +55,12 @@ def mixed(done: pd.DataFrame) -> list[str]:
 
 def unfinished(runs: pd.DataFrame) -> list[str]:
     """Runs that are no known result."""
-    counts = distinct(runs)["status"].value_counts()
-    some = [f"{counts[name]} {name}" for name in ("failed", "diverged", "pruned", "unfinished") if name in counts]
+    single = distinct(runs)
+    counts = single["status"].value_counts()
+    some = [f"{counts[name]} {name}" for name in NO_RESULT if name in counts]
+    known = single[single["status"] == "done"][["val_acc", "test_acc"]].notna().all(axis=1)
+    if known.any() and not known.all():
+        some.append(f"{int((~known).sum())} done without a val or test accuracy")
     return [f"not in the means: {', '.join(some)}"] if some else []
 
 

@@ -127,6 +127,8 @@ def parse_weights(text: str | None) -> dict[str, float] | None:
             weight = np.nan
         if not equals or not name or not 0 <= weight < np.inf:
             raise ReportError(f"--class-weights {part}: expected CLASS=WEIGHT with a weight of 0 or more")
+        if name in found:
+            raise ReportError(f"--class-weights: {name} is given twice")
         found[name] = weight
     return found
 

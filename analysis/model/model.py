@@ -12,7 +12,7 @@ from analysis.model.chances import add_chances, headline, row_chances
 from analysis.model.collapses import add_collapsed, collapse_lines, collapse_texts, outlying_lines
 from analysis.model.image_sets import one_val_set
 from analysis.model.judging import Judging, add_metric, metric_sentences, monitor_caution, results_by_metric
-from analysis.model.row_results import image_cautions, results_of_rows
+from analysis.model.row_results import image_cautions, judged_runs, results_of_rows
 from analysis.model.sentences import ComparedRows, best_run, found_rates, labels, sentences
 from analysis.model.soups import chosen_on_val, soup_labels, without_soups
 from analysis.model.study import edges, importance_line, progress
@@ -35,6 +35,7 @@ from analysis.statistics.comparisons import Comparisons, compare_rows
 from analysis.statistics.metric_names import ACCURACY
 from analysis.statistics.results import RowResults
 
+PER_CENT = 100.0
 MOST_EFFECTS = 15  # lines; more would not be read
 
 
@@ -71,7 +72,8 @@ def build(
     ReportError."""
     judging = judging or Judging()
     trained = without_soups(runs)
-    rows = merge_replicates(runs, extra := distinguishing_columns(trained if len(trained) else runs))
+    extra = distinguishing_columns(trained if len(trained) else runs)
+    rows = merge_replicates(runs, extra, judged_runs(runs).index)
     soup_keys = rows.index[~rows.index.isin(row_keys(trained))]
     settings = factors.settings(rows.drop(index=soup_keys), factors.default_weights(runs), extra)
     if len(wanted := objectives(runs)) > 1:
@@ -84,6 +86,8 @@ def build(
     comparisons = compare_rows(results, reference_key, 100 / max(n_val, 1), pick=pick, criteria=judging.criteria)
     rows, shown = add_metric(rows, all_results, _with_soups(comparisons, all_results, n_val), judging.metric)
     rows = add_comparisons(rows, shown, results_of_rows(runs))
+    if judging.metric.scale == PER_CENT:  # no difference is larger
+        rows[["diff_low", "diff_high"]] = rows[["diff_low", "diff_high"]].clip(-PER_CENT, PER_CENT)
     chances = row_chances(comparisons, results) if judging.metric is ACCURACY else {}
     rows = add_collapsed(
         add_chances(rows, chances, results if judging.metric is ACCURACY else {}, comparisons.reference), trained
@@ -146,10 +150,11 @@ def interaction_lines(model: ReportModel, factor: str, by: str) -> list[str]:
     """Whether the effect of `factor` changes with `by`. Raises ReportError where the rows don't differ in these."""
     settings, noise = model.settings, model.comparisons.noise
     for name in (factor, by):
-        if name not in settings:
+        differing = [str(one) for one in settings.columns if settings[one].astype("str").nunique() > 1]
+        if name not in differing:
             raise ReportError(
-                f"--interaction {name}: not a setting that differs between the rows{nearest(name, settings.columns)}; "
-                f"there are {', '.join(settings.columns) or 'none'}"
+                f"--interaction {name}: not a setting that differs between the rows{nearest(name, differing)}; "
+                f"there are {', '.join(differing) or 'none'}"
             )
     sizes = model.runs.groupby("model")["params"].max().dropna().to_dict() if by == "model" else {}
     order = {str(name): float(size) for name, size in sizes.items()}

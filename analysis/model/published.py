@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,18 +21,31 @@ def remarks(runs: pd.DataFrame) -> list[str]:
     if groups:
         widest = max(float(group["test_acc"].max() - group["test_acc"].min()) for group in groups)
         names = sum(group["weights"].nunique() > 1 for group in groups)
+        what = "configurations stand" if len(groups) > 1 else "configuration stands"
         lines.append(
-            f"{len(groups)} configurations stand here more than once ({names} under two names of the same weights); "
+            f"{len(groups)} {what} here more than once ({names} under two names of the same weights); "
             f"their runs differ by up to {widest:.1f} points of test accuracy."
         )
+        lines += passed_over(groups)
         lines += name_effect(groups)
     for split in ("val", "test"):
         n = int(runs[f"n_{split}"].iloc[0])
-        counts = runs[f"{split}_acc"] * n / 100
-        odd = int(((counts - counts.round()).abs() > max(0.01, 0.0006 * n)).sum())
-        if odd:
+        if odd := int(runs[f"_odd_{split}_acc"].sum()):
             lines.append(f"{odd} of the {split} accuracies are no whole number of {n} images: is --n-{split} right?")
     return lines
+
+
+def passed_over(groups: Sequence[pd.DataFrame]) -> list[str]:
+    """A line where rows that are taken for one configuration differ in columns that mean nothing here."""
+    some = [group for group in groups if group["_passed_over"].iloc[0]]
+    if not some:
+        return []
+    columns = ", ".join(dict.fromkeys(name for group in some for name in group["_passed_over"].iloc[0].split(", ")))
+    lines = ", ".join(folder.rpartition(":")[2] for folder in some[0]["folder"])
+    return [
+        f"Columns that are passed over here: {columns}. Rows that differ in them alone count as runs of one "
+        f"configuration, such as lines {lines}: if they are not, judge them in tables of their own."
+    ]
 
 
 def name_effect(groups: Sequence[pd.DataFrame]) -> list[str]:
@@ -67,8 +81,8 @@ def side_by_side(
         results = published_results[str(key)]
         line = {name: row[name] for name in ("model", "weights", *shared[2:])}
         line |= {"published": 100 * results.test_proportion, "runs": results.seeds}
-        same = [str(other) for other, one in own.iterrows() if all(alike(row[name], one[name]) for name in shared)]
-        for other in [one for one in same if one in own_results][:1]:
+        same = _same(row, own, shared, own_results)
+        for other in same if len(same) == 1 else ():
             matching = own_results[other]
             found = independent_difference(matching, own_noise, results, published_noise)
             line |= {"own": 100 * matching.test_proportion, "seeds": matching.seeds}
@@ -76,6 +90,32 @@ def side_by_side(
         lines.append(line)
     columns = ["published", "runs", "own", "seeds", "diff", "diff_low", "diff_high"]
     return pd.DataFrame(lines, columns=["model", "weights", *shared[2:], *columns])
+
+
+def several_alike(published: pd.DataFrame, own: pd.DataFrame, own_results: Mapping[str, RowResults]) -> list[str]:
+    """A line where published rows have the settings of several of our own, and so are beside none of them."""
+    shared = [name for name in IDENTIFYING if published[name].notna().any()]
+    found = [_same(row, own, shared, own_results) for _, row in published.iterrows()]
+    several = [same for same in found if len(same) > 1]
+    if not several:
+        return []
+    rows = own.loc[several[0]]
+    names = [name for name in rows.columns if name in IDENTIFYING or "." in name]
+    differing = ", ".join(name for name in names if rows[name].astype("str").nunique() > 1)
+    how = f", which differ in {differing}" if differing else ""
+    count = f"{len(several)} published row{'s' if len(several) > 1 else ''}"
+    return [
+        f"{count} beside none: the settings in the table are those of several own rows ({len(several[0])} of the first"
+        f"{how}). A column for them in the table would tell which."
+    ]
+
+
+def _same(
+    row: "pd.Series[Any]", own: pd.DataFrame, shared: Sequence[str], own_results: Mapping[str, RowResults]
+) -> list[str]:
+    """The rows of our own, with a result, that have the settings `shared` of a published one."""
+    found = [str(key) for key, one in own.iterrows() if all(alike(row[name], one[name]) for name in shared)]
+    return [key for key in found if key in own_results]
 
 
 def alike(one: object, other: object) -> bool:

@@ -88,7 +88,12 @@ def unused_predictions(runs: pd.DataFrame) -> list[str]:
         done = pd.concat([done, others[others["_misfit"].notna() & ~others.index.isin(done.index)]]).sort_index()
     reasons = _reasons(done).dropna()
     pairs = zip(done["folder"].loc[reasons.index], reasons, strict=True)
-    return [f"{folder}: {reason}; left out of the comparisons of images" for folder, reason in pairs]
+    judged = set(row_keys(judged_runs(runs)))
+    means = {
+        folder: ", and of the means" * (key in judged)
+        for folder, key in zip(done["folder"], row_keys(done), strict=True)
+    }
+    return [f"{folder}: {reason}; left out of the comparisons of images{means[folder]}" for folder, reason in pairs]
 
 
 def unused_histories(runs: pd.DataFrame) -> list[str]:

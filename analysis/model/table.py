@@ -77,15 +77,21 @@ def distinct(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.loc[order.drop_duplicates(["key", "seed", "fold", "split"]).index.sort_values()]
 
 
-def merge_replicates(runs: pd.DataFrame, extra: Iterable[str] = ()) -> pd.DataFrame:
+def merge_replicates(
+    runs: pd.DataFrame, extra: Iterable[str] = (), judged: "pd.Index[int] | None" = None
+) -> pd.DataFrame:
     """One row for one identity (the index): the columns of COLUMNS (accuracies in per cent), PLACE, those of `extra`.
 
     `identity` and `folder` (of the configuration: its runs lie in it) come after the columns. `seeds` counts the runs
     that are done (seeds, and folds if there are any), as means are taken over them; a row without any has no accuracy.
+    `judged`: the runs that are compared; the others of a row that has such are in no mean either.
     """
     single = distinct(runs)
     key = row_keys(single)
     done = single["status"] == "done"
+    if judged is not None:
+        compared = pd.Series(single.index.isin(judged), single.index)
+        done &= compared | ~compared.groupby(key).transform("any")
     groups = single.groupby(key, sort=False)
     same = [column for column, how in COLUMNS.items() if how == "same"]
     rows = groups[[*same, *extra]].first()

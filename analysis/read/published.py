@@ -1,14 +1,15 @@
 """A table of which only the numbers exist: a row a run, as it was printed somewhere.
 
 The CSV needs model, weights, val_acc and test_acc (per cent), and may have optimizer, lr, scheduler, weight_decay,
-batch_size and epochs; other columns are passed over. Names of weights are resolved as conf/model/ has it, so rows that
-are the same configuration become replicates. What can't be read is told with its line.
+batch_size and epochs; other columns are passed over, which is told where rows differ in these alone. Names of weights
+are resolved as conf/model/ has it, so rows that are the same configuration become replicates. What can't be read is
+told with its line.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,7 @@ NUMBERS = {  # column: what it may be
     "epochs": "a whole number above 0",
 }
 IDENTIFYING = ("model", "weights_resolved", *OPTIONAL)  # rows that agree in these are one configuration
+REPLICATES = ("seed", "fold", "run")  # columns by which runs of one configuration differ
 MISSING = {"", "NA", "N/A", "n/a", "nan", "NaN", "null", "NULL", "None", "<NA>"}  # in an optional column
 
 
@@ -36,9 +38,13 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
     """The rows of `file` as runs, in the columns of analysis.load(). Raises ReportError."""
     columns, table_rows = read_csv_table(file, f"--published {file}", NEEDED)
     rows = [CsvRow(line, {name: _known(name, cell) for name, cell in cells.items()}) for line, cells in table_rows]
+    images = {"val_acc": n_val, "test_acc": n_test}
     for row in rows:
-        _check(row, f"--published {file} line {row.line}", {"val_acc": n_val, "test_acc": n_test})
+        _check(row, f"--published {file} line {row.line}")
     _refuse_proportions(rows, f"--published {file}")
+    for row in rows:
+        for name, n in images.items():
+            _check_count(row.cells[name], n, f"--published {file} line {row.line}: {name}")
     table = pd.DataFrame([cells for _, cells in rows], columns=columns)
     numeric = [name for name in columns if name in NUMBERS]
     table[numeric] = table[numeric].apply(pd.to_numeric)  # an empty optional one is nan
@@ -59,6 +65,12 @@ def read_published(file: Path, n_val: int, n_test: int) -> pd.DataFrame:
         runs[name] = pd.Series([value] * len(runs), dtype="str")
     runs["n_val"], runs["n_test"] = (pd.Series([n] * len(runs), dtype="Int64") for n in (n_val, n_test))
     runs["folder"] = [f"{file}:{row.line}" for row in rows]
+    for name, n in images.items():
+        runs[f"_odd_{name}"] = [_is_odd(row.cells[name], n) for row in rows]
+    more = [name for name in table.columns.difference([*NEEDED, *OPTIONAL, *REPLICATES]) if name]
+    of_row = table[more].groupby(runs["identity"])
+    differing = {str(key): [name for name in more if some[name].nunique(dropna=False) > 1] for key, some in of_row}
+    runs["_passed_over"] = [", ".join(differing.get(key, ())) for key in runs["identity"]]
     return runs
 
 
@@ -67,8 +79,8 @@ def _known(name: str, cell: str) -> str:
     return "" if name in OPTIONAL and cell in MISSING else cell
 
 
-def _check(row: CsvRow, where: str, images: Mapping[str, int]) -> None:
-    """Raise ReportError for a cell that isn't what its column holds. `images`: of which a column's accuracies are."""
+def _check(row: CsvRow, where: str) -> None:
+    """Raise ReportError for a cell that isn't what its column holds."""
     for name in ("model", "weights"):
         if not row.cells[name]:
             raise ReportError(
@@ -84,23 +96,37 @@ def _check(row: CsvRow, where: str, images: Mapping[str, int]) -> None:
             value = math.nan
         whole = name in ("batch_size", "epochs")
         low = 0 if name in ("val_acc", "test_acc", "weight_decay") else 5e-324
-        high = 100 if name in images else 2.0**53 if whole else math.inf
+        high = 100 if name in ("val_acc", "test_acc") else 2.0**53 if whole else math.inf
         if not (low <= value <= high and math.isfinite(value)) or (whole and not value.is_integer()):
             raise ReportError(f"{where}: {name} is {text or 'empty'}, expected {wanted}")
-        if name in images:
-            _check_count(text, value, images[name], f"{where}: {name}")
 
 
-def _check_count(text: str, value: float, n: int, where: str) -> None:
+def _check_count(text: str, n: int, where: str) -> None:
     """Raise ReportError for an accuracy that no number of right images out of `n` gives, give or take one unit of its
     last digit: then `n` is another."""
-    digits = len(text.partition(".")[2]) if "e" not in text.lower() else 12
-    nearest = round(value / 100 * n)
-    if abs(100 * nearest / n - value) > 10.0**-digits + 1e-9:
+    nearest, off = _off(text, n)
+    if off > _last_digit(text) + 1e-9:
         option = "--n-val" if "val_acc" in where else "--n-test"
         raise ReportError(
             f"{where} is {text}, which is no number of {n} images ({100 * nearest / n:.4g} is): {option}?"
         )
+
+
+def _is_odd(text: str, n: int) -> bool:
+    """Whether an accuracy is likely none of `n` images: rounded it would be further from any such than it can be."""
+    return _off(text, n)[1] > max(1 / n, 0.06, 0.6 * _last_digit(text))
+
+
+def _off(text: str, n: int) -> tuple[int, float]:
+    """The number of right images out of `n` that is nearest to an accuracy, and how many points it is off."""
+    nearest = round(float(text) / 100 * n)
+    return nearest, abs(100 * nearest / n - float(text))
+
+
+def _last_digit(text: str) -> float:
+    """What one unit of the last digit of a number is."""
+    digits = len(text.partition(".")[2]) if "e" not in text.lower() else 12
+    return float(10.0**-digits)
 
 
 def _refuse_proportions(rows: Sequence[CsvRow], where: str) -> None:

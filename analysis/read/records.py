@@ -109,6 +109,8 @@ def load_all(*folders: str | Path) -> pd.DataFrame:
     wrong with it), `_val_split` and `_test_split` (image_sets.split_key) and `_epoch_gain` (see epoch_gain)."""
     parts = []
     found: set[Path] = set()
+    if "" in folders:
+        raise ReportError("the name of a folder is empty")
     for folder in [Path(name) for name in folders] or [newest_sweep()]:
         check(folder)
         here = list(run_folders(folder))

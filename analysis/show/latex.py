@@ -43,7 +43,8 @@ def caption(columns: dict[str, list[str]], common: dict[str, str]) -> str:
     several = any("±" in cell for cell in columns.get("test_acc", []))
     parts = ["Accuracy in per cent" + (", mean ± standard deviation of the seeds." if several else ".")]
     if "diff" in columns:
-        parts.append("Difference from the reference with its 95 % interval.")
+        what = "own - published" if "published" in columns else "from the reference"
+        parts.append(f"Difference {what} with its 95 % interval.")
     if common:
         parts.append(f"All rows: {common_line({name: one for name, one in common.items() if name != 'status'})}.")
     return escaped(" ".join(parts))

@@ -52,6 +52,8 @@ def test_it_says_how_to_use_the_best_run(demo: Path) -> None:
         (["--where", "lr >"], ["lr >", "can't be read"]),
         (["--where", "lr.to_pickle('F')"], ["neither true nor false"]),
         (["--where", "seed + 1"], ["neither true nor false"]),
+        (["outputs/demo", "--html", "outputs/demo/notes.txt"], ["notes.txt is there and is no page"]),
+        (["outputs/demo", "--interaction", "lr", "weights"], ["weights: not a setting that differs"]),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -59,10 +61,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (demo / "notes.txt").touch()
+    (demo / "notes.txt").write_text("mine")
     result = report_here(*arguments)
     assert result.returncode == 2 and result.stdout == ""
     assert len(result.stderr.splitlines()) == 1 and not [word for word in words if word not in result.stderr]
+    assert (demo / "notes.txt").read_text() == "mine"
 
 
 def test_torch_and_hydra_are_not_imported(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ def test_cautions(tmp_path: Path) -> None:
         record = json.loads((folder / "record.json").read_text())
         (folder / "record.json").write_text(json.dumps(record | {"test": test}))
     write_run(sweep, "9aaaaaaaaa", status="pruned", lr=1e-1)
+    (write_run(sweep, "8aaaaaaaaa", lr=1e-1) / "record.json").write_text("{")
+    write_run(sweep, "7aaaaaaaaa", lr=1e-2, test=None, code_version="v1")
     text = " ".join(report_here(sweep).stdout.split())
     for words in (
-        "2 versions of the training code are mixed here: v0 (2 runs), v1 (1 runs)",
-        "not in the means: 1 pruned",
+        "2 versions of the training code are mixed here: v0 (2 runs), v1 (2 runs)",
+        "not in the means: 1 pruned, 1 unreadable, 1 done without a val or test accuracy",
         "7 of the test images are in train too",
         "the reference row has the largest lr that was tried (0.01): try larger ones",
         "large classes carry the average: 80.0 % of the reference's test images are right, but 66.7 % on average",

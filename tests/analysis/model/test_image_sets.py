@@ -131,6 +131,10 @@ def test_one_unreadable_file_takes_its_own_run_out_and_no_other(tmp_path: Path, 
     assert line in result.stderr and result.stderr.count("left out of the comparisons") == 1
     row = rows_of(result)[1]
     assert float(row["diff"]) == pytest.approx(100 * (5 - 40.5) / N, abs=1e-3), "against the other seed alone"
+    other = json.loads((folders[1] / "record.json").read_text())
+    reference = rows_of(result)[0]
+    assert (float(reference["test_acc"]), reference["seeds"]) == (pytest.approx(other["test"]["acc"], abs=1e-3), "1")
+    assert "and of the means" in result.stderr
 
 
 @pytest.mark.parametrize("change", [{"split_seed": 1}, {"val_fraction": 0.2}, {"folds": 3, "fold": 1}])

@@ -112,8 +112,9 @@ def test_a_published_table_is_read_rightly_or_refused_with_the_line(
 def test_proportions_are_no_per_cents(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("model,weights,val_acc,test_acc\nresnet18,none,0.5,1\nresnet50,none,0.75,1\n")
-    result = report_here("--published", file, "--n-val", "400", "--n-test", "400")
-    assert result.returncode == 2 and "line 3: val_acc is 0.75, expected per cent: 75 say" in result.stderr
+    for images in ("400", "7"):
+        result = report_here("--published", file, "--n-val", images, "--n-test", images)
+        assert result.returncode == 2 and "line 3: val_acc is 0.75, expected per cent: 75 say" in result.stderr
 
 
 def test_the_number_of_images_has_to_fit_the_accuracies() -> None:
@@ -140,6 +141,41 @@ def test_published_and_own_numbers_side_by_side(tmp_path: Path) -> None:
     assert float(row["diff"]) == near(92.5 - 91.142)
     assert float(row["diff_low"]) < float(row["diff"]) < float(row["diff_high"])
     assert "own - published" in report_here(*LAB, tmp_path / "own").stdout
+    assert "Difference own - published with" in report_here(*LAB, tmp_path / "own", "--format", "latex").stdout
+
+
+def test_a_published_row_that_several_own_ones_fit_is_beside_none(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("model,weights,lr,val_acc,test_acc\nresnet18,none,0.001,95,95\nresnet18,none,0.1,90,90\n")
+    options = ["--published", file, "--n-val", "100", "--n-test", "100", tmp_path / "own", "--format", "csv"]
+    write_run(tmp_path / "own", "aaaaaaaaaa", test=71.0, epochs=1)
+    write_run(tmp_path / "own", "bbbbbbbbbb", test=95.0, epochs=2)
+    write_run(tmp_path / "own", "cccccccccc", test=80.0, lr=0.1)
+    result = report_here(*options)
+    assert [row["own"] for row in rows_of(result)] == ["", "80.0"]
+    assert "1 published row beside none" in result.stderr and "2 of the first, which differ in epochs" in result.stderr
+    file.write_text("model,weights,lr,epochs,val_acc,test_acc\nresnet18,none,0.001,1,95,95\n")
+    one = report_here(*options)
+    assert [row["own"] for row in rows_of(one)] == ["71.0"] and not one.stderr
+
+
+def test_columns_that_are_passed_over_are_told_where_rows_differ_in_them_alone(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    lines = ["model,weights,val_acc,test_acc,seed,augment,note", "a,none,95,91,0,flip,x", "a,none,96,92,1,,x"]
+    file.write_text("\n".join([*lines, "b,none,90,91,0,flip,y", ""]))
+    options = ["--published", file, "--n-val", "100", "--n-test", "100"]
+    text = " ".join(report_here(*options).stdout.split())
+    assert "passed over here: augment. Rows" in text and "such as lines 2, 3:" in text
+    file.write_text(file.read_text().replace("flip", ""))
+    assert "passed over" not in report_here(*options).stdout, "seeds are replicates"
+
+
+def test_accuracies_may_be_rounded_as_their_digits_say(tmp_path: Path) -> None:
+    file, options = tmp_path / "table.csv", ["--n-val", "165", "--n-test", "350"]
+    file.write_text("model,weights,val_acc,test_acc\na,none,95,90.0\nb,none,95,90.3\n")
+    assert "no whole number" not in report_here("--published", file, *options).stdout
+    file.write_text("model,weights,val_acc,test_acc\na,none,93.4,90.0\nb,none,95.2,90.3\n")
+    assert "1 of the val accuracies are no whole number" in report_here("--published", file, *options).stdout
 
 
 def test_options_act_on_a_published_table_alone(tmp_path: Path) -> None:
