@@ -151,11 +151,12 @@ def spent(advice: "Advice") -> str:
 def print_commands(advice: "Advice") -> None:
     """A line for each row that gets more runs, as it is: lines to copy must not be broken."""
     asked = [one for one in advice.candidates if one.more]
-    for folder in dict.fromkeys(one.made_in if one.command else None for one in asked):
+    places = {one.key: one.made_in if one.command else None for one in asked}
+    for folder in dict.fromkeys([None, *places.values()]):  # those of this folder first: they have no line above them
         if folder:
             sys.stdout.write(visible(f"(from the folder {folder}, where these runs were started)\n"))
         for one in asked:
-            if (one.made_in if one.command else None) == folder:
+            if places[one.key] == folder:
                 sys.stdout.write(f"{one.command}\n" if one.command else visible(f"{one.label}: {LOST}\n"))
 
 

@@ -42,7 +42,7 @@ def command_for(folder: Path, seeds: Sequence[int]) -> str | None:
         kept = [line for line in of_recipe if key_of(line) not in known] + kept
     sweep = folder.absolute().parent.parent
     place = [f"sweep.name={sweep.name}"]
-    if sweep.parent != Path.cwd() / OUTPUTS:
+    if sweep.parent != Path.cwd() / OUTPUTS or made_in(folder) is not None:
         place.insert(0, f"sweep.root={sweep.parent}")
     launcher = [line for line in _strings(told, "overrides", "hydra") if line.startswith(LAUNCHER)]
     words = [*kept, *launcher, *place, f"seed={','.join(map(str, seeds))}"]

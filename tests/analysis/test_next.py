@@ -107,6 +107,28 @@ def test_a_command_is_of_overrides_alone(tmp_path: Path) -> None:
     assert commands("--config-dir=x", "model=resnet18") == commands("model=a\nb") == []
 
 
+def test_each_command_stands_below_the_folder_that_it_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = sweep_of(tmp_path / "outputs", {"resnet18": 90.0, "resnet34": 90.0, "resnet50": 90.0}, 2, 1.0)
+    places = {"resnet18": "/elsewhere", "resnet34": str(tmp_path), "resnet50": "/nowhere"}
+    for name, cwd in places.items():
+        (folder,) = sweep.glob(f"{name}-*/seed=0/")
+        (folder / ".hydra").mkdir()
+        (folder / ".hydra" / "hydra.yaml").write_text(f"hydra: {{runtime: {{cwd: {cwd}}}, overrides: {{hydra: []}}}}\n")
+        (folder / ".hydra" / "overrides.yaml").write_text(json.dumps([f"model={name}"]))
+    lines = [
+        line for line in next_here(sweep, "--budget", "20min")[1].splitlines() if line.startswith(("(from", "python"))
+    ]
+    where, found = str(tmp_path), {}
+    for line in lines:
+        if line.startswith("(from"):
+            where = line.split()[3].rstrip(",")
+        else:
+            found[re.findall(r"model=(\w+)", line)[0]] = where
+            assert (f"sweep.root={tmp_path / 'outputs'}" in line) == (where != str(tmp_path)), "into the same sweep"
+    assert len(found) > 1 and found == {name: places[name] for name in found}
+
+
 def test_what_is_settled_needs_no_runs(tmp_path: Path) -> None:
     text = proposal(sweep_of(tmp_path, {"resnet18": 95.0, "resnet50": 60.0}, 3, 0.5))
     assert "resnet18 is the best with a probability of 100 %" in text and "no further runs are needed" in text

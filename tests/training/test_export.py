@@ -101,6 +101,10 @@ def test_onnxruntime_alone_answers_as_the_run_did(
     assert main([str(folder), "--to", "onnx"]) == 0
     assert [one["file"] for one in record_of(folder)["exports"]] == [str(elsewhere), "model.onnx"], "each once"
     assert elsewhere.read_bytes() == (folder / "model.onnx").read_bytes()
+    before = (folder / "record.json").read_bytes()
+    assert main([str(folder), "--to", "onnx", "--out", str(folder / "record.json")]) == 2
+    assert "record.json is there and is no .onnx file" in capfd.readouterr().err
+    assert (folder / "record.json").read_bytes() == before
 
 
 def test_a_torch_program_needs_no_code_of_ours(train: Door, tmp_path: Path, photos: Path) -> None:
