@@ -131,6 +131,7 @@ def test_a_tampered_record_is_found_out(train: Door, reproduce: Door, tmp_path: 
     assert reproduce(str(folder)).code == CANT
 
 
+@pytest.mark.slow
 def test_images_that_changed_are_named(train: Door, reproduce: Door, afresh: Door, tmp_path: Path) -> None:
     photos = write_digits(tmp_path / "photos", range(2), 8, 4, 4)
     folder = made(train, tmp_path, "data=folder", f"data.root={photos}")

@@ -42,6 +42,7 @@ def no_daemon_is_left(stand_ins: StandIns) -> None:
         assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_one_slot_and_four_come_to_the_same(train: Door, tmp_path: Path, one_card: StandIns) -> None:
     one_card.mps()
     for name, slots in (("one", ["hydra.launcher.slots_per_gpu=1"]), ("four", ["hydra.launcher.slots_per_gpu=4"])):

@@ -58,6 +58,7 @@ def lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
+@pytest.mark.slow
 def test_an_epoch_between_save_and_report_is_not_lost(start: Starter, train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 4), *SEARCH, "hydra.sweeper.n_trials=1", "sweep.name=s"]
     trouble(tmp_path, {"*": "slow 1,hold 3"})
@@ -79,6 +80,7 @@ def test_an_epoch_between_save_and_report_is_not_lost(start: Starter, train: Doo
     assert "going on after epoch" in (folder.parent / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_the_study_lacks_of_a_run_that_another_command_ended(start: Starter, train: Door, tmp_path: Path) -> None:
     command = [*small(tmp_path, 4), *SEARCH, "hydra.sweeper.n_trials=1", "sweep.name=s"]
     trouble(tmp_path, {"*": "hold 3"})

@@ -151,6 +151,7 @@ def test_interrupted_trials_keep_their_numbers(start: Starter, train: Door, tmp_
     assert results(tmp_path / "outputs" / "grid") == results(tmp_path / "outputs" / "good")
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_trained_again(train: Door, tmp_path: Path) -> None:
     space = ["optimizer=adam,sgd", "seed=0,1"]
     assert train(*small(tmp_path, 1), "optimizer=adam", "seed=0,1").code == 0

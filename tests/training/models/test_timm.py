@@ -193,6 +193,7 @@ def test_layer_decay_and_freezing(train: Door, tmp_path: Path) -> None:
     assert len(run_folders(tmp_path / "outputs")) == 1
 
 
+@pytest.mark.slow
 def test_zoo(shell: Door) -> None:
     listed = shell("-m", "training.zoo", "convnextv2_tiny", "--json")
     assert listed.code == 0, listed.err

@@ -113,6 +113,7 @@ def test_what_is_no_kind(content: object) -> None:
     assert from_json(content) is None
 
 
+@pytest.mark.slow
 def test_the_first_worker_decides_and_the_next_command_takes_what_is_stored(train: Door, tmp_path: Path) -> None:
     network = ["model._target_=sweep_parts.net", f"+model.kwargs.file={tmp_path / 'trouble.json'}", "sweep.name=cpu"]
     grid = [*GRID, *network, *WORKERS, "data.size=64", "trainer.batch_size=64"]  # from 48 px on bf16 pays
