@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ KEYS = ("address", "num_gpus", "num_cpus", "mem_gb", "resources", "runtime_env")
 NAME = "hydra/launcher=ray_workers"
 LOCAL = (None, "local")
 CALL_S = 5.0  # for an answer at the address
+# That of one ray:// client, on the head, died at its start; the next one has another port
+NO_SERVER = ("Starting Ray client server failed", "Proxy failed to Connect", "psutil.NoSuch", "psutil.Zombie")
+TRIES, PAUSE_S = 3, 2.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ def _found() -> str:
 
 
 def _no_cluster(address: str | None, error: BaseException) -> ConfigError:
-    why = " ".join(str(error).split()).partition(". ")[0][:300]
+    text = str(error).rstrip()
+    if "Traceback (most recent call last)" in text:  # of the head's server
+        text = text.splitlines()[-1]
+    why = " ".join(text.split()).partition(". ")[0][:300]
     how = "start one by 'ray start --head', or take hydra.launcher.address=local"
     return ConfigError(f"hydra.launcher.address={address}: no Ray cluster to be had: {why}; {how}")
 
@@ -134,7 +141,7 @@ def connect(place: Place) -> bool:
     own = {"include_dashboard": False} if place.address in LOCAL else {}
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        ray.init(address=place.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+        _init(address=place.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # of many kinds
         raise _no_cluster(place.address, error) from error
     finally:
@@ -142,6 +149,19 @@ def connect(place: Place) -> bool:
             for number, handler in before.items():
                 signal.signal(number, handler)
     return True
+
+
+def _init(**settings: Any) -> None:
+    """As `ray.init`; again where the head's server of this client died at its start, as it may on a loaded machine."""
+    ray: Any = importlib.import_module("ray")
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(**settings)
+            return
+        except Exception as error:  # of many kinds
+            if left == 0 or not any(words in str(error) for words in NO_SERVER):
+                raise
+            time.sleep(PAUSE_S)
 
 
 def what_lacks(place: Place, nodes: Sequence[Mapping[str, Any]]) -> str:
