@@ -142,7 +142,7 @@ def test_a_search_is_the_same_interrupted_or_not(
     assert train(*command, "sweep.name=good").code == 0
     trouble(tmp_path, {"*": "slow 0.4"})
     dice, killed, over, said = random.Random(pruner + size), 0, False, ""
-    while killed < 8 and not over:
+    while killed < 5 and not over:
         running = start(*command, "sweep.name=bad")
         while "started" not in running.out and running.process.poll() is None:
             time.sleep(0.02)
