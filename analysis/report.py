@@ -60,8 +60,14 @@ def report(args: argparse.Namespace) -> None:
         say(f"warning: {run.folder}: {run.message}")
     if runs.empty:
         say_none(everything, "runs", args.where)
-    what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}, accuracy in per cent, means over seeds"
-    show(runs, everything, args, f"{', '.join(folders)}: {what}", [])
+    show(runs, everything, args, f"{', '.join(folders)}: {_counted(runs)}, accuracy in per cent, means over seeds", [])
+
+
+def _counted(runs: pd.DataFrame) -> str:
+    """How many there are, and how many of them are in no mean, as another has the same configuration and seed."""
+    again = len(runs) - len(distinct(runs))
+    what = f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+    return f"{what} ({again} with the configuration and seed of another: counted once)" if again else what
 
 
 def report_published(args: argparse.Namespace) -> None:

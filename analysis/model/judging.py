@@ -145,7 +145,7 @@ def metric_sentences(judging: Judging, comparisons: Comparisons, left_out: Seque
     )
     text += f"{'its name' if comparisons.given else f'val_{metric.column}'}. "
     if comparisons.claim == "model":
-        scope = f"About these trained models, not their configurations: nothing was run twice ({how})."
+        scope = f"About these trained models, not their configurations: each row rests on one run ({how})."
     else:
         scope = f"About configurations: seeds and test images both count as draws ({how}, seeds crossed with it)."
     if level := level_of_marks(comparisons):

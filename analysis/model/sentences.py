@@ -115,7 +115,7 @@ def scope_of_claims(rows: ComparedRows) -> str:
         best = sorted(rows.results, key=lambda key: -rows.results[key].mean_val_percent)[:2]
         which = " and ".join(rows.labels[key] for key in best)
         return (
-            "About these trained models, not their configurations: nothing was run twice, and another seed may turn "
+            "About these trained models, not their configurations: each row rests on one run, and another seed may turn "
             f"any difference around. One more seed each of the best two by val ({which}) would show by how much."
             + (f" {level[0].upper()}{level[1:]}." if level else "")
         )

@@ -95,6 +95,8 @@ def test_runs_that_are_hidden_from_a_row_that_is_shown_are_told_of(tmp_path: Pat
     ):
         text = " ".join(report_here(tmp_path / "sweep", "--where", query).stdout.split())
         assert f"--where hides {what}" in text and said in text, query
+    text = " ".join(report_here(tmp_path / "sweep", "--where", "seed == 0").stdout.split())
+    assert "each row rests on one run" in text and "run twice" not in text, "others are hidden"
     assert said in report_here(tmp_path / "sweep", "--where", "test_acc > 94.5", "--format", "csv").stderr
 
 

@@ -86,6 +86,8 @@ def test_several_folders_and_the_same_run_twice(demo: Path, tmp_path: Path) -> N
     assert (rows["resnet18"]["seeds"], rows["resnet18"]["status"]) == ("3", "done")
     assert float(rows["resnet18"]["val_acc"]) == 98.0
     assert (rows["resnet34"]["weights"], rows["resnet34"]["seeds"]) == ("default+imagenet1k_v1", "2")
+    text = " ".join(report(demo, other, cwd=tmp_path).stdout.split())
+    assert "9 runs (2 with the configuration and seed of another: counted once), accuracy in per cent" in text
 
 
 def test_a_run_that_was_asked_for_under_two_names_shows_both(demo: Path, tmp_path: Path) -> None:
