@@ -115,8 +115,8 @@ def scope_of_claims(rows: ComparedRows) -> str:
         best = sorted(rows.results, key=lambda key: -rows.results[key].mean_val_percent)[:2]
         which = " and ".join(rows.labels[key] for key in best)
         return (
-            "About these trained models, not their configurations: each row rests on one run, and another seed may turn "
-            f"any difference around. One more seed each of the best two by val ({which}) would show by how much."
+            "About these trained models, not their configurations: each row rests on one run, and another seed may "
+            f"turn any difference around. One more seed each of the best two by val ({which}) would show by how much."
             + (f" {level[0].upper()}{level[1:]}." if level else "")
         )
     borrowed = sum(row.seeds == 1 for row in rows.results.values())
