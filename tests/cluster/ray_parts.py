@@ -93,6 +93,7 @@ class Ray:
     def environment(self) -> dict[str, str]:
         """Of commands."""
         own = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": ADDRESS}
+        own["PYTEST_ADDOPTS"] = ""  # --until is of the tests outside
         return {**os.environ, **own, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
 
     def call(self, *command: str, timeout_s: float = WAIT_S) -> "subprocess.CompletedProcess[str]":
