@@ -104,8 +104,8 @@ def summary(advice: "Advice", args: argparse.Namespace) -> list[str]:
     if found is None:
         names = " and ".join(one.label for one in advice.candidates)
         return [
-            "Nothing was run twice, so it is not known how far another seed moves a configuration. First one more seed "
-            f"of the best two by val, {names}{spent(advice)}:"
+            "Each row rests on one run, so it is not known how far another seed moves a configuration. First one more "
+            f"seed of the best two by val, {names}{spent(advice)}:"
         ]
     lines = [f"Now: {advice.candidates[0].label} is the best with a probability of {100 * found.now:.0f} %."]
     wanted = args.certainty / 100
